@@ -1,0 +1,39 @@
+//! citywire takes a city's device telemetry from an MQTT broker to a time-series database, with nothing in
+//! between lost.
+//!
+//! The modules are the way of a message, in order:
+//!
+//! | stage | takes | gives |
+//! | --- | --- | --- |
+//! | [`broker`] | an MQTT connection | [`broker::Message`] |
+//! | [`journal`] | a message | [`journal::Entry`]: sequence number, receive time, topic, bytes, on disk |
+//! | [`route`] | a topic | route::Route: which envelope and which profile it carries |
+//! | [`envelope`] | an entry and its route | envelope::Uplinks: device, time, port, payload bytes |
+//! | [`decode`] | a profile and payload bytes | [`decode::Readings`] |
+//! | [`point`] | an uplink and a reading | [`point::Point`]: measurement, tags, fields, time |
+//! | [`sink`] | points | a receipt, which moves that sink's cursor in the journal |
+//!
+//! [`pipeline`] calls the stages between journal and sink in one function; [`refused`] keeps what one of them
+//! could not use. [`service`] builds all parts and joins them. No stage imports a later one.
+
+pub mod broker;
+pub mod cli;
+pub mod config;
+pub mod decode;
+pub mod envelope;
+pub mod fleet;
+pub mod journal;
+pub mod metrics;
+pub mod pipeline;
+pub mod point;
+pub mod problem;
+pub mod profile;
+pub mod refused;
+pub mod registry;
+pub mod route;
+pub mod service;
+pub mod simulate;
+pub mod sink;
+pub mod store;
+pub mod time;
+pub mod web;

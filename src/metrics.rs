@@ -1,0 +1,122 @@
+//! Every metric: name, kind, labels and meaning, in one list, from which `docs/metrics.md` is generated.
+//!
+//! A part asks for its handles once, when it is built ([`Metric::counter`] and its like), so that each series is
+//! there at zero from the start and counting costs an atomic addition. Label values come from small closed sets:
+//! never a device, never a topic.
+
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Unit};
+
+/// What a metric counts, and how Prometheus shall read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// One metric of the service.
+#[derive(Debug)]
+pub struct Metric {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub labels: &'static [&'static str],
+    pub help: &'static str,
+}
+
+macro_rules! metrics {
+    ($($constant:ident = $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub const $constant: Metric =
+                Metric { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help };
+        )*
+        /// Every metric, in the order of the message's way.
+        pub const ALL: &[&Metric] = &[$(&$constant),*];
+    };
+}
+
+metrics! {
+    BUILD_INFO = Gauge "citywire_build_info" ["version"] "Always 1; the label tells the running version.";
+    START_TIME = Gauge "citywire_start_timestamp_seconds" [] "Unix time at which this process started.";
+
+    BROKER_CONNECTED = Gauge "citywire_broker_connected" [] "1 while the MQTT session with the broker is up (always 1 with the embedded broker), else 0.";
+    BROKER_CONNECTS = Counter "citywire_broker_connects_total" [] "MQTT connections that the broker accepted (CONNACK).";
+    BROKER_CONNECTION_ERRORS = Counter "citywire_broker_connection_errors_total" ["reason"] "Connections that failed or ended, by reason: network, tls, refused, protocol, timeout.";
+    BROKER_SUBSCRIPTION_REFUSALS = Counter "citywire_broker_subscription_refusals_total" [] "Topic filters that the broker refused to subscribe us to (SUBACK with an error code).";
+    BROKER_RECEIVED_MESSAGES = Counter "citywire_broker_received_messages_total" [] "PUBLISH packets received, redeliveries included.";
+    BROKER_RECEIVED_BYTES = Counter "citywire_broker_received_bytes_total" [] "Bytes of payload and topic received in PUBLISH packets.";
+    BROKER_ACKNOWLEDGED_MESSAGES = Counter "citywire_broker_acknowledged_messages_total" [] "PUBACKs sent, each after the journal's fsync.";
+    BROKER_VOID_ACKNOWLEDGEMENTS = Counter "citywire_broker_void_acknowledgements_total" [] "PUBACKs not sent because the connection they belonged to was gone; the broker delivers those messages again.";
+    BROKER_UNACKNOWLEDGED_MESSAGES = Gauge "citywire_broker_unacknowledged_messages" [] "Messages received and not yet acknowledged.";
+
+    JOURNAL_ENTRIES = Counter "citywire_journal_entries_total" [] "Entries in the journal since it was created: the sequence number of the last one on disk.";
+    JOURNAL_WRITTEN_BYTES = Counter "citywire_journal_written_bytes_total" [] "Bytes written to the journal.";
+    JOURNAL_REDELIVERIES = Counter "citywire_journal_redeliveries_total" [] "Messages that the broker delivered again and that were in the journal already; they are acknowledged and not stored twice.";
+    JOURNAL_COMMITS = Counter "citywire_journal_commits_total" [] "Commits: one write and one fsync each.";
+    JOURNAL_COMMIT_DURATION = Histogram "citywire_journal_commit_duration_seconds" [] "Time of one commit, write and fsync.";
+    JOURNAL_SIZE = Gauge "citywire_journal_size_bytes" [] "Bytes that the journal takes on disk.";
+    JOURNAL_SIZE_MAX = Gauge "citywire_journal_size_max_bytes" [] "The limit on the journal's size (journal.max_bytes).";
+    JOURNAL_SEGMENTS = Gauge "citywire_journal_segments" [] "Segment files in the journal.";
+    JOURNAL_FULL = Gauge "citywire_journal_full" [] "1 while nothing is acknowledged because the journal is at its limit or the disk is full, else 0.";
+    JOURNAL_DAMAGED_SEGMENTS = Counter "citywire_journal_damaged_segments_total" [] "Segments that were found damaged and set aside.";
+    JOURNAL_WRITE_ERRORS = Counter "citywire_journal_write_errors_total" [] "Commits that failed; their messages were not acknowledged.";
+    JOURNAL_OLDEST_ENTRY = Gauge "citywire_journal_oldest_entry_timestamp_seconds" [] "Receive time of the oldest entry kept, as Unix time; 0 when there is none.";
+
+    DECODE_READINGS = Counter "citywire_decode_readings_total" ["class"] "Readings decoded, by device class.";
+    DECODE_IMPLAUSIBLE_VALUES = Counter "citywire_decode_implausible_values_total" ["class"] "Values outside the plausible range of their field; left out of the point and named in it.";
+    REFUSED_MESSAGES = Counter "citywire_refused_messages_total" ["stage", "reason"] "Messages that a stage could not use; each is kept with its reason (citywire refused list).";
+    REFUSED_KEPT = Gauge "citywire_refused_kept_messages" [] "Refused messages kept for citywire refused list, show and replay.";
+
+    FLEET_DEVICES = Gauge "citywire_fleet_devices" ["class"] "Devices heard of, by device class.";
+    FLEET_ALARMS = Counter "citywire_fleet_alarms_total" ["class", "severity"] "Readings that carried an alarm, by device class and severity.";
+
+    SINK_WRITTEN_MESSAGES = Counter "citywire_sink_written_messages_total" ["sink"] "Journal entries whose points the sink has confirmed, since its cursor was created.";
+    SINK_REFUSED_MESSAGES = Counter "citywire_sink_refused_messages_total" ["sink"] "Journal entries that gave this sink no point because they were refused, since its cursor was created.";
+    SINK_WAITING_MESSAGES = Gauge "citywire_sink_waiting_messages" ["sink"] "Journal entries that this sink has yet to take.";
+    SINK_WAITING_SECONDS = Gauge "citywire_sink_waiting_seconds" ["sink"] "Age of the oldest entry that this sink has yet to take; 0 when none waits.";
+    SINK_WRITTEN_POINTS = Counter "citywire_sink_written_points_total" ["sink"] "Points that the sink has confirmed.";
+    SINK_REJECTED_POINTS = Counter "citywire_sink_rejected_points_total" ["sink"] "Points that the database rejected for good; each is kept among the refused with the database's words.";
+    SINK_WRITE_DURATION = Histogram "citywire_sink_write_duration_seconds" ["sink"] "Time of one write to the database.";
+    SINK_WRITE_ERRORS = Counter "citywire_sink_write_errors_total" ["sink", "reason"] "Writes that failed and are tried again, by reason: network, timeout, overloaded, unauthorized, not_found, too_large, server, storage.";
+    SINK_LAST_SUCCESS = Gauge "citywire_sink_last_success_timestamp_seconds" ["sink"] "Unix time of the last write that the database confirmed; 0 before the first.";
+}
+
+static METADATA: Metadata<'static> = Metadata::new("citywire", Level::INFO, None);
+
+impl Metric {
+    fn key(&self, values: &[&str]) -> Key {
+        assert_eq!(values.len(), self.labels.len(), "BUG: {} takes the labels {:?}", self.name, self.labels);
+        let labels: Vec<Label> =
+            self.labels.iter().zip(values).map(|(&name, value)| Label::new(name, value.to_string())).collect();
+        Key::from_parts(self.name, labels)
+    }
+
+    /// The series with these label values, at zero if it is new.
+    pub fn counter(&self, values: &[&str]) -> Counter {
+        metrics::with_recorder(|recorder| recorder.register_counter(&self.key(values), &METADATA))
+    }
+
+    /// The series with these label values, at zero if it is new.
+    pub fn gauge(&self, values: &[&str]) -> Gauge {
+        metrics::with_recorder(|recorder| recorder.register_gauge(&self.key(values), &METADATA))
+    }
+
+    /// The series with these label values, empty if it is new.
+    pub fn histogram(&self, values: &[&str]) -> Histogram {
+        metrics::with_recorder(|recorder| recorder.register_histogram(&self.key(values), &METADATA))
+    }
+}
+
+/// Tells the recorder what each metric means. Called once, after the recorder is installed.
+pub fn describe() {
+    metrics::with_recorder(|recorder| {
+        for metric in ALL {
+            let (name, help) = (KeyName::from_const_str(metric.name), metric.help.into());
+            match metric.kind {
+                Kind::Counter => recorder.describe_counter(name, None::<Unit>, help),
+                Kind::Gauge => recorder.describe_gauge(name, None::<Unit>, help),
+                Kind::Histogram => recorder.describe_histogram(name, None::<Unit>, help),
+            }
+        }
+    });
+}

@@ -1,0 +1,60 @@
+//! The last stage: points go to a database, and its receipt moves the sink's cursor in the journal.
+//!
+//! Only this module knows databases. Each sink has a reader and a cursor of its own, so a slow or dead one stops
+//! nobody else.
+
+use std::time::Duration;
+
+use crate::point::Point;
+
+/// A database that takes points in batches.
+pub trait Sink: Send {
+    /// The name from the configuration; the value of the metric label `sink`.
+    fn name(&self) -> &str;
+
+    /// Adds a point of entry `sequence` to the batch. Does no I/O.
+    fn push(&mut self, sequence: u64, point: &Point<'_>);
+
+    /// How much the batch holds.
+    fn pending(&self) -> Pending;
+
+    /// Writes the batch and empties it. On an error the batch stays as it was, to be tried again.
+    fn flush(&mut self) -> impl Future<Output = Result<Receipt, WriteError>> + Send;
+}
+
+/// The size of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pending {
+    pub points: usize,
+    pub bytes: usize,
+}
+
+/// The database's word that it has a batch.
+#[derive(Debug, Default)]
+pub struct Receipt {
+    pub written_points: usize,
+    /// Points that the database will never take, each with its reason.
+    pub rejected: Vec<Rejected>,
+}
+
+/// A point that the database refused for good.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rejected {
+    pub sequence: u64,
+    /// The point in line protocol.
+    pub point: String,
+    /// The database's own words.
+    pub message: String,
+}
+
+/// A write that has to be tried again.
+#[derive(Debug, thiserror::Error)]
+#[error("{detail}")]
+pub struct WriteError {
+    /// The metric label: network, timeout, overloaded, unauthorized, not_found, too_large, server, storage.
+    pub reason: &'static str,
+    /// What happened and what to set or look at.
+    pub detail: String,
+    /// How long the database asked us to wait (Retry-After).
+    pub retry_after: Option<Duration>,
+}

@@ -1,0 +1,100 @@
+//! Points in time as the program passes them: nanoseconds since the Unix epoch, UTC.
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Nanoseconds since 1970-01-01T00:00:00Z, without leap seconds (as Unix time counts). Reaches to the year 2262.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The present, from the system's clock.
+    pub fn now() -> Timestamp {
+        match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(since) => Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)),
+            Err(_) => Timestamp(0),
+        }
+    }
+
+    pub const fn from_nanos(nanos: i64) -> Timestamp {
+        Timestamp(nanos)
+    }
+
+    /// From whole seconds; saturates at the ends of the range.
+    pub const fn from_seconds(seconds: i64) -> Timestamp {
+        Timestamp(seconds.saturating_mul(1_000_000_000))
+    }
+
+    /// From whole milliseconds; saturates at the ends of the range.
+    pub const fn from_millis(millis: i64) -> Timestamp {
+        Timestamp(millis.saturating_mul(1_000_000))
+    }
+
+    pub const fn as_nanos(self) -> i64 {
+        self.0
+    }
+
+    pub const fn as_seconds(self) -> i64 {
+        self.0.div_euclid(1_000_000_000)
+    }
+
+    /// Seconds from `earlier` to `self`, negative when `earlier` is later.
+    pub fn seconds_since(self, earlier: Timestamp) -> f64 {
+        (self.0 - earlier.0) as f64 / 1e9
+    }
+}
+
+/// RFC 3339 in UTC with as many fraction digits as are needed: `2024-01-02T06:15:34Z`.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_nanosecond(i128::from(self.0)) {
+            Ok(timestamp) => write!(f, "{timestamp}"),
+            Err(_) => write!(f, "{}ns", self.0),
+        }
+    }
+}
+
+/// Reads a length of time as the configuration and profiles write it: a whole number and `ms`, `s`, `m`, `h` or `d`.
+pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+    let text = text.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let number: u64 = text[..digits].parse().map_err(|_| {
+        format!("`{text}` is not a duration: write a whole number and a unit, as in \"30s\", \"5m\" or \"1d\"")
+    })?;
+    let millis_per_unit: u64 = match text[digits..].trim() {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        "" => return Err(format!("`{text}` has no unit: write \"{number}s\" for seconds, or ms, m, h, d")),
+        unit => return Err(format!("`{unit}` is not a unit of time: use ms, s, m, h or d")),
+    };
+    number
+        .checked_mul(millis_per_unit)
+        .filter(|&millis| millis <= 400 * 365 * 86_400_000)
+        .map(std::time::Duration::from_millis)
+        .ok_or_else(|| format!("`{text}` is too long: the limit is 400 years"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_timestamp_prints_as_rfc_3339_in_utc() {
+        let f = |nanos: i64, expected: &str| assert_eq!(Timestamp::from_nanos(nanos).to_string(), expected);
+        f(1_704_176_134_000_000_000, "2024-01-02T06:15:34Z");
+        f(1_500_000_000, "1970-01-01T00:00:01.5Z");
+    }
+
+    #[test]
+    fn durations_need_a_number_and_a_unit() {
+        assert_eq!(parse_duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(parse_duration("1d"), Ok(Duration::from_secs(86_400)));
+        for wrong in ["", "s", "10", "-1s", "1 fortnight", "1.5h", "99999999999999999999s", "9999999999d"] {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}
