@@ -1,0 +1,47 @@
+# The tasks of working on citywire. `make` lists them.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+# Debian keeps daemons in /usr/sbin, which is not on everybody's path; the tests start them.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin
+
+CARGO ?= cargo
+
+.PHONY: help setup test check format bench fuzz deny demo secrets
+
+help: ## List the tasks
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what the tests need (Debian packages; only what is missing)
+	@scripts/setup
+
+# One make process after another: each of these fills the machine's cores by itself.
+test: ## Do all the set-up and run every check and test; what CI runs
+	@$(MAKE) --no-print-directory setup
+	@$(MAKE) --no-print-directory check
+	$(CARGO) test --locked
+
+check: ## Formatting, lints and documentation, warnings as errors
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+
+format: ## Format the source
+	$(CARGO) fmt
+
+bench: setup ## Throughput and CPU per message, beside a bare subscriber on the same broker
+	$(CARGO) bench --locked --bench throughput
+
+FUZZ_TARGET ?= decode
+FUZZ_SECONDS ?= 60
+fuzz: ## Fuzz one reader of foreign bytes: make fuzz FUZZ_TARGET=decode FUZZ_SECONDS=60 (needs cargo-fuzz)
+	RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir fuzz $(FUZZ_TARGET) -- -max_total_time=$(FUZZ_SECONDS)
+
+deny: ## Licences and origin of every dependency (needs cargo-deny)
+	$(CARGO) deny check bans licenses sources
+
+demo: ## The service with a simulated city, on http://127.0.0.1:8080
+	$(CARGO) run --locked --release -- demo
+
+secrets: ## Make the passwords and tokens that docker compose hands out (deploy/secrets/)
+	@scripts/secrets
