@@ -1,1 +1,328 @@
-//! problem
+//! Mistakes in files that people write (configuration, profiles, registry), and how they are shown.
+//!
+//! A reader of such a file collects every [`Problem`] it finds rather than stop at the first, and the command line
+//! shows them all with [`render`]: the place, the line with the mistake underlined, and what to write instead.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::path::Path;
+
+use serde::Serialize;
+
+mod suggest;
+
+pub use suggest::nearest;
+
+/// One mistake in a file that somebody wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The file as the user named it, or another source such as `environment variable CITYWIRE_HTTP__LISTEN`.
+    pub file: String,
+    /// Where in the file; `None` when the mistake is in no particular line.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+    /// What is wrong: one sentence without a full stop.
+    pub message: String,
+    /// What to do about it: one sentence without a full stop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}
+
+/// A part of one line of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// Counts from 1.
+    pub line: usize,
+    /// Counts characters from 1.
+    pub column: usize,
+    /// The text of the line around the mistake, safe to print on a terminal.
+    pub excerpt: String,
+    /// How many terminal columns of `excerpt` come before the mistake.
+    #[serde(skip)]
+    indent: usize,
+    /// How many terminal columns the mistake takes; at least 1.
+    #[serde(skip)]
+    width: usize,
+}
+
+impl Problem {
+    /// A mistake in the bytes `span` of `source`, the whole text of `file`.
+    ///
+    /// A span that does not fit the text is moved to the nearest place that does.
+    pub fn at(file: impl AsRef<Path>, source: &str, span: Range<usize>, message: impl Into<String>) -> Problem {
+        Problem { place: Some(Place::of(source, span)), ..Problem::in_file(file, message) }
+    }
+
+    /// A mistake of the file as a whole.
+    pub fn in_file(file: impl AsRef<Path>, message: impl Into<String>) -> Problem {
+        Problem { file: file.as_ref().display().to_string(), place: None, message: message.into(), help: None }
+    }
+
+    /// Adds what to do about it.
+    pub fn help(mut self, text: impl Into<String>) -> Problem {
+        self.help = Some(text.into());
+        self
+    }
+
+    /// Adds `did you mean …?`, or the list of `known` names when none of them resembles `name`.
+    pub fn suggest<'a>(self, name: &str, known: impl IntoIterator<Item = &'a str>) -> Problem {
+        let known: Vec<&str> = known.into_iter().collect();
+        match nearest(name, known.iter().copied()) {
+            Some(nearest) => self.help(format!("did you mean `{nearest}`?")),
+            None if known.is_empty() => self,
+            None => self.help(format!("known here: {}", known.join(", "))),
+        }
+    }
+
+    /// A mistake that the TOML reader or serde found: their message reworded, with a suggestion for a wrong name.
+    pub fn from_toml(file: impl AsRef<Path>, source: &str, error: &toml::de::Error) -> Problem {
+        let (message, help) = suggest::reword(error.message());
+        let problem = match error.span() {
+            Some(span) if !span.is_empty() => Problem::at(file, source, span, message),
+            // The table that lacks a key is the file itself.
+            _ => Problem::in_file(file, message),
+        };
+        Problem { help, ..problem }
+    }
+}
+
+/// Puts problems in the order in which a reader meets them: by file, line and column.
+pub fn sort(problems: &mut [Problem]) {
+    problems.sort_by(|a, b| {
+        let key = |problem: &Problem| problem.place.as_ref().map(|place| (place.line, place.column));
+        a.file.cmp(&b.file).then(key(a).cmp(&key(b)))
+    });
+}
+
+/// Shows problems as a compiler does, one blank line between two of them.
+pub fn render(problems: &[Problem], color: bool) -> String {
+    let style = if color { &COLORED } else { &PLAIN };
+    let mut out = String::new();
+    for (index, problem) in problems.iter().enumerate() {
+        if index > 0 {
+            out.push('\n');
+        }
+        render_one(&mut out, problem, style).expect("BUG: writing to a String cannot fail");
+    }
+    out
+}
+
+struct Style {
+    error: &'static str,
+    frame: &'static str,
+    help: &'static str,
+    bold: &'static str,
+    reset: &'static str,
+}
+
+const PLAIN: Style = Style { error: "", frame: "", help: "", bold: "", reset: "" };
+const COLORED: Style =
+    Style { error: "\x1b[1;31m", frame: "\x1b[1;34m", help: "\x1b[1;36m", bold: "\x1b[1m", reset: "\x1b[0m" };
+
+fn render_one(out: &mut String, problem: &Problem, style: &Style) -> std::fmt::Result {
+    let Style { error, frame, help, bold, reset } = style;
+    writeln!(out, "{error}error{reset}{bold}: {}{reset}", printable(&problem.message))?;
+    let file = printable(&problem.file);
+    let gutter = problem.place.as_ref().map_or(0, |place| place.line.to_string().len());
+    match &problem.place {
+        None => writeln!(out, "{frame}-->{reset} {file}")?,
+        Some(place) => {
+            writeln!(out, "{:gutter$}{frame}-->{reset} {file}:{}:{}", "", place.line, place.column)?;
+            writeln!(out, "{:gutter$} {frame}|{reset}", "")?;
+            writeln!(out, "{frame}{} |{reset} {}", place.line, place.excerpt)?;
+            let (indent, mark) = (place.indent, "^".repeat(place.width));
+            writeln!(out, "{:gutter$} {frame}|{reset} {:indent$}{error}{mark}{reset}", "", "")?;
+        }
+    }
+    match &problem.help {
+        None => Ok(()),
+        Some(text) => writeln!(out, "{:gutter$} {help}= help:{reset} {}", "", printable(text)),
+    }
+}
+
+/// The widest excerpt of a line, in characters.
+const EXCERPT_CHARS_MAX: usize = 118;
+
+impl Place {
+    fn of(source: &str, span: Range<usize>) -> Place {
+        let start = floor_char_boundary(source, span.start);
+        let line_start = source[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        let line = source[line_start..].lines().next().unwrap_or("");
+        // The span may begin at the line's end or, after a carriage return, behind it.
+        let start_in_line = floor_char_boundary(line, start - line_start);
+        let end_in_line = floor_char_boundary(line, span.end.saturating_sub(line_start)).max(start_in_line);
+        let before = line[..start_in_line].chars().count();
+        let marked = line[start_in_line..end_in_line].chars().count();
+        let cut = before.saturating_sub(EXCERPT_CHARS_MAX / 2);
+        let cut = if line.chars().count() > EXCERPT_CHARS_MAX { cut } else { 0 };
+        let shown: Vec<char> = line.chars().skip(cut).take(EXCERPT_CHARS_MAX).collect();
+        let columns = |chars: &[char]| chars.iter().map(|&c| terminal_columns(c)).sum::<usize>();
+        let mark_start = before - cut;
+        let mark_end = (mark_start + marked).min(shown.len());
+        let mut excerpt: String = if cut > 0 { "…".into() } else { String::new() };
+        excerpt.extend(shown.iter().flat_map(|&c| safe(c)));
+        if cut + shown.len() < line.chars().count() {
+            excerpt.push('…');
+        }
+        Place {
+            line: source[..line_start].matches('\n').count() + 1,
+            column: before + 1,
+            excerpt,
+            indent: columns(&shown[..mark_start]) + usize::from(cut > 0),
+            width: columns(&shown[mark_start..mark_end.max(mark_start)]).max(1),
+        }
+    }
+}
+
+fn floor_char_boundary(text: &str, index: usize) -> usize {
+    let mut index = index.min(text.len());
+    while !text.is_char_boundary(index) {
+        index -= 1;
+    }
+    index
+}
+
+const TAB: &str = "    ";
+
+/// Control characters could drive the terminal that shows them.
+fn safe(character: char) -> impl Iterator<Item = char> {
+    let (text, single) = match character {
+        '\t' => (TAB, None),
+        c if c.is_control() => ("", Some('\u{fffd}')),
+        c => ("", Some(c)),
+    };
+    text.chars().chain(single)
+}
+
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
+/// How many columns a terminal gives a character: two for most East Asian ones (Unicode annex 11, roughly).
+fn terminal_columns(character: char) -> usize {
+    match u32::from(character) {
+        0x09 => TAB.len(),
+        0x0300..=0x036f | 0x200b..=0x200f => 0,
+        0x1100..=0x115f
+        | 0x2e80..=0xa4cf
+        | 0xac00..=0xd7a3
+        | 0xf900..=0xfaff
+        | 0xfe30..=0xfe6f
+        | 0xff00..=0xff60
+        | 0xffe0..=0xffe6
+        | 0x1f300..=0x1faff
+        | 0x20000..=0x3fffd => 2,
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(source: &str, span: Range<usize>) -> String {
+        render(&[Problem::at("a.toml", source, span, "wrong")], false)
+    }
+
+    #[test]
+    fn the_line_is_shown_with_the_span_underlined() {
+        let source = "[http]\nlisen = \"127.0.0.1:8080\"\n";
+        let problem = Problem::at("a.toml", source, 7..12, "unknown option `lisen`").help("did you mean `listen`?");
+        let expected = "\
+error: unknown option `lisen`
+ --> a.toml:2:1
+  |
+2 | lisen = \"127.0.0.1:8080\"
+  | ^^^^^
+  = help: did you mean `listen`?
+";
+        assert_eq!(render(&[problem], false), expected);
+    }
+
+    #[test]
+    fn the_underline_stands_below_wide_characters_and_tabs() {
+        let f = |source: &str, span: Range<usize>, expected: &str| {
+            let shown = shown(source, span);
+            assert_eq!(shown.lines().last(), Some(expected), "{shown}");
+        };
+        f("水表 = 1", 0..6, "  | ^^^^");
+        f("\tx = 1", 1..2, "  |     ^");
+        f("x = \"水\"", 8..9, "  |        ^");
+    }
+
+    #[test]
+    fn a_span_over_lines_is_underlined_to_the_end_of_its_first() {
+        assert!(shown("a = [\n1,\n2]\n", 4..11).ends_with("1 | a = [\n  |     ^\n"));
+    }
+
+    #[test]
+    fn a_span_that_does_not_fit_is_moved_and_never_a_panic() {
+        for source in ["", "\n", "ä", "ab\r\ncd\r\n", "水\n\n表"] {
+            for start in 0..source.len() + 3 {
+                for end in 0..source.len() + 3 {
+                    shown(source, start..end);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_the_mistake() {
+        let source = format!("x = \"{}\"; y", "z".repeat(1_000));
+        let shown = shown(&source, source.len() - 1..source.len());
+        let lines: Vec<&str> = shown.lines().collect();
+        assert!(lines[3].starts_with("1 | …zzz") && lines[3].ends_with("; y"), "{shown}");
+        assert_eq!(lines[3].chars().count(), lines[4].chars().count(), "{shown}");
+    }
+
+    #[test]
+    fn control_characters_never_reach_the_terminal() {
+        let shown = shown("x = \"\x1b[31m\"", 4..10);
+        assert!(!shown.contains('\x1b'), "{shown:?}");
+    }
+
+    #[test]
+    fn problems_are_sorted_by_file_line_and_column() {
+        let source = "a\nb c\n";
+        let at = |span| Problem::at("a.toml", source, span, "x");
+        let mut problems =
+            vec![Problem::in_file("b.toml", "x"), at(4..5), at(2..3), Problem::in_file("a.toml", "x"), at(0..1)];
+        sort(&mut problems);
+        let columns: Vec<_> =
+            problems.iter().map(|p| (p.file.as_str(), p.place.as_ref().map(|p| (p.line, p.column)))).collect();
+        let a = "a.toml";
+        assert_eq!(columns, [(a, None), (a, Some((1, 1))), (a, Some((2, 1))), (a, Some((2, 3))), ("b.toml", None)]);
+    }
+
+    #[test]
+    fn a_problem_is_json_with_its_place() {
+        let problem = Problem::at("a.toml", "x = 1", 0..1, "wrong").help("right");
+        let json = serde_json::to_string(&problem).unwrap();
+        let expected = r#"{"file":"a.toml","line":1,"column":1,"excerpt":"x = 1","message":"wrong","help":"right"}"#;
+        assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn a_toml_error_becomes_a_problem_with_a_suggestion() {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code, reason = "only its names and types matter")]
+        struct Fields {
+            scale: f64,
+            offset: f64,
+        }
+        let f = |source: &str, expected: &str| {
+            let error = toml::from_str::<Fields>(source).unwrap_err();
+            assert_eq!(render(&[Problem::from_toml("p.toml", source, &error)], false), expected);
+        };
+        f(
+            "scale = 1\nofset = 2\n",
+            "error: unknown key `ofset`\n --> p.toml:2:1\n  |\n2 | ofset = 2\n  | ^^^^^\n  = help: did you mean `offset`?\n",
+        );
+        f(
+            "scale = \"1\"\n",
+            "error: expected a number, found the text \"1\"\n --> p.toml:1:9\n  |\n1 | scale = \"1\"\n  |         ^^^\n",
+        );
+        f("scale = 1\n", "error: missing key `offset`\n--> p.toml\n");
+    }
+}
