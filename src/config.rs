@@ -7,6 +7,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+mod secret;
+
+pub use secret::Secret;
+
 /// The whole configuration. Each option has a default; an empty file is the embedded default service.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -37,7 +41,7 @@ pub struct Broker {
     pub client_id: String,
     pub protocol: Protocol,
     pub username: Option<String>,
-    pub password: Option<String>,
+    pub password: Option<Secret>,
     pub password_file: Option<PathBuf>,
     /// Certificate authorities (PEM) to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
@@ -72,7 +76,7 @@ pub struct EmbeddedBroker {
     pub listen: SocketAddr,
     /// With a user name, every client has to give it and the password.
     pub username: Option<String>,
-    pub password: Option<String>,
+    pub password: Option<Secret>,
     pub password_file: Option<PathBuf>,
 }
 
@@ -202,7 +206,7 @@ pub struct Influxdb2Sink {
     pub url: String,
     pub org: String,
     pub bucket: String,
-    pub token: Option<String>,
+    pub token: Option<Secret>,
     pub token_file: Option<PathBuf>,
     pub gzip: bool,
     pub batch_points_max: usize,
