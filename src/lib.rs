@@ -34,6 +34,9 @@ pub mod route;
 pub mod service;
 pub mod simulate;
 pub mod sink;
+pub mod state;
 pub mod store;
+#[cfg(test)]
+mod test_directory;
 pub mod time;
 pub mod web;

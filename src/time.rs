@@ -54,6 +54,13 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// As [`Display`](fmt::Display) gives it.
+impl serde::Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// Reads a length of time as the configuration and profiles write it: a whole number and `ms`, `s`, `m`, `h` or `d`.
 pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
     let text = text.trim();

@@ -1,0 +1,146 @@
+//! Reading what was refused: for the command line, beside a running service or without one.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+use serde::Serialize;
+
+use super::{ReasonCount, Stage, parse_stage, read_reasons};
+use crate::state::{self, StateError};
+use crate::time::Timestamp;
+
+/// Opens the refused messages of a data directory for reading; a running service is not disturbed.
+pub fn open_read_only(data_directory: &Path) -> Result<Archive, StateError> {
+    let (path, connection) = state::open_read_only(data_directory)?;
+    Ok(Archive { path, connection })
+}
+
+/// The refused messages, for reading.
+#[derive(Debug)]
+pub struct Archive {
+    path: PathBuf,
+    connection: Connection,
+}
+
+/// Which messages to list. The default is the newest hundred of all.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    pub stage: Option<Stage>,
+    pub reason: Option<String>,
+    /// The device's whole name.
+    pub device: Option<String>,
+    /// Only messages kept before the one of this id: the last id of a list gives the next one.
+    pub before: Option<i64>,
+    pub limit: usize,
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Filter { stage: None, reason: None, device: None, before: None, limit: 100 }
+    }
+}
+
+/// A refused message as it was kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Kept {
+    /// Names the message for `show`; never given to another one.
+    pub id: i64,
+    /// The journal entry.
+    pub sequence: u64,
+    pub received: Timestamp,
+    pub stage: Stage,
+    pub reason: String,
+    pub detail: String,
+    /// In JSON as text; bytes that are not UTF-8 show as U+FFFD.
+    #[serde(serialize_with = "as_text")]
+    pub topic: Vec<u8>,
+    /// In JSON as hexadecimal digits. Of a point that a sink rejected, its line protocol.
+    #[serde(serialize_with = "as_hex")]
+    pub payload: Vec<u8>,
+    pub device: Option<String>,
+    pub profile: Option<String>,
+    pub sink: Option<String>,
+}
+
+impl Archive {
+    /// Newest first.
+    pub fn list(&self, filter: &Filter) -> Result<Vec<Kept>, StateError> {
+        let (condition, values) = filter.condition();
+        let query =
+            format!("SELECT {COLUMNS} FROM refused WHERE {condition} ORDER BY id DESC LIMIT {}", filter.limit);
+        let run = || {
+            let mut statement = self.connection.prepare(&query)?;
+            let kept = statement.query_map(params_from_iter(values), read_kept)?;
+            kept.collect::<rusqlite::Result<_>>()
+        };
+        run().map_err(|source| StateError::of(&self.path, source))
+    }
+
+    /// One message by its id; `None` when there is no such message, or no longer.
+    pub fn show(&self, id: i64) -> Result<Option<Kept>, StateError> {
+        self.connection
+            .query_row(&format!("SELECT {COLUMNS} FROM refused WHERE id = ?1"), [id], read_kept)
+            .optional()
+            .map_err(|source| StateError::of(&self.path, source))
+    }
+
+    /// How many are kept for each reason, most first.
+    pub fn count_by_reason(&self) -> Result<Vec<ReasonCount>, StateError> {
+        read_reasons(&self.connection).map_err(|source| StateError::of(&self.path, source))
+    }
+}
+
+impl Filter {
+    fn condition(&self) -> (String, Vec<Value>) {
+        let parts: [(&str, Option<Value>); 4] = [
+            ("stage = ?", self.stage.map(|stage| stage.name().to_string().into())),
+            ("reason = ?", self.reason.clone().map(Value::from)),
+            ("device = ?", self.device.clone().map(Value::from)),
+            ("id < ?", self.before.map(Value::from)),
+        ];
+        let (mut condition, mut values) = (String::from("true"), Vec::new());
+        for (part, value) in parts {
+            if let Some(value) = value {
+                condition.push_str(" AND ");
+                condition.push_str(part);
+                values.push(value);
+            }
+        }
+        (condition, values)
+    }
+}
+
+const COLUMNS: &str = "id, sequence, received, stage, reason, detail, topic, payload, device, profile, sink";
+
+fn read_kept(row: &Row<'_>) -> rusqlite::Result<Kept> {
+    let stage: String = row.get(3)?;
+    let sink: String = row.get(10)?;
+    Ok(Kept {
+        id: row.get(0)?,
+        sequence: row.get::<_, i64>(1)?.cast_unsigned(),
+        received: Timestamp::from_nanos(row.get(2)?),
+        stage: parse_stage(&stage)?,
+        reason: row.get(4)?,
+        detail: row.get(5)?,
+        topic: row.get(6)?,
+        payload: row.get(7)?,
+        device: row.get(8)?,
+        profile: row.get(9)?,
+        sink: (!sink.is_empty()).then_some(sink),
+    })
+}
+
+fn as_text<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&String::from_utf8_lossy(bytes))
+}
+
+fn as_hex<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    struct Hex<'a>(&'a [u8]);
+    impl std::fmt::Display for Hex<'_> {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            self.0.iter().try_for_each(|byte| write!(f, "{byte:02X}"))
+        }
+    }
+    serializer.collect_str(&Hex(bytes))
+}
