@@ -3,6 +3,8 @@
 //! Only this module knows databases. Each sink has a reader and a cursor of its own, so a slow or dead one stops
 //! nobody else.
 
+pub mod influxdb2;
+
 use std::time::Duration;
 
 use crate::point::Point;

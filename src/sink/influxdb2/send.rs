@@ -1,0 +1,248 @@
+//! One HTTP request with a piece of the batch, and its answer.
+//!
+//! Not through `influxdb2::Client::write_line_protocol`: that drops the path of the base URL and the response's
+//! headers (Retry-After), knows no success but 204 and cannot compress what it is given. This uses the same HTTP
+//! client library, so that nothing is linked twice.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use reqwest::{Client, Url};
+
+use super::answer::{self, Answer};
+use super::{OpenError, Place};
+use crate::config::{Influxdb2Sink, Secret};
+use crate::sink::WriteError;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Of an answer's body this much is read, and for so long: enough for any message, bounded for any server.
+const BODY_BYTES_MAX: usize = 4096;
+const BODY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Line protocol shrinks to about a tenth at any level; higher ones cost several times the CPU time.
+const GZIP_LEVEL: Compression = Compression::new(2);
+
+/// The write endpoint of one database.
+pub(super) struct Endpoint {
+    client: Client,
+    url: Url,
+    place: Place,
+    token_file: Option<PathBuf>,
+    authorization: Option<HeaderValue>,
+    gzip: bool,
+}
+
+impl Endpoint {
+    pub fn new(options: &Influxdb2Sink) -> Result<Endpoint, OpenError> {
+        let base = base_url(&options.url)?;
+        let token = match (&options.token, &options.token_file) {
+            (Some(_), Some(_)) => return Err(OpenError::TwoTokens),
+            (Some(token), None) => token.clone(),
+            (None, Some(file)) => read_token(file)?,
+            (None, None) => Secret::new(""),
+        };
+        let mut endpoint = Endpoint {
+            client: client_builder(options.timeout.0)
+                .build()
+                .map_err(|error| OpenError::Client(with_causes(&error)))?,
+            url: write_url(&base, &options.org, &options.bucket),
+            place: Place {
+                url: base.as_str().trim_end_matches('/').to_string(),
+                org: options.org.clone(),
+                bucket: options.bucket.clone(),
+                token: Secret::new(""),
+            },
+            token_file: options.token_file.clone(),
+            authorization: None,
+            gzip: options.gzip,
+        };
+        endpoint.set_token(token)?;
+        Ok(endpoint)
+    }
+
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Writes these lines: one request, or two when the server turns out not to take compressed ones.
+    pub async fn write(&mut self, lines: &[u8]) -> Answer {
+        let mut response = self.post(lines).await;
+        if self.gzip && response.as_ref().is_ok_and(answer::Response::refuses_gzip) {
+            tracing::warn!(url = %self.place.url, "The database does not take compressed requests; going on without gzip.");
+            self.gzip = false;
+            response = self.post(lines).await;
+        }
+        match response {
+            Ok(response) => answer::judge(&self.place, &response),
+            Err(error) => Answer::Later(self.no_answer(error)),
+        }
+    }
+
+    /// Reads the token file again, since a refused token may have been replaced there. True when it has changed.
+    pub fn reload_token(&mut self) -> bool {
+        let Some(Ok(token)) = self.token_file.as_ref().map(read_token) else {
+            return false;
+        };
+        token != self.place.token && self.set_token(token).is_ok()
+    }
+
+    fn set_token(&mut self, token: Secret) -> Result<(), OpenError> {
+        self.authorization = match token.reveal() {
+            "" => None,
+            token => {
+                let mut value =
+                    HeaderValue::from_str(&format!("Token {token}")).map_err(|_| OpenError::TokenCharacters)?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+        };
+        self.place.token = token;
+        Ok(())
+    }
+
+    async fn post(&self, lines: &[u8]) -> Result<answer::Response, reqwest::Error> {
+        let mut request = self.client.post(self.url.clone()).header(CONTENT_TYPE, "text/plain; charset=utf-8");
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization.clone());
+        }
+        request = match self.gzip {
+            true => request.header(CONTENT_ENCODING, "gzip").body(compress(lines)),
+            false => request.body(lines.to_vec()),
+        };
+        let mut response = request.send().await?;
+        let body = body_start(&mut response).await;
+        Ok(answer::Response { status: response.status(), headers: std::mem::take(response.headers_mut()), body })
+    }
+
+    fn no_answer(&self, error: reqwest::Error) -> WriteError {
+        let timeout = error.is_timeout();
+        let error = answer::shown(&with_causes(&error.without_url()), &self.place);
+        let url = &self.place.url;
+        match timeout {
+            true => WriteError {
+                reason: "timeout",
+                detail: format!(
+                    "{url} did not answer in time ({error}); see whether it is overloaded, or raise `timeout`"
+                ),
+                retry_after: None,
+            },
+            false => WriteError {
+                reason: "network",
+                detail: format!("{url} cannot be reached ({error}); see that it runs and that `url` is right"),
+                retry_after: None,
+            },
+        }
+    }
+}
+
+/// The client that each part of this sink uses. Redirects are not followed: they would carry the token and the points
+/// to a place that nobody has configured.
+pub(super) fn client_builder(timeout: Duration) -> reqwest::ClientBuilder {
+    Client::builder()
+        .user_agent(concat!("citywire/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT.min(timeout))
+        .timeout(timeout)
+        .pool_max_idle_per_host(1)
+}
+
+/// Checks what a write needs of the URL, so that nothing later can fail on it.
+fn base_url(text: &str) -> Result<Url, OpenError> {
+    let wrong = |problem: String| OpenError::Url { url: text.split('@').next_back().unwrap_or(text).into(), problem };
+    let url = Url::parse(text).map_err(|error| wrong(format!("is not a URL ({error}); write http://host:port")))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(wrong("has to begin with http:// or https://".into()));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong("carries a user name or password; set `token` or `token_file` instead".into()));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("has a part after `?` or `#`; organization and bucket are options of their own".into()));
+    }
+    Ok(url)
+}
+
+fn write_url(base: &Url, org: &str, bucket: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}/api/v2/write", base.path().trim_end_matches('/')));
+    url.query_pairs_mut().append_pair("org", org).append_pair("bucket", bucket).append_pair("precision", "ns");
+    url
+}
+
+fn read_token(file: &PathBuf) -> Result<Secret, OpenError> {
+    std::fs::read_to_string(file)
+        .map(|text| Secret::new(text.trim()))
+        .map_err(|source| OpenError::TokenFile { file: file.clone(), source })
+}
+
+fn compress(lines: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(lines.len() / 8), GZIP_LEVEL);
+    encoder.write_all(lines).and_then(|()| encoder.finish()).expect("BUG: compressing from memory to memory failed")
+}
+
+async fn body_start(response: &mut reqwest::Response) -> String {
+    let mut body = Vec::new();
+    let read = async {
+        while body.len() < BODY_BYTES_MAX {
+            match response.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                // The status has told the outcome; a body that breaks off only shortens the message.
+                Ok(None) | Err(_) => break,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(BODY_TIMEOUT, read).await;
+    body.truncate(BODY_BYTES_MAX);
+    String::from_utf8_lossy(&body).into_owned()
+}
+
+/// The error and what caused it, since the first alone rarely says more than "error sending request".
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_write_path_is_appended_to_the_base_path() {
+        let f = |base: &str, expected: &str| {
+            let url = write_url(&base_url(base).expect("a base URL"), "my city", "a&b");
+            assert_eq!(url.as_str(), format!("{expected}/api/v2/write?org=my+city&bucket=a%26b&precision=ns"));
+        };
+        f("http://tsdb:8086", "http://tsdb:8086");
+        f("http://tsdb:8086/", "http://tsdb:8086");
+        f("https://city.example/influx", "https://city.example/influx");
+        f("https://city.example/insert/0/influx/", "https://city.example/insert/0/influx");
+    }
+
+    #[test]
+    fn a_wrong_url_is_named_with_its_problem_and_without_its_password() {
+        let f = |url: &str, part: &str| {
+            let error = base_url(url).expect_err(url).to_string();
+            assert!(error.contains(part), "{url}: {error}");
+            assert!(!error.contains("s3cret"), "{error}");
+        };
+        f("tsdb:8086", "has to begin with http://");
+        f("/3242/23", "is not a URL");
+        f("http://", "is not a URL");
+        f("ftp://tsdb", "has to begin with http://");
+        f("http://user:s3cret@tsdb", "set `token`");
+        f("http://tsdb?org=city", "options of their own");
+    }
+}
