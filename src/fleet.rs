@@ -1,1 +1,394 @@
-//! fleet
+//! The devices: when each was last heard, what it last said, and which of its alarms are on.
+//!
+//! One consumer of the journal, with a position of its own, tells the fleet of each entry: [`Fleet::heard`] once a
+//! device is known, then [`Fleet::decoded`] for each reading or [`Fleet::refused`], and [`Fleet::commit`] after each
+//! batch. The table is in memory, compact, and goes to `state.sqlite` from time to time, in one transaction with the
+//! refusals and the position. So after a crash the journal is read again from that position, every message counts
+//! once, and the operator's page shows what it showed before.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use metrics::{Counter, Gauge};
+use serde::{Deserialize, Serialize};
+
+use crate::metrics::{DECODE_READINGS, FLEET_ALARMS, FLEET_DEVICES};
+use crate::point::FieldValue;
+use crate::refused::{Refusal, Refused};
+use crate::state::{State, StateError};
+use crate::time::Timestamp;
+
+mod device;
+mod reading;
+mod storage;
+mod view;
+
+use device::{Devices, Name};
+pub use reading::Value;
+pub use view::{ActiveAlarm, ClassSummary, DeviceState, DeviceView, FieldView, LastRefusal, Query, Snapshot, Sort};
+
+/// The class of devices that were heard and never routed to a profile.
+pub const UNKNOWN_CLASS: &str = "unknown";
+
+/// How long what is only in memory may wait for its transaction: an entry read again costs little.
+const COMMIT_DELAY_MAX: Duration = Duration::from_secs(10);
+/// The same when refusals wait, which other processes list.
+const REFUSALS_DELAY_MAX: Duration = Duration::from_secs(1);
+/// Changed devices, and refusals, after which the transaction is not put off.
+const CHANGED_DEVICES_MAX: usize = 20_000;
+const REFUSALS_MAX: usize = 1_000;
+/// A longer device name is not listed.
+const NAME_BYTES_MAX: usize = 256;
+
+/// How urgent an alarm is, as its profile says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    Info,
+    Warning,
+    Critical,
+}
+
+impl Severity {
+    pub const ALL: [Severity; 3] = [Severity::Info, Severity::Warning, Severity::Critical];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Severity::Info => "info",
+            Severity::Warning => "warning",
+            Severity::Critical => "critical",
+        }
+    }
+}
+
+/// A message of a known device.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard<'a> {
+    /// The journal entry.
+    pub sequence: u64,
+    pub received: Timestamp,
+    pub device: &'a str,
+    /// The device's class and profile id; `None` where no profile was found for it.
+    pub class: Option<&'a str>,
+    pub profile: Option<&'a str>,
+}
+
+/// One field of a reading.
+#[derive(Clone, Copy, Debug)]
+pub struct Field<'a> {
+    pub name: &'a str,
+    /// UCUM, empty where the field has none.
+    pub unit: &'a str,
+    pub value: FieldValue<'a>,
+    /// For a boolean field that is an alarm when true.
+    pub alarm: Option<Severity>,
+}
+
+/// The devices of the service. One writer; any number of threads look.
+pub struct Fleet {
+    state: Arc<State>,
+    refused: Arc<Refused>,
+    devices_max: usize,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    devices: Devices,
+    /// Messages of devices beyond the limit, since the start.
+    unlisted_messages: u64,
+    unsaved: Unsaved,
+    saved_at: Instant,
+    /// The last journal entry whose effects are in `state.sqlite`.
+    position: u64,
+    classes: BTreeMap<Name, ClassMetrics>,
+}
+
+/// What the next transaction will write.
+#[derive(Default)]
+struct Unsaved {
+    /// The last entry that was processed.
+    through: u64,
+    rows: Vec<u32>,
+    refusals: Vec<Refusal>,
+}
+
+struct ClassMetrics {
+    devices_count: u64,
+    devices: Gauge,
+    readings: Counter,
+    alarms: [Counter; Severity::ALL.len()],
+}
+
+impl Fleet {
+    /// Reads the fleet back from `state`. `classes` are those that any profile has, so that their metrics start at 0;
+    /// at most `devices_max` devices are listed; `journal_last` is the last entry of the journal.
+    pub fn open(
+        state: Arc<State>,
+        refused: Arc<Refused>,
+        classes: &[&str],
+        devices_max: usize,
+        journal_last: u64,
+    ) -> Result<Fleet, StateError> {
+        let (devices, saved_position) = state.read(storage::read)?;
+        let position = if saved_position > journal_last {
+            tracing::warn!(
+                saved_position,
+                journal_last,
+                "The list of devices knows of journal entries that the journal does not have: it was replaced. \
+                 The devices are kept, and the journal is read from its beginning."
+            );
+            0
+        } else {
+            saved_position
+        };
+        let unsaved = Unsaved { through: position, ..Unsaved::default() };
+        let (saved_at, classes_metrics) = (Instant::now(), BTreeMap::new());
+        let mut inner =
+            Inner { devices, unlisted_messages: 0, unsaved, saved_at, position, classes: classes_metrics };
+        inner.count_classes(classes);
+        Ok(Fleet { state, refused, devices_max, inner: Mutex::new(inner) })
+    }
+
+    /// The last journal entry whose effects are on disk: the consumer goes on with the next one, and what it tells of
+    /// earlier ones changes nothing.
+    pub fn position(&self) -> u64 {
+        self.lock().position
+    }
+
+    /// Counts a message of a device, and lists the device.
+    pub fn heard(&self, heard: &Heard<'_>) {
+        let mut inner = self.lock();
+        if heard.sequence > inner.position {
+            inner.heard(heard, self.devices_max);
+        }
+    }
+
+    /// Takes a reading of a device that was heard. Of several in one message, the last by `time` is shown.
+    pub fn decoded<'a>(&self, heard: &Heard<'_>, time: Timestamp, fields: impl IntoIterator<Item = Field<'a>>) {
+        let mut inner = self.lock();
+        if heard.sequence > inner.position {
+            inner.decoded(heard, time, fields);
+        }
+    }
+
+    /// Keeps a refused message, with the next transaction, and notes it at its device if that was heard.
+    pub fn refused(&self, refusal: Refusal) {
+        let mut inner = self.lock();
+        if refusal.sequence > inner.position {
+            self.refused.count(&refusal);
+            inner.refused(refusal);
+        }
+    }
+
+    /// All entries up to `through` have been processed. Writes to `state.sqlite` when it is time to; gives the last
+    /// entry whose effects are on disk, up to which the journal's cursor may move.
+    ///
+    /// Blocks for an fsync. After an error nothing is lost and nothing has moved: the caller tries again before it
+    /// goes on, so that what waits in memory stays bounded.
+    pub fn commit(&self, through: u64) -> Result<u64, StateError> {
+        let mut inner = self.lock();
+        inner.unsaved.through = inner.unsaved.through.max(through);
+        let (unsaved, waited) = (&inner.unsaved, inner.saved_at.elapsed());
+        let due = waited >= COMMIT_DELAY_MAX
+            || unsaved.rows.len() >= CHANGED_DEVICES_MAX
+            || unsaved.refusals.len() >= REFUSALS_MAX
+            || (waited >= REFUSALS_DELAY_MAX && !unsaved.refusals.is_empty());
+        let position = inner.position;
+        drop(inner);
+        if due { self.flush() } else { Ok(position) }
+    }
+
+    /// Writes what is only in memory now, as [`Fleet::commit`] does when it is time to.
+    pub fn flush(&self) -> Result<u64, StateError> {
+        let unsaved = self.lock().take_unsaved();
+        let written = self.state.write(|transaction| {
+            let change = self.refused.insert(transaction, &unsaved.refusals)?;
+            // Held for the statements and not for the fsync after them, so that the page never waits for the disk.
+            storage::write(transaction, &self.lock().devices, &unsaved.rows, unsaved.through)?;
+            Ok(change)
+        });
+        let mut inner = self.lock();
+        match written {
+            Ok(change) => {
+                self.refused.committed(change);
+                (inner.position, inner.saved_at) = (unsaved.through, Instant::now());
+                inner.unsaved.through = inner.unsaved.through.max(unsaved.through);
+                Ok(inner.position)
+            }
+            Err(error) => {
+                inner.put_back(unsaved);
+                Err(error)
+            }
+        }
+    }
+
+    /// The devices that `query` asks for, and counts over all of them.
+    pub fn snapshot(&self, query: &Query) -> Snapshot {
+        let mut inner = self.lock();
+        let unlisted_messages = inner.unlisted_messages;
+        view::snapshot(&mut inner.devices, query, unlisted_messages)
+    }
+
+    /// A panic while the table was changed can have left a message half counted, which is no reason to stop.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn heard(&mut self, heard: &Heard<'_>, devices_max: usize) {
+        let received = heard.received.as_nanos();
+        let row = match self.devices.find(heard.device) {
+            Some(row) => row,
+            None if self.devices.rows.len() < devices_max && heard.device.len() <= NAME_BYTES_MAX => {
+                let row = self.devices.add_new(heard.device, received);
+                self.class_metrics(Name::NONE).add_devices(1);
+                row
+            }
+            None => return self.unlisted_messages += 1,
+        };
+        self.set_class(row, heard);
+        if let Some(device) = self.devices.get_mut(row) {
+            device.messages += 1;
+            device.last_heard = device.last_heard.max(received);
+        }
+        self.changed(row);
+    }
+
+    fn decoded<'a>(&mut self, heard: &Heard<'_>, time: Timestamp, fields: impl IntoIterator<Item = Field<'a>>) {
+        let Some(row) = self.devices.find(heard.device) else { return };
+        let Devices { rows, fields: table, .. } = &mut self.devices;
+        let Some(device) = rows.get_mut(row as usize) else { return };
+        device.readings += 1;
+        device.last_decoded = heard.received.as_nanos();
+        let class = device.class;
+        let raised = if device.reading_sequence != heard.sequence || device.reading_time <= time.as_nanos() {
+            (device.reading_sequence, device.reading_time) = (heard.sequence, time.as_nanos());
+            let mut raised = [false; Severity::ALL.len()];
+            let fields = fields.into_iter().inspect(|field| note_raised(field, &mut raised));
+            table.pack(fields, device.last_decoded, &mut device.reading, &mut device.alarms);
+            raised
+        } else {
+            let mut raised = [false; Severity::ALL.len()];
+            fields.into_iter().for_each(|field| note_raised(&field, &mut raised));
+            raised
+        };
+        self.class_metrics(class).count_reading(&raised);
+        self.changed(row);
+    }
+
+    fn refused(&mut self, refusal: Refusal) {
+        let row = refusal.device.as_deref().and_then(|device| self.devices.find(device));
+        if let Some(row) = row {
+            let name = self.devices.names.name(&format!("{}: {}", refusal.stage.name(), refusal.reason));
+            if let Some(device) = self.devices.get_mut(row) {
+                device.refused += 1;
+                device.last_refused = refusal.received.as_nanos();
+                device.refusal = name;
+            }
+            self.changed(row);
+        }
+        self.unsaved.refusals.push(refusal);
+    }
+
+    fn changed(&mut self, row: u32) {
+        if let Some(device) = self.devices.get_mut(row)
+            && !device.dirty
+        {
+            device.dirty = true;
+            self.unsaved.rows.push(row);
+        }
+    }
+
+    /// A message that did not get as far as a profile does not make its device forget the one it had.
+    fn set_class(&mut self, row: u32, heard: &Heard<'_>) {
+        let (Some(class), Some(profile)) = (heard.class, heard.profile) else { return };
+        let Devices { rows, names, .. } = &mut self.devices;
+        let Some(device) = rows.get_mut(row as usize) else { return };
+        if names.text(device.class) == Some(class) && names.text(device.profile) == Some(profile) {
+            return;
+        }
+        device.profile = names.name(profile);
+        let class = names.name(class);
+        let before = std::mem::replace(&mut device.class, class);
+        self.class_metrics(before).add_devices(-1);
+        self.class_metrics(class).add_devices(1);
+    }
+
+    fn count_classes(&mut self, classes: &[&str]) {
+        for class in classes {
+            let class = self.devices.names.name(class);
+            self.class_metrics(class);
+        }
+        self.class_metrics(Name::NONE);
+        let classes: Vec<Name> = self.devices.rows.iter().map(|device| device.class).collect();
+        classes.into_iter().for_each(|class| self.class_metrics(class).add_devices(1));
+    }
+
+    fn class_metrics(&mut self, class: Name) -> &mut ClassMetrics {
+        let text = self.devices.names.text(class).unwrap_or(UNKNOWN_CLASS);
+        self.classes.entry(class).or_insert_with(|| ClassMetrics::new(text))
+    }
+
+    fn take_unsaved(&mut self) -> Unsaved {
+        let unsaved = std::mem::take(&mut self.unsaved);
+        for row in &unsaved.rows {
+            if let Some(device) = self.devices.get_mut(*row) {
+                device.dirty = false;
+            }
+        }
+        unsaved
+    }
+
+    /// After a failed transaction, in front of what has come since.
+    fn put_back(&mut self, mut unsaved: Unsaved) {
+        for row in &unsaved.rows {
+            if let Some(device) = self.devices.get_mut(*row) {
+                device.dirty = true;
+            }
+        }
+        unsaved.through = unsaved.through.max(self.unsaved.through);
+        let newer = std::mem::take(&mut self.unsaved.rows);
+        let known: std::collections::HashSet<u32> = unsaved.rows.iter().copied().collect();
+        unsaved.rows.extend(newer.into_iter().filter(|row| !known.contains(row)));
+        unsaved.refusals.append(&mut self.unsaved.refusals);
+        self.unsaved = unsaved;
+    }
+}
+
+fn note_raised(field: &Field<'_>, raised: &mut [bool; Severity::ALL.len()]) {
+    if let (Some(severity), FieldValue::Bool(true)) = (field.alarm, field.value) {
+        raised[severity as usize] = true;
+    }
+}
+
+impl ClassMetrics {
+    fn new(class: &str) -> ClassMetrics {
+        let devices = FLEET_DEVICES.gauge(&[class]);
+        devices.set(0.0);
+        ClassMetrics {
+            devices_count: 0,
+            devices,
+            readings: DECODE_READINGS.counter(&[class]),
+            alarms: Severity::ALL.map(|severity| FLEET_ALARMS.counter(&[class, severity.name()])),
+        }
+    }
+
+    fn add_devices(&mut self, change: i64) {
+        self.devices_count = self.devices_count.saturating_add_signed(change);
+        self.devices.set(self.devices_count as f64);
+    }
+
+    fn count_reading(&self, raised: &[bool; Severity::ALL.len()]) {
+        self.readings.increment(1);
+        for (counter, raised) in self.alarms.iter().zip(raised) {
+            if *raised {
+                counter.increment(1);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ const SCHEMA_VERSION: i64 = 1;
 /// How long a statement waits for another process's lock before it fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Times are nanoseconds since the Unix epoch, as in [`crate::time::Timestamp`].
+/// Times are nanoseconds since the Unix epoch, as in [`crate::time::Timestamp`]; 0 stands for none.
 const SCHEMA: &str = "
 CREATE TABLE refused (
     id       INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -52,10 +52,10 @@ CREATE TABLE device (
     messages     INTEGER NOT NULL,
     readings     INTEGER NOT NULL,
     refused      INTEGER NOT NULL,
-    last_decoded INTEGER,
-    last_refused INTEGER,
+    last_decoded INTEGER NOT NULL,
+    last_refused INTEGER NOT NULL,
     refusal      TEXT,
-    reading_time INTEGER,
+    reading_time INTEGER NOT NULL,
     reading      TEXT    NOT NULL,
     alarms       TEXT    NOT NULL
 ) STRICT;

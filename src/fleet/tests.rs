@@ -1,0 +1,311 @@
+use std::sync::Arc;
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+
+use super::*;
+use crate::refused::{Archive, Filter, Limits, Stage, open_read_only};
+use crate::test_directory::TestDirectory;
+
+struct Setup {
+    directory: TestDirectory,
+    fleet: Fleet,
+}
+
+fn setup() -> Setup {
+    setup_with(1_000)
+}
+
+fn setup_with(devices_max: usize) -> Setup {
+    let directory = TestDirectory::new("fleet");
+    let fleet = open(&directory, devices_max, u64::MAX);
+    Setup { directory, fleet }
+}
+
+fn open(directory: &TestDirectory, devices_max: usize, journal_last: u64) -> Fleet {
+    let state = Arc::new(State::open(directory.path()).unwrap());
+    let refused = Arc::new(Refused::open(Arc::clone(&state), Limits::default()).unwrap());
+    Fleet::open(state, refused, &["parking", "smoke_detector"], devices_max, journal_last).unwrap()
+}
+
+impl Setup {
+    /// As after a crash: what was only in memory is gone.
+    fn restarted(self) -> Setup {
+        let Setup { directory, fleet } = self;
+        drop(fleet);
+        let fleet = open(&directory, 1_000, u64::MAX);
+        Setup { directory, fleet }
+    }
+
+    fn archive(&self) -> Archive {
+        open_read_only(self.directory.path()).unwrap()
+    }
+
+    fn all(&self) -> Snapshot {
+        self.fleet.snapshot(&Query { page_size: 100, ..Query::default() })
+    }
+
+    fn device(&self, name: &str) -> DeviceView {
+        self.all().devices.into_iter().find(|device| device.name == name).expect(name)
+    }
+
+    fn listed(&self, query: Query) -> Vec<String> {
+        self.fleet.snapshot(&query).devices.into_iter().map(|device| device.name).collect()
+    }
+
+    fn decoded(&self, sequence: u64, device: &str, class: &str, fields: &[Field<'_>]) {
+        let heard = heard(sequence, device, Some(class));
+        self.fleet.heard(&heard);
+        self.fleet.decoded(&heard, heard.received, fields.iter().copied());
+    }
+
+    fn refused(&self, sequence: u64, device: &str) {
+        self.fleet.heard(&heard(sequence, device, None));
+        self.fleet.refused(refusal(sequence, device));
+    }
+}
+
+fn at(sequence: u64) -> Timestamp {
+    Timestamp::from_seconds(1_700_000_000 + sequence.cast_signed())
+}
+
+fn heard<'a>(sequence: u64, device: &'a str, class: Option<&'a str>) -> Heard<'a> {
+    Heard { sequence, received: at(sequence), device, class, profile: class.map(|_| "acme-1") }
+}
+
+fn field(name: &str, value: f64) -> Field<'_> {
+    Field { name, unit: "V", value: FieldValue::Float(value), alarm: None }
+}
+
+fn alarm(name: &str, severity: Severity, raised: bool) -> Field<'_> {
+    Field { name, unit: "", value: FieldValue::Bool(raised), alarm: Some(severity) }
+}
+
+fn refusal(sequence: u64, device: &str) -> Refusal {
+    Refusal {
+        sequence,
+        received: at(sequence),
+        stage: Stage::Decode,
+        reason: "checksum",
+        detail: "the checksum is 7, not 8".into(),
+        topic: b"a/b".to_vec(),
+        payload: vec![1, 2, 3],
+        device: Some(device.into()),
+        profile: None,
+        sink: None,
+    }
+}
+
+#[test]
+fn a_device_shows_what_it_last_said_and_how_often_it_was_heard() {
+    let f = setup();
+    f.decoded(1, "p-1", "parking", &[field("battery_v", 3.5)]);
+    f.decoded(2, "p-1", "parking", &[field("battery_v", 3.625), field("rssi_v", 1.0)]);
+    f.refused(3, "p-1");
+    let device = f.device("p-1");
+    assert_eq!((device.class.as_str(), device.profile.as_deref()), ("parking", Some("acme-1")));
+    assert_eq!((device.first_heard, device.last_heard, device.last_decoded), (at(1), at(3), Some(at(2))));
+    assert_eq!((device.messages, device.readings, device.refused), (3, 2, 1));
+    let reading: Vec<_> = device.reading.iter().map(|field| (field.name.as_str(), &field.value)).collect();
+    assert_eq!(reading, [("battery_v", &Value::Float(3.625)), ("rssi_v", &Value::Float(1.0))]);
+    assert_eq!(device.last_refusal, Some(LastRefusal { reason: "decode: checksum".into(), received: at(3) }));
+    assert_eq!(device.state, DeviceState::Refused);
+}
+
+#[test]
+fn of_several_readings_in_a_message_the_last_by_time_is_shown() {
+    let f = setup();
+    let message = heard(1, "w-1", Some("parking"));
+    f.fleet.heard(&message);
+    for (time, value) in [(50, 1.0), (52, 3.0), (51, 2.0)] {
+        f.fleet.decoded(&message, at(time), [field("volume_m3", value)]);
+    }
+    let device = f.device("w-1");
+    assert_eq!((device.messages, device.readings), (1, 3));
+    assert_eq!((device.reading_time, &device.reading[0].value), (Some(at(52)), &Value::Float(3.0)));
+    f.decoded(2, "w-1", "parking", &[field("volume_m3", 4.0)]);
+    assert_eq!(f.device("w-1").reading_time, Some(at(2)), "a later message counts, whatever its clock says");
+}
+
+#[test]
+fn everything_is_the_same_after_a_restart() {
+    let f = setup();
+    f.decoded(1, "p-1", "parking", &[field("battery_v", 3.3), alarm("tamper", Severity::Warning, true)]);
+    f.decoded(
+        2,
+        "s-1",
+        "smoke_detector",
+        &[alarm("smoke", Severity::Critical, true), alarm("tamper", Severity::Info, false)],
+    );
+    f.refused(3, "x-1");
+    f.fleet.commit(3).unwrap();
+    f.fleet.flush().unwrap();
+    let before = serde_json::to_value(f.all()).unwrap();
+    let f = f.restarted();
+    assert_eq!(serde_json::to_value(f.all()).unwrap(), before);
+    assert_eq!(f.fleet.position(), 3);
+    f.decoded(4, "p-2", "parking", &[field("battery_v", 3.3)]);
+    f.fleet.commit(4).unwrap();
+    f.fleet.flush().unwrap();
+    assert_eq!(f.restarted().all().total, 4, "a new device has a row of its own");
+}
+
+#[test]
+fn after_a_crash_each_message_counts_once() {
+    let f = setup();
+    let process = |f: &Setup, sequences: std::ops::RangeInclusive<u64>| {
+        for sequence in sequences {
+            if sequence.is_multiple_of(2) {
+                f.refused(sequence, "p-1");
+            } else {
+                f.decoded(sequence, "p-1", "parking", &[field("battery_v", 3.3)]);
+            }
+        }
+    };
+    process(&f, 1..=4);
+    f.fleet.commit(4).unwrap();
+    assert_eq!(f.fleet.flush().unwrap(), 4);
+    process(&f, 5..=8);
+    let f = f.restarted();
+    assert_eq!(f.fleet.position(), 4, "what was not committed is read again");
+    // The journal's cursor may be behind the fleet's own position: the crash came between the two.
+    process(&f, 3..=8);
+    f.fleet.commit(8).unwrap();
+    f.fleet.flush().unwrap();
+    let device = f.device("p-1");
+    assert_eq!((device.messages, device.readings, device.refused), (8, 4, 4));
+    let refused: Vec<u64> =
+        f.archive().list(&Filter::default()).unwrap().into_iter().map(|kept| kept.sequence).collect();
+    assert_eq!(refused, [8, 6, 4, 2]);
+}
+
+#[test]
+fn commit_waits_for_more_unless_enough_has_come() {
+    let f = setup();
+    f.decoded(1, "p-1", "parking", &[]);
+    assert_eq!(f.fleet.commit(1).unwrap(), 0, "nothing is on disk yet");
+    for sequence in 2..=REFUSALS_MAX as u64 + 1 {
+        f.refused(sequence, "p-1");
+    }
+    assert_eq!(f.fleet.commit(REFUSALS_MAX as u64 + 1).unwrap(), REFUSALS_MAX as u64 + 1);
+}
+
+#[test]
+fn a_failed_commit_loses_nothing_and_moves_nothing() {
+    let f = setup();
+    let break_the_table = "ALTER TABLE device RENAME TO elsewhere";
+    let mend_it = "ALTER TABLE elsewhere RENAME TO device";
+    let database = rusqlite::Connection::open(f.directory.path().join(crate::state::FILE_NAME)).unwrap();
+    database.execute_batch(break_the_table).unwrap();
+    f.decoded(1, "p-1", "parking", &[]);
+    f.refused(2, "p-1");
+    f.fleet.commit(2).unwrap();
+    f.fleet.flush().unwrap_err();
+    assert_eq!(f.fleet.position(), 0);
+    assert_eq!(f.archive().list(&Filter::default()).unwrap(), []);
+    f.decoded(3, "p-1", "parking", &[]);
+    f.fleet.commit(3).unwrap();
+    database.execute_batch(mend_it).unwrap();
+    assert_eq!(f.fleet.flush().unwrap(), 3);
+    assert_eq!(f.archive().list(&Filter::default()).unwrap().len(), 1);
+    assert_eq!(f.restarted().device("p-1").messages, 3);
+}
+
+#[test]
+fn a_journal_that_was_replaced_is_read_from_its_beginning() {
+    let f = setup();
+    f.decoded(500, "p-1", "parking", &[]);
+    f.fleet.commit(500).unwrap();
+    f.fleet.flush().unwrap();
+    let Setup { directory, fleet } = f;
+    drop(fleet);
+    let fleet = open(&directory, 1_000, 20);
+    assert_eq!(fleet.position(), 0);
+    let f = Setup { directory, fleet };
+    f.decoded(1, "p-1", "parking", &[]);
+    assert_eq!(f.device("p-1").messages, 2);
+}
+
+#[test]
+fn devices_beyond_the_limit_are_counted_and_not_listed() {
+    let f = setup_with(2);
+    for (sequence, device) in (1..).zip(["a", "b", "c", "d", "a", &"long".repeat(100)]) {
+        f.decoded(sequence, device, "parking", &[field("battery_v", 3.0)]);
+    }
+    let all = f.all();
+    assert_eq!((all.total, all.unlisted_messages), (2, 3));
+    assert_eq!(f.device("a").messages, 2);
+}
+
+#[test]
+fn the_list_is_filtered_sorted_and_cut_into_pages() {
+    let f = setup();
+    for (sequence, device) in (1..).zip(["p-3", "p-1", "s-2", "p-2", "s-1"]) {
+        f.decoded(sequence, device, if device.starts_with('p') { "parking" } else { "smoke_detector" }, &[]);
+    }
+    f.refused(6, "x-1");
+    let all = Query { page_size: 100, ..Query::default() };
+    assert_eq!(f.listed(all.clone()), ["p-1", "p-2", "p-3", "s-1", "s-2", "x-1"]);
+    assert_eq!(f.listed(Query { sort: Sort::Newest, ..all.clone() }), ["x-1", "s-1", "p-2", "s-2", "p-1", "p-3"]);
+    assert_eq!(f.listed(Query { sort: Sort::Oldest, page_size: 2, ..all.clone() }), ["p-3", "p-1"]);
+    assert_eq!(f.listed(Query { sort: Sort::Oldest, page_size: 2, page: 1, ..all.clone() }), ["s-2", "p-2"]);
+    assert_eq!(f.listed(Query { class: Some("smoke_detector".into()), ..all.clone() }), ["s-1", "s-2"]);
+    assert_eq!(f.listed(Query { class: Some(UNKNOWN_CLASS.into()), ..all.clone() }), ["x-1"]);
+    assert_eq!(f.listed(Query { class: Some("no such".into()), ..all.clone() }), [""; 0]);
+    assert_eq!(f.listed(Query { text: "P-".into(), page_size: 2, ..all.clone() }), ["p-1", "p-2"]);
+    assert_eq!(f.listed(Query { text: "ACME".into(), page_size: 2, ..all.clone() }), ["p-1", "p-2"]);
+    assert_eq!(f.listed(Query { state: Some(DeviceState::Refused), ..all.clone() }), ["x-1"]);
+    let beyond = f.fleet.snapshot(&Query { page: usize::MAX, page_size: 4, ..all });
+    assert_eq!((beyond.page, beyond.pages, beyond.matching, beyond.devices.len()), (1, 2, 6, 2));
+}
+
+#[test]
+fn alarms_are_listed_most_urgent_first_then_newest() {
+    let f = setup();
+    f.decoded(1, "a", "parking", &[alarm("smoke", Severity::Critical, true)]);
+    f.decoded(2, "b", "parking", &[alarm("tamper", Severity::Warning, true), alarm("flat", Severity::Info, false)]);
+    f.decoded(3, "c", "parking", &[alarm("smoke", Severity::Critical, true)]);
+    let all = f.all();
+    let alarms: Vec<_> = all.alarms.iter().map(|alarm| (&*alarm.device, &*alarm.field, alarm.since)).collect();
+    assert_eq!(alarms, [("c", "smoke", at(3)), ("a", "smoke", at(1)), ("b", "tamper", at(2))]);
+    assert_eq!((all.alarms_total, all.classes[0].in_alarm), (3, 3));
+    assert_eq!(f.device("b").reading[0].alarm, Some(Severity::Warning));
+    f.decoded(4, "c", "parking", &[alarm("smoke", Severity::Critical, false)]);
+    assert_eq!(f.device("c").state, DeviceState::Ok);
+    assert_eq!(f.all().alarms_total, 2);
+}
+
+#[test]
+fn metrics_of_every_class_start_at_zero_and_count_what_happened() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let rendered = ::metrics::with_local_recorder(&recorder, || {
+        let f = setup();
+        f.decoded(1, "p-1", "parking", &[alarm("tamper", Severity::Warning, true)]);
+        f.decoded(2, "p-1", "parking", &[alarm("tamper", Severity::Warning, true)]);
+        f.refused(3, "x-1");
+        recorder.handle().render()
+    });
+    for line in [
+        r#"citywire_fleet_devices{class="parking"} 1"#,
+        r#"citywire_fleet_devices{class="smoke_detector"} 0"#,
+        r#"citywire_fleet_devices{class="unknown"} 1"#,
+        r#"citywire_decode_readings_total{class="parking"} 2"#,
+        r#"citywire_decode_readings_total{class="smoke_detector"} 0"#,
+        r#"citywire_fleet_alarms_total{class="parking",severity="warning"} 2"#,
+        r#"citywire_fleet_alarms_total{class="parking",severity="critical"} 0"#,
+        r#"citywire_refused_messages_total{stage="decode",reason="checksum"} 1"#,
+    ] {
+        assert!(rendered.lines().any(|rendered| rendered == line), "{line} is missing in:\n{rendered}");
+    }
+}
+
+#[test]
+fn a_reading_that_somebody_has_edited_is_forgotten_and_the_device_stays() {
+    let f = setup();
+    f.decoded(1, "p-1", "parking", &[field("battery_v", 3.3)]);
+    f.fleet.commit(1).unwrap();
+    f.fleet.flush().unwrap();
+    let database = rusqlite::Connection::open(f.directory.path().join(crate::state::FILE_NAME)).unwrap();
+    database.execute("UPDATE device SET reading = 'not JSON'", []).unwrap();
+    let device = f.restarted().device("p-1");
+    assert_eq!((device.messages, device.reading), (1, vec![]));
+}

@@ -1,0 +1,296 @@
+//! What the page and the JSON interface show of the fleet.
+
+use serde::Serialize;
+
+use super::device::{Device, Devices, Name};
+use super::reading::{Alarm, Value};
+use super::{Severity, UNKNOWN_CLASS};
+use crate::time::Timestamp;
+
+/// Alarms listed in a [`Snapshot`]; the rest is counted.
+const ALARMS_LISTED_MAX: usize = 50;
+
+/// Which devices to list, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    pub class: Option<String>,
+    pub state: Option<DeviceState>,
+    /// A part of the device's name or of its profile's id; ASCII letters in either case.
+    pub text: String,
+    pub sort: Sort,
+    /// Counts from 0; a page after the last gives the last.
+    pub page: usize,
+    pub page_size: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// By name.
+    #[default]
+    Device,
+    /// Those that were heard last come first.
+    Newest,
+    /// Those that were silent longest come first.
+    Oldest,
+}
+
+/// The one word for how a device does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceState {
+    /// One of its alarms is on.
+    Alarm,
+    /// Its last message was refused.
+    Refused,
+    /// Its last message was decoded.
+    Ok,
+    /// Messages came, none was decoded or refused yet.
+    Heard,
+}
+
+/// The fleet at one moment.
+#[derive(Clone, Debug, Serialize)]
+pub struct Snapshot {
+    /// How many devices there are in all.
+    pub total: usize,
+    /// How many the query matches.
+    pub matching: usize,
+    /// The page that is listed, from 0, and how many there are; at least 1.
+    pub page: usize,
+    pub pages: usize,
+    pub devices: Vec<DeviceView>,
+    /// By name.
+    pub classes: Vec<ClassSummary>,
+    /// The most urgent and newest alarms of all devices, and how many are on in all.
+    pub alarms: Vec<ActiveAlarm>,
+    pub alarms_total: usize,
+    /// Messages since the start of devices that are not listed as there are too many, or whose name is too long.
+    pub unlisted_messages: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ClassSummary {
+    pub class: String,
+    pub devices: usize,
+    /// Devices with an alarm, and devices whose last message was refused.
+    pub in_alarm: usize,
+    pub refused: usize,
+    pub last_heard: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct DeviceView {
+    pub name: String,
+    pub class: String,
+    pub profile: Option<String>,
+    pub state: DeviceState,
+    pub first_heard: Timestamp,
+    pub last_heard: Timestamp,
+    pub messages: u64,
+    pub readings: u64,
+    pub refused: u64,
+    /// Receive time of the last message that was decoded.
+    pub last_decoded: Option<Timestamp>,
+    /// The last reading's own time.
+    pub reading_time: Option<Timestamp>,
+    pub reading: Vec<FieldView>,
+    pub last_refusal: Option<LastRefusal>,
+    pub alarms: Vec<ActiveAlarm>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FieldView {
+    pub name: String,
+    pub value: Value,
+    /// UCUM; empty where the field has none.
+    pub unit: String,
+    /// Set where the field is an alarm that is on.
+    pub alarm: Option<Severity>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LastRefusal {
+    /// Stage and reason: `decode: checksum`.
+    pub reason: String,
+    pub received: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ActiveAlarm {
+    pub device: String,
+    pub class: String,
+    pub field: String,
+    pub severity: Severity,
+    /// Receive time of the first reading that had it.
+    pub since: Timestamp,
+}
+
+pub(super) fn snapshot(devices: &mut Devices, query: &Query, unlisted_messages: u64) -> Snapshot {
+    devices.sort();
+    let devices = &*devices;
+    let mut rows = matching_rows(devices, query);
+    let matching = rows.len();
+    let page_size = query.page_size.max(1);
+    let pages = matching.div_ceil(page_size).max(1);
+    let page = query.page.min(pages - 1);
+    let listed = page_rows(devices, &mut rows, query.sort, page * page_size, page_size);
+    let (alarms, alarms_total) = active_alarms(devices);
+    Snapshot {
+        total: devices.rows.len(),
+        matching,
+        page,
+        pages,
+        devices: listed.iter().map(|row| DeviceView::of(&devices.rows[*row as usize], devices)).collect(),
+        classes: class_summaries(devices),
+        alarms,
+        alarms_total,
+        unlisted_messages,
+    }
+}
+
+impl Device {
+    fn state(&self) -> DeviceState {
+        if !self.alarms.is_empty() {
+            DeviceState::Alarm
+        } else if self.last_refused > self.last_decoded {
+            DeviceState::Refused
+        } else if self.last_decoded > 0 {
+            DeviceState::Ok
+        } else {
+            DeviceState::Heard
+        }
+    }
+}
+
+/// In the order of names.
+fn matching_rows(devices: &Devices, query: &Query) -> Vec<u32> {
+    let class = match query.class.as_deref() {
+        None => None,
+        Some(UNKNOWN_CLASS) => Some(Name::NONE),
+        Some(class) => match devices.names.find(class) {
+            Some(class) => Some(class),
+            None => return Vec::new(),
+        },
+    };
+    let matches = |device: &Device| {
+        class.is_none_or(|class| device.class == class)
+            && query.state.is_none_or(|state| device.state() == state)
+            && (contains(&device.name, &query.text)
+                || devices.names.text(device.profile).is_some_and(|profile| contains(profile, &query.text)))
+    };
+    devices.sorted().iter().copied().filter(|row| matches(&devices.rows[*row as usize])).collect()
+}
+
+fn contains(text: &str, part: &str) -> bool {
+    part.is_empty() || text.as_bytes().windows(part.len()).any(|window| window.eq_ignore_ascii_case(part.as_bytes()))
+}
+
+/// The rows of one page. Only as much is sorted as has to be.
+fn page_rows<'a>(devices: &Devices, rows: &'a mut [u32], sort: Sort, start: usize, size: usize) -> &'a [u32] {
+    let end = (start + size).min(rows.len());
+    let start = start.min(end);
+    let heard = |row: &u32| devices.rows[*row as usize].last_heard;
+    let key = |row: &u32| match sort {
+        Sort::Device => unreachable!("BUG: rows are in the order of names already"),
+        Sort::Newest => (-heard(row), *row),
+        Sort::Oldest => (heard(row), *row),
+    };
+    if sort != Sort::Device {
+        if end < rows.len() {
+            rows.select_nth_unstable_by_key(end, key);
+        }
+        rows[..end].sort_unstable_by_key(key);
+    }
+    &rows[start..end]
+}
+
+fn class_summaries(devices: &Devices) -> Vec<ClassSummary> {
+    let mut classes: std::collections::BTreeMap<Name, (usize, usize, usize, i64)> = Default::default();
+    for device in &devices.rows {
+        let (count, in_alarm, refused, last_heard) = classes.entry(device.class).or_default();
+        *count += 1;
+        *in_alarm += usize::from(device.state() == DeviceState::Alarm);
+        *refused += usize::from(device.state() == DeviceState::Refused);
+        *last_heard = device.last_heard.max(*last_heard);
+    }
+    let mut summaries: Vec<ClassSummary> = classes
+        .into_iter()
+        .map(|(class, (count, in_alarm, refused, last_heard))| ClassSummary {
+            class: class_text(devices, class),
+            devices: count,
+            in_alarm,
+            refused,
+            last_heard: time(last_heard),
+        })
+        .collect();
+    summaries.sort_by(|a, b| a.class.cmp(&b.class));
+    summaries
+}
+
+fn active_alarms(devices: &Devices) -> (Vec<ActiveAlarm>, usize) {
+    let all = devices.rows.iter().flat_map(|device| device.alarms.iter().map(move |alarm| (device, alarm)));
+    let mut alarms: Vec<(&Device, &Alarm)> = all.collect();
+    let total = alarms.len();
+    let urgent_and_new = |(_, alarm): &(&Device, &Alarm)| (std::cmp::Reverse(alarm.severity), -alarm.since);
+    if total > ALARMS_LISTED_MAX {
+        alarms.select_nth_unstable_by_key(ALARMS_LISTED_MAX, urgent_and_new);
+        alarms.truncate(ALARMS_LISTED_MAX);
+    }
+    alarms.sort_by_key(urgent_and_new);
+    (alarms.into_iter().map(|(device, alarm)| ActiveAlarm::of(device, alarm, devices)).collect(), total)
+}
+
+impl ActiveAlarm {
+    fn of(device: &Device, alarm: &Alarm, devices: &Devices) -> ActiveAlarm {
+        ActiveAlarm {
+            device: device.name.to_string(),
+            class: class_text(devices, device.class),
+            field: devices.fields.name(alarm.field).to_string(),
+            severity: alarm.severity,
+            since: Timestamp::from_nanos(alarm.since),
+        }
+    }
+}
+
+impl DeviceView {
+    fn of(device: &Device, devices: &Devices) -> DeviceView {
+        let severity_of = |number: u16, value: &Value| {
+            let alarm = device.alarms.iter().find(|alarm| alarm.field == number)?;
+            (*value == Value::Bool(true)).then_some(alarm.severity)
+        };
+        let field = |(number, value): (u16, _)| {
+            let value = Value::from(value);
+            FieldView {
+                name: devices.fields.name(number).to_string(),
+                unit: devices.fields.unit(number).to_string(),
+                alarm: severity_of(number, &value),
+                value,
+            }
+        };
+        let refusal = devices.names.text(device.refusal).zip(time(device.last_refused));
+        DeviceView {
+            name: device.name.to_string(),
+            class: class_text(devices, device.class),
+            profile: devices.names.text(device.profile).map(String::from),
+            state: device.state(),
+            first_heard: Timestamp::from_nanos(device.first_heard),
+            last_heard: Timestamp::from_nanos(device.last_heard),
+            messages: device.messages,
+            readings: device.readings,
+            refused: device.refused,
+            last_decoded: time(device.last_decoded),
+            reading_time: time(device.last_decoded).map(|_| Timestamp::from_nanos(device.reading_time)),
+            reading: device.reading.fields().map(field).collect(),
+            last_refusal: refusal.map(|(reason, received)| LastRefusal { reason: reason.to_string(), received }),
+            alarms: device.alarms.iter().map(|alarm| ActiveAlarm::of(device, alarm, devices)).collect(),
+        }
+    }
+}
+
+fn class_text(devices: &Devices, class: Name) -> String {
+    devices.names.text(class).unwrap_or(UNKNOWN_CLASS).to_string()
+}
+
+fn time(nanos: i64) -> Option<Timestamp> {
+    (nanos != 0).then(|| Timestamp::from_nanos(nanos))
+}
