@@ -6,6 +6,12 @@
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Unit};
 
+mod exporter;
+#[cfg(test)]
+mod reference;
+
+pub use exporter::{Exporter, InstalledTwice, install};
+
 /// What a metric counts, and how Prometheus shall read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
