@@ -1,24 +1,32 @@
 //! What several test files share: temporary directories, free ports, waiting for a condition with a deadline, a
-//! Mosquitto of one's own, a TCP proxy that can be cut, and a publisher that waits for its PUBACKs.
+//! Mosquitto, a VictoriaMetrics and a citywire of one's own, a TCP proxy that can be cut, and a publisher that waits
+//! for its PUBACKs.
 //!
 //! A test file takes it with `mod support;`. Each file uses only a part, hence the `allow`.
 #![allow(dead_code, unused_imports)]
 
+mod citywire;
+pub mod http;
+mod metrics;
 mod mosquitto;
 mod proxy;
 mod publish;
+mod victoria_metrics;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+pub use citywire::Citywire;
+pub use metrics::Metrics;
 pub use mosquitto::Mosquitto;
 pub use proxy::Proxy;
 pub use publish::{publish, publish_with};
+pub use victoria_metrics::{Series, VictoriaMetrics};
 
 /// How long a condition may take before a test gives up. Long, since it costs nothing when the test passes.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A new directory that is removed, with all in it, when the value is dropped.
 #[derive(Debug)]
@@ -51,10 +59,12 @@ impl Drop for TempDir {
     }
 }
 
-/// A TCP port on 127.0.0.1 that was free a moment ago: for programs that cannot take port 0.
+/// A TCP port on 127.0.0.1 that was free a moment ago: for programs that cannot take port 0, or that are started again
+/// on the same one. It lies below the range from which the system takes the ports of outgoing connections, so that none
+/// of those gets in the way.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bind to a free port");
-    listener.local_addr().expect("the listener's address").port()
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(|| fastrand::u16(10_000..32_000)).take(1_000).find(free).expect("a free port")
 }
 
 /// Waits until `condition` holds; panics with `what` after [`PATIENCE`].
