@@ -1,10 +1,18 @@
 //! The stage between envelope and point: payload bytes and a compiled profile give [`Readings`].
 //!
-//! There is no clock, no I/O, no panic and, once the output's buffers have grown, no allocation here.
+//! There is no clock, no I/O, no panic and, once the output's buffers have grown, no allocation here, except for the
+//! words of an error. [`program`] is the compiled form, [`machine`] runs it, [`read`] reads single values.
+//! [`encode`] goes the other way: it puts values into the bytes of an example.
 
 use std::ops::Range;
 
+use crate::profile::Profile;
 use crate::time::Timestamp;
+
+pub mod encode;
+pub mod machine;
+pub mod program;
+mod read;
 
 /// One decoded value. Its type is fixed by the profile's field, so a database never sees it change.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,22 +21,28 @@ pub enum Value {
     Float(f64),
     Integer(i64),
     Bool(bool),
-    /// A word of the profile (an enum's), by its index in `Profile::labels`.
+    /// A word of the profile (an enumeration's): index for [`Profile::label`].
     Label(u32),
-    /// Text read from the payload: a range of `Readings::text`.
+    /// Text made from the payload: a range for [`Readings::text`].
     Text(Range<u32>),
     Time(Timestamp),
 }
 
 /// What one payload says: one or more readings, each with its own time when the payload has one.
 ///
-/// Kept and reused from message to message, so that decoding does not allocate.
+/// Kept and used again from message to message, so that decoding does not allocate.
 #[derive(Debug, Default)]
 pub struct Readings {
-    pub(crate) records: Vec<Record>,
-    pub(crate) values: Vec<(u16, Value)>,
-    pub(crate) text: String,
-    pub(crate) identity: Option<Range<u32>>,
+    records: Vec<Record>,
+    /// Field index and value, the records' one behind the other.
+    values: Vec<(u16, Value)>,
+    text: String,
+    slots: Vec<Option<i64>>,
+    identity: Option<Range<u32>>,
+    /// What stands before the first record of a payload belongs to all of its records.
+    heading: Option<u32>,
+    /// How many values were left out because they are implausible.
+    implausible: u32,
 }
 
 /// One reading: a moment and the values that belong to it.
@@ -36,5 +50,171 @@ pub struct Readings {
 pub struct Record {
     /// The time that the payload gives, if any.
     pub time: Option<Timestamp>,
-    pub(crate) values: Range<u32>,
+    /// Index for [`Profile::class`].
+    pub class: u16,
+    values: Range<u32>,
+}
+
+impl Readings {
+    pub fn new() -> Readings {
+        Readings::default()
+    }
+
+    /// The readings in the order of the payload; at least one after a decode without error.
+    pub fn records(&self) -> &[Record] {
+        let heading = usize::from(self.heading.is_some());
+        self.records.get(heading..).unwrap_or_default()
+    }
+
+    /// A record's values with the index of their fields, canonical fields first.
+    pub fn values(&self, record: &Record) -> &[(u16, Value)] {
+        self.values.get(record.values.start as usize..record.values.end as usize).unwrap_or_default()
+    }
+
+    /// The text behind a [`Value::Text`].
+    pub fn text(&self, range: &Range<u32>) -> &str {
+        self.text.get(range.start as usize..range.end as usize).unwrap_or_default()
+    }
+
+    /// Who the payload itself says that it is from (IMEI, meter number), if the profile marks such a field.
+    pub fn identity(&self) -> Option<&str> {
+        self.identity.as_ref().map(|range| self.text(range))
+    }
+
+    /// How many values were left out because they lie outside their plausible range.
+    pub fn implausible_values(&self) -> u32 {
+        self.implausible
+    }
+
+    fn clear(&mut self, slots: usize) {
+        self.records.clear();
+        self.values.clear();
+        self.text.clear();
+        self.slots.clear();
+        self.slots.resize(slots, None);
+        self.identity = None;
+        self.heading = None;
+        self.implausible = 0;
+    }
+
+    fn begin(&mut self, class: u16) {
+        self.records.push(Record { time: None, class, values: 0..0 });
+    }
+
+    /// Begins a record, with what the payload said before the first one.
+    fn begin_record(&mut self) {
+        let end = self.values.len() as u32;
+        let heading = *self.heading.get_or_insert(end);
+        let Some(first) = self.records.first() else { return };
+        let (time, class) = (first.time, first.class);
+        for index in 0..heading as usize {
+            let value = self.values[index].clone();
+            self.values.push(value);
+        }
+        let values = end..self.values.len() as u32;
+        self.records.push(Record { time, class, values });
+    }
+
+    fn emit(&mut self, field: u16, value: Value) {
+        let Some(record) = self.records.last_mut() else { return };
+        let range = record.values.start as usize..record.values.end as usize;
+        if let Some(earlier) = self.values[range].iter_mut().find(|(known, _)| *known == field) {
+            earlier.1 = value;
+        } else {
+            self.values.push((field, value));
+            record.values.end += 1;
+        }
+    }
+
+    fn set_time(&mut self, time: Timestamp) {
+        if let Some(record) = self.records.last_mut() {
+            record.time = Some(time);
+        }
+    }
+
+    /// Orders each record's values by field: canonical ones have the lowest numbers.
+    fn finish(&mut self) {
+        for record in &self.records {
+            self.values[record.values.start as usize..record.values.end as usize]
+                .sort_unstable_by_key(|(field, _)| *field);
+        }
+    }
+}
+
+/// Why a payload could not be decoded. A small closed set, for metrics and for grouping refused messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// No layout of the profile has conditions that this payload meets.
+    NoFrame,
+    /// Start byte, length field or end byte do not agree.
+    Framing,
+    Checksum,
+    /// A field lies beyond the payload's end.
+    TooShort,
+    /// Bytes are left that the layout does not know.
+    TooLong,
+    /// A value that the profile calls impossible.
+    Value,
+    /// A tag, event or type that the profile does not know.
+    UnknownTag,
+    /// More repetitions or steps than the profile allows.
+    Limit,
+    /// The layout gave no value at all.
+    Empty,
+}
+
+impl Reason {
+    pub const ALL: [Reason; 9] = [
+        Reason::NoFrame,
+        Reason::Framing,
+        Reason::Checksum,
+        Reason::TooShort,
+        Reason::TooLong,
+        Reason::Value,
+        Reason::UnknownTag,
+        Reason::Limit,
+        Reason::Empty,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Reason::NoFrame => "no_frame",
+            Reason::Framing => "framing",
+            Reason::Checksum => "checksum",
+            Reason::TooShort => "too_short",
+            Reason::TooLong => "too_long",
+            Reason::Value => "value",
+            Reason::UnknownTag => "unknown_tag",
+            Reason::Limit => "limit",
+            Reason::Empty => "empty",
+        }
+    }
+}
+
+/// A payload that a profile cannot decode: what, at which byte, and by which line of the profile.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("profile {profile}{}: {detail}", .line.map(|line| format!(", line {line}")).unwrap_or_default())]
+pub struct DecodeError {
+    pub reason: Reason,
+    pub profile: String,
+    /// The line of the profile that was being applied.
+    pub line: Option<u32>,
+    /// The byte of the payload, counted from 0.
+    pub offset: Option<usize>,
+    pub detail: String,
+}
+
+/// Decodes `payload` into `readings`, which is emptied first.
+///
+/// `port` is the LoRaWAN FPort or its like, where the envelope has one.
+///
+/// # Errors
+/// When the payload does not fit the profile; `readings` then holds nothing of use.
+pub fn decode(
+    profile: &Profile,
+    payload: &[u8],
+    port: Option<u8>,
+    readings: &mut Readings,
+) -> Result<(), DecodeError> {
+    machine::run(profile, payload, port, readings, &mut machine::Unobserved)
 }

@@ -1,0 +1,99 @@
+//! The vocabulary: device classes and their canonical fields, from `classes.toml`.
+//!
+//! Profiles map what makers send onto these, so that one dashboard serves every maker and a field's type never
+//! changes.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::spec::Severity;
+
+/// What a database holds for a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FieldType {
+    Float,
+    Integer,
+    Bool,
+    Text,
+    /// A moment, written as RFC 3339 text in UTC.
+    Time,
+}
+
+impl FieldType {
+    pub const fn name(self) -> &'static str {
+        match self {
+            FieldType::Float => "float",
+            FieldType::Integer => "integer",
+            FieldType::Bool => "bool",
+            FieldType::Text => "text",
+            FieldType::Time => "time",
+        }
+    }
+}
+
+/// A canonical field.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CanonicalField {
+    #[serde(rename = "type")]
+    pub kind: FieldType,
+    /// UCUM.
+    #[serde(default)]
+    pub unit: Option<String>,
+    pub meaning: String,
+    /// Plausible values, both ends included.
+    #[serde(default)]
+    pub range: Option<(f64, f64)>,
+    /// The words that a text field may hold.
+    #[serde(default)]
+    pub values: Vec<String>,
+    /// When true is an alarm.
+    #[serde(default)]
+    pub alarm: Option<Severity>,
+}
+
+/// A class of devices.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Class {
+    pub title: String,
+    #[serde(default)]
+    pub fields: BTreeMap<String, CanonicalField>,
+}
+
+/// All classes. `common` holds the fields that every class has.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Classes {
+    pub common: Class,
+    #[serde(rename = "class")]
+    classes: BTreeMap<String, Class>,
+}
+
+impl Classes {
+    /// Reads `classes.toml`.
+    pub fn parse(source: &str) -> Result<Classes, toml::de::Error> {
+        toml::from_str(source)
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Class> {
+        self.classes.get(name)
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.classes.keys().map(String::as_str)
+    }
+
+    /// The canonical field of a class or of all classes.
+    pub fn field(&self, class: &str, field: &str) -> Option<&CanonicalField> {
+        self.get(class)?.fields.get(field).or_else(|| self.common.fields.get(field))
+    }
+
+    /// The canonical fields of a class: its own, then the common ones.
+    pub fn fields<'a>(&'a self, class: &str) -> impl Iterator<Item = (&'a str, &'a CanonicalField)> {
+        let own = self.get(class).map(|class| &class.fields);
+        own.into_iter().chain([&self.common.fields]).flatten().map(|(name, field)| (name.as_str(), field))
+    }
+}

@@ -1,0 +1,202 @@
+//! All profiles in force: the ones built into the binary and those of the city's own directory.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::class::{Classes, FieldType};
+use super::{Profile, compile, example};
+use crate::problem::Problem;
+
+macro_rules! built_in {
+    ($($path:literal),* $(,)?) => {
+        &[$(($path, include_str!(concat!("../../device-profiles/", $path)))),*]
+    };
+}
+
+/// The profiles that come with citywire. `tests/profiles.rs` compares the list with the folder.
+pub const BUILT_IN: &[(&str, &str)] = built_in![
+    "elevator/citywire-elevator.toml",
+    "parking/foxcodenine-nb-parking.toml",
+    "smoke_detector/jiade-nb-smoke.toml",
+    "standards/cjt188.toml",
+    "streetlight/zhongxing-lamp63.toml",
+];
+
+/// The vocabulary that comes with citywire.
+pub const BUILT_IN_CLASSES: &str = include_str!("../../device-profiles/classes.toml");
+
+/// A directory may hold so many profiles, and each so many bytes: more is a mistake, not a library.
+const FILES_MAX: usize = 10_000;
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// The profiles in force, by id.
+#[derive(Debug)]
+pub struct Library {
+    pub classes: Classes,
+    profiles: BTreeMap<String, Arc<Profile>>,
+}
+
+impl Library {
+    /// The built-in profiles alone.
+    ///
+    /// # Errors
+    /// What is wrong with them: a mistake of this build, which `tests/profiles.rs` finds.
+    pub fn built_in() -> Result<Library, Vec<Problem>> {
+        Library::load(Path::new(""))
+    }
+
+    /// The built-in profiles and those under `directory`, which take the place of built-in ones with the same id. A
+    /// `classes.toml` in the directory takes the place of the built-in vocabulary. A directory that does not exist
+    /// holds nothing.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any profile, its examples included.
+    pub fn load(directory: &Path) -> Result<Library, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let classes = load_classes(directory).map_err(|problem| vec![problem])?;
+        let mut own = BTreeMap::new();
+        for file in profile_files(directory).map_err(|problem| vec![problem])? {
+            match load_file(&file, &classes) {
+                Ok(profile) => insert(&mut own, profile, &mut problems),
+                Err(mut wrong) => problems.append(&mut wrong),
+            }
+        }
+        let mut profiles = BTreeMap::new();
+        for (path, source) in BUILT_IN {
+            let path = format!("built-in {path}");
+            match load_source(&path, source, &classes) {
+                Ok(profile) if own.contains_key(&profile.id) => {}
+                Ok(profile) => insert(&mut profiles, profile, &mut problems),
+                Err(mut wrong) => problems.append(&mut wrong),
+            }
+        }
+        profiles.append(&mut own);
+        problems.extend(type_conflicts(&profiles));
+        match problems.is_empty() {
+            true => Ok(Library { classes, profiles }),
+            false => Err(problems),
+        }
+    }
+
+    pub fn get(&self, id: &str) -> Option<&Arc<Profile>> {
+        self.profiles.get(id)
+    }
+
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.profiles.keys().map(String::as_str)
+    }
+
+    pub fn profiles(&self) -> impl Iterator<Item = &Arc<Profile>> {
+        self.profiles.values()
+    }
+}
+
+/// Reads, compiles and tests one profile file.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load_file(path: &Path, classes: &Classes) -> Result<Profile, Vec<Problem>> {
+    let name = path.display().to_string();
+    let source = read_file(path).map_err(|problem| vec![problem])?;
+    load_source(&name, &source, classes)
+}
+
+/// The same for a text. `name` stands in messages.
+pub fn load_source(name: &str, source: &str, classes: &Classes) -> Result<Profile, Vec<Problem>> {
+    let profile = compile::compile(name, source, classes)?;
+    let problems = example::run(&profile, source);
+    match problems.is_empty() {
+        true => Ok(profile),
+        false => Err(problems),
+    }
+}
+
+fn insert(profiles: &mut BTreeMap<String, Arc<Profile>>, profile: Profile, problems: &mut Vec<Problem>) {
+    if let Some(other) = profiles.get(&profile.id) {
+        let message = format!("the id `{}` is taken by {}", profile.id, other.file);
+        problems.push(Problem::in_file(&profile.file, message).help("give one of them another id"));
+        return;
+    }
+    profiles.insert(profile.id.clone(), Arc::new(profile));
+}
+
+/// The vocabulary in force for a directory of profiles.
+///
+/// # Errors
+/// What is wrong with the directory's `classes.toml`.
+pub fn load_classes(directory: &Path) -> Result<Classes, Problem> {
+    let path = directory.join("classes.toml");
+    if directory.as_os_str().is_empty() || !path.exists() {
+        return Classes::parse(BUILT_IN_CLASSES)
+            .map_err(|error| Problem::from_toml("built-in classes.toml", BUILT_IN_CLASSES, &error));
+    }
+    let source = read_file(&path)?;
+    Classes::parse(&source).map_err(|error| Problem::from_toml(&path, &source, &error))
+}
+
+/// The profile files below a directory, in order of their paths.
+fn profile_files(directory: &Path) -> Result<Vec<PathBuf>, Problem> {
+    let mut files = Vec::new();
+    if directory.as_os_str().is_empty() || !directory.exists() {
+        return Ok(files);
+    }
+    let mut folders = vec![directory.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let unreadable = |error| Problem::in_file(&folder, format!("cannot be read: {error}"));
+        for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?;
+            let path = entry.path();
+            let is_toml = path.extension().is_some_and(|extension| extension == "toml");
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(path);
+            } else if is_toml && path.file_name().is_some_and(|name| name != "classes.toml") {
+                files.push(path);
+            }
+        }
+        if files.len() + folders.len() > FILES_MAX {
+            return Err(Problem::in_file(directory, format!("holds more than {FILES_MAX} files"))
+                .help("set profiles.directory to the folder of the device profiles"));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read_file(path: &Path) -> Result<String, Problem> {
+    let unreadable = |error: std::io::Error| Problem::in_file(path, format!("cannot be read: {error}"));
+    let size = std::fs::metadata(path).map_err(unreadable)?.len();
+    if size > FILE_BYTES_MAX {
+        return Err(Problem::in_file(path, format!("has {size} bytes; a profile has at most {FILE_BYTES_MAX}")));
+    }
+    std::fs::read_to_string(path).map_err(unreadable)
+}
+
+/// A maker's own field must have one type in all profiles of a class: they share a table.
+fn type_conflicts(profiles: &BTreeMap<String, Arc<Profile>>) -> Vec<Problem> {
+    let mut known: BTreeMap<(&str, &str), (FieldType, &Profile)> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for profile in profiles.values() {
+        for field in profile.fields.iter().filter(|field| field.used && !field.canonical) {
+            for class in &profile.classes {
+                let (kind, other) = *known.entry((class, &field.name)).or_insert((field.kind, profile));
+                if kind != field.kind {
+                    problems.push(
+                        Problem::in_file(
+                            &profile.file,
+                            format!(
+                                "`{}` is {}, but {} in profile `{}` of the same class {class}",
+                                field.name,
+                                field.kind.name(),
+                                kind.name(),
+                                other.id
+                            ),
+                        )
+                        .help("give the field another name or the same type: both go into one table"),
+                    );
+                }
+            }
+        }
+    }
+    problems
+}
