@@ -383,6 +383,28 @@ fn every_panel_asks_a_data_source_that_is_provisioned() {
     }
 }
 
+#[test]
+fn panels_name_measurements_fields_and_tags_that_the_vocabulary_has() {
+    let library = citywire::profile::Library::built_in().expect("the built-in profiles");
+    let classes = &library.classes;
+    let tags = ["device", "pilot"];
+    let mut measurements = BTreeSet::new();
+    let queries = queries();
+    for query in queries.iter().filter_map(|query| query["query"].as_str()) {
+        let (_, after_from) = query.rsplit_once("FROM \"").unwrap_or_else(|| panic!("{query} has no measurement"));
+        let (measurement, _) = after_from.split_once('"').expect("the end of a name");
+        assert!(classes.get(measurement).is_some(), "{query}: there is no class {measurement}");
+        // Every other part between double quotes is a name.
+        for name in query.split('"').skip(1).step_by(2).filter(|name| *name != measurement) {
+            let known = tags.contains(&name) || classes.field(measurement, name).is_some();
+            assert!(known, "{query}: {measurement} has no field {name}");
+        }
+        measurements.insert(measurement);
+    }
+    let wanted = ["elevator", "parking", "smoke_detector", "streetlight", "water_meter"];
+    assert_eq!(measurements.into_iter().collect::<Vec<_>>(), wanted);
+}
+
 /// The queries of every panel of every dashboard.
 fn queries() -> Vec<Value> {
     let folder = root().join("deploy/grafana/dashboards");
