@@ -1,439 +1,256 @@
 //! Every option of `citywire.toml`: name, type, default, limits and meaning.
+//!
+//! This is the one place where an option is written down. [`load`] reads a file and the environment by it and finds
+//! every mistake at once, and `docs/configuration.md` and `citywire.example.toml` are generated from it.
 
-use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
+mod environment;
+mod reference;
+mod route;
+mod rules;
 mod secret;
+mod section;
+mod setting;
+mod sink;
+mod tree;
+mod values;
 
+pub use reference::{effective, reference, sample};
+pub use route::{Envelope, JsonEnvelope, PayloadEncoding, ProfileFrom, Route, TimeFormat};
 pub use secret::Secret;
+pub use setting::Located;
+pub use sink::{EmbeddedSink, Influxdb2Sink, Sink};
+pub use values::{ByteSize, HumanDuration};
 
-/// The whole configuration. Each option has a default; an empty file is the embedded default service.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Where journal, state and the embedded store live.
-    pub data_directory: PathBuf,
-    pub broker: Broker,
-    pub journal: Journal,
-    /// Tried in order; the first whose filter matches takes the message. Without any: `city/{pilot}/{class}/{device}/up`.
-    #[serde(rename = "route")]
-    pub routes: Vec<Route>,
-    /// Without any: one sink of kind `embedded`.
-    #[serde(rename = "sink")]
-    pub sinks: Vec<Sink>,
-    pub profiles: Profiles,
-    pub registry: Registry,
-    pub http: Http,
-    pub log: Log,
-    pub shutdown_grace: HumanDuration,
-}
+use crate::problem::Problem;
+use section::{section, words};
+use setting::{Reader, Setting};
+use tree::{Node, Origin, Value};
+use values::{days, gib, hours, kib, mib, milliseconds, seconds};
 
-/// The MQTT broker to subscribe at. Without `url`, citywire runs one of its own (`embedded`).
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Broker {
-    /// `mqtt://host[:port]` or `mqtts://host[:port]`.
-    pub url: Option<String>,
-    pub client_id: String,
-    pub protocol: Protocol,
-    pub username: Option<String>,
-    pub password: Option<Secret>,
-    pub password_file: Option<PathBuf>,
-    /// Certificate authorities (PEM) to trust instead of the system's.
-    pub ca_file: Option<PathBuf>,
-    pub client_certificate_file: Option<PathBuf>,
-    pub client_key_file: Option<PathBuf>,
-    /// How long the broker keeps our session and its queue while we are away.
-    pub session_expiry: HumanDuration,
-    /// MQTT 5 receive maximum: how many messages may be unacknowledged at a time.
-    pub receive_maximum: u16,
-    pub keep_alive: HumanDuration,
-    /// The largest MQTT packet that is accepted.
-    pub packet_bytes_max: ByteSize,
-    pub reconnect_delay_max: HumanDuration,
-    pub embedded: EmbeddedBroker,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-pub enum Protocol {
-    /// MQTT 5, and 3.1.1 when the broker refuses it.
-    #[default]
-    #[serde(rename = "auto")]
-    Auto,
-    #[serde(rename = "5")]
-    V5,
-    #[serde(rename = "3.1.1")]
-    V311,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct EmbeddedBroker {
-    pub listen: SocketAddr,
-    /// With a user name, every client has to give it and the password.
-    pub username: Option<String>,
-    pub password: Option<Secret>,
-    pub password_file: Option<PathBuf>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Journal {
-    pub segment_bytes: ByteSize,
-    /// At this size, with entries that a sink still needs, acknowledging stops until there is room.
-    pub max_bytes: ByteSize,
-    /// Entries are kept this long for `replay`, as `max_bytes` allows.
-    pub retention: HumanDuration,
-    /// How long a commit may wait for more messages to share its fsync.
-    pub commit_delay_max: HumanDuration,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Route {
-    /// MQTT topic filter; a level in braces is captured: `city/{pilot}/{class}/{device}/up`, `{device+}`… see docs.
-    pub topic: String,
-    #[serde(default)]
-    pub envelope: Envelope,
-    /// A profile's id, or where to find it.
-    pub profile: Option<ProfileFrom>,
-    /// A fixed device for topics without one.
-    pub device: Option<String>,
-    /// Fixed tags added to each point.
-    #[serde(default)]
-    pub tags: BTreeMap<String, String>,
-}
-
-/// Which profile decodes a route's payloads.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged, deny_unknown_fields)]
-pub enum ProfileFrom {
-    /// This profile.
-    Id(String),
-    /// The profile that the topic level names, directly or through `map`.
-    Level {
-        level: String,
-        #[serde(default)]
-        map: BTreeMap<String, String>,
-    },
-    /// The profile that a member of the JSON envelope names, directly or through `map`.
-    Json {
-        pointer: String,
-        #[serde(default)]
-        map: BTreeMap<String, String>,
-    },
-    /// The profile that the registry has for the device.
-    Registry { registry: bool },
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Envelope {
-    /// The MQTT payload is the device's bytes.
-    #[default]
-    Raw,
-    /// The payload is the bytes in hexadecimal digits.
-    Hex,
-    /// The payload is the bytes in base64.
-    Base64,
-    /// The payload is JSON with the bytes and the rest in its members.
-    Json(JsonEnvelope),
-}
-
-/// JSON pointers (RFC 6901) to the parts of a message.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct JsonEnvelope {
-    pub payload: String,
-    #[serde(default)]
-    pub payload_encoding: PayloadEncoding,
-    pub device: Option<String>,
-    pub time: Option<String>,
-    #[serde(default)]
-    pub time_format: TimeFormat,
-    pub port: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PayloadEncoding {
-    Hex,
-    #[default]
-    Base64,
-    /// The characters of the text are the bytes.
-    Text,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TimeFormat {
-    #[default]
-    Rfc3339,
-    UnixSeconds,
-    UnixMillis,
-}
-
-/// A place for points.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
-pub enum Sink {
-    Embedded(EmbeddedSink),
-    Influxdb2(Influxdb2Sink),
-}
-
-/// SQLite in this process: one table a class.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct EmbeddedSink {
-    pub name: String,
-    /// Default: `readings.sqlite` in the data directory.
-    pub file: Option<PathBuf>,
-    pub retention: HumanDuration,
-    pub batch_points_max: usize,
-    pub batch_delay_max: HumanDuration,
-}
-
-/// InfluxDB 2, or another database that takes its line protocol over HTTP.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Influxdb2Sink {
-    pub name: String,
-    /// `http://host:port[/base/path]`; `/api/v2/write` is appended.
-    pub url: String,
-    pub org: String,
-    pub bucket: String,
-    pub token: Option<Secret>,
-    pub token_file: Option<PathBuf>,
-    pub gzip: bool,
-    pub batch_points_max: usize,
-    pub batch_bytes_max: ByteSize,
-    pub batch_delay_max: HumanDuration,
-    pub timeout: HumanDuration,
-    pub retry_delay_max: HumanDuration,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Profiles {
-    /// Profiles here are added to the ones built in; one with the same id takes its place.
-    pub directory: PathBuf,
-    /// A time that is further ahead of the receive time than this is not believed.
-    pub max_clock_skew: HumanDuration,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Registry {
-    /// The city's devices: a CSV file with the columns device, profile, pilot, district, site, …
-    pub file: Option<PathBuf>,
-    pub unknown: Unknown,
-}
-
-/// What happens to messages of devices that the registry does not list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Unknown {
-    Accept,
-    #[default]
-    Quarantine,
-    Refuse,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Http {
-    pub listen: SocketAddr,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Log {
-    pub level: LogLevel,
-    pub format: LogFormat,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogLevel {
-    Error,
-    Warn,
-    #[default]
-    Info,
-    Debug,
-    Trace,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// Text on a terminal, JSON otherwise.
-    #[default]
-    Auto,
-    Text,
-    Json,
-}
-
-/// A length of time, written as in `"30s"`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct HumanDuration(pub Duration);
-
-impl TryFrom<String> for HumanDuration {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        crate::time::parse_duration(&text).map(HumanDuration)
-    }
-}
-
-/// A number of bytes, written as in `"256KiB"` or as a plain number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ByteSize(pub u64);
-
-impl<'de> Deserialize<'de> for ByteSize {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Written {
-            Number(u64),
-            Text(String),
-        }
-        match Written::deserialize(deserializer)? {
-            Written::Number(bytes) => Ok(ByteSize(bytes)),
-            Written::Text(text) => parse_bytes(&text).map(ByteSize).map_err(serde::de::Error::custom),
-        }
-    }
-}
-
-fn parse_bytes(text: &str) -> Result<u64, String> {
-    let text = text.trim();
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let number: u64 =
-        text[..digits].parse().map_err(|_| format!("`{text}` is not a size: write it as in \"64MiB\""))?;
-    let factor: u64 = match text[digits..].trim() {
-        "" | "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        "TiB" => 1 << 40,
-        unit => return Err(format!("`{unit}` is not a unit of size: use KiB, MiB, GiB or TiB")),
+/// Reads the configuration: `file`, if there is one, and then the environment variables that override it.
+///
+/// # Errors
+///
+/// Every mistake of the file and of the variables, in the order of the file.
+pub fn load(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Config, Vec<Problem>> {
+    let Some(file) = file else {
+        return read(Path::new("citywire.toml"), "", environment);
     };
-    number.checked_mul(factor).ok_or_else(|| format!("`{text}` is too large"))
+    match std::fs::read_to_string(file) {
+        Ok(source) => read(file, &source, environment),
+        Err(error) => Err(vec![Problem::in_file(
+            file,
+            format!("the configuration cannot be read: {}", setting::plain_error(&error)),
+        )]),
+    }
 }
 
-const fn seconds(seconds: u64) -> HumanDuration {
-    HumanDuration(Duration::from_secs(seconds))
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Config {
-            data_directory: "data".into(),
-            broker: Broker::default(),
-            journal: Journal::default(),
-            routes: Vec::new(),
-            sinks: Vec::new(),
-            profiles: Profiles::default(),
-            registry: Registry::default(),
-            http: Http::default(),
-            log: Log::default(),
-            shutdown_grace: seconds(10),
+/// Reads the configuration from `source`, the text of `file`. See [`load`].
+pub fn read(
+    file: &Path,
+    source: &str,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Config, Vec<Problem>> {
+    let (mut table, errors) = tree::parse(source);
+    let mut reader = Reader { file, source, problems: Vec::new() };
+    environment::overlay(&mut table, Config::SECTION, environment, &mut reader);
+    if !errors.is_empty() {
+        // What follows a mistake of syntax is misread: its other mistakes would be none.
+        reader.problems.extend(errors.iter().map(|error| Problem::from_toml(file, source, error)));
+    } else {
+        let root = Node { value: Value::Table(table), origin: Origin::Nowhere };
+        if let Some(config) = Config::read(&root, &mut reader)
+            && reader.problems.is_empty()
+        {
+            return Ok(config);
         }
     }
+    crate::problem::sort(&mut reader.problems);
+    Err(reader.problems)
 }
 
-impl Default for Broker {
-    fn default() -> Self {
-        Broker {
-            url: None,
-            client_id: "citywire".into(),
-            protocol: Protocol::Auto,
-            username: None,
-            password: None,
-            password_file: None,
-            ca_file: None,
-            client_certificate_file: None,
-            client_key_file: None,
-            session_expiry: seconds(7 * 86_400),
-            receive_maximum: 1_000,
-            keep_alive: seconds(30),
-            packet_bytes_max: ByteSize(1 << 20),
-            reconnect_delay_max: seconds(30),
-            embedded: EmbeddedBroker::default(),
-        }
+section! {
+    /// The whole configuration. Each option has a default: without a file, citywire runs a broker and a store of its
+    /// own.
+    pub struct Config {
+        /// Where the journal, the refused messages, the service's state and the embedded store live.
+        pub data_directory: PathBuf = "data".into();
+        /// How long a stop may take: receiving ends at once, then the sinks are given what is on its way.
+        pub shutdown_grace: HumanDuration = seconds(10), in seconds(0)..=hours(1);
+        pub broker: Broker = Broker::default();
+        pub journal: Journal = Journal::default();
+        pub routes as "route": Vec<Route> = vec![Route::city()];
+        pub sinks as "sink": Vec<Sink> = vec![Sink::Embedded(EmbeddedSink::default())];
+        pub profiles: Profiles = Profiles::default();
+        pub registry: Registry = Registry::default();
+        pub http: Http = Http::default();
+        pub log: Log = Log::default();
+    }
+    check rules::config
+}
+
+section! {
+    /// The MQTT broker to subscribe at. Without `url`, citywire runs one of its own (`[broker.embedded]`).
+    pub struct Broker {
+        /// `mqtt://host[:port]`, or `mqtts://host[:port]` with TLS. The ports are 1883 and 8883 unless given.
+        pub url: Option<String> = None, like "\"mqtts://broker.example.org\"";
+        /// The name of our session at the broker. Two processes with the same one throw each other out.
+        pub client_id: String = "citywire".into();
+        /// The version of MQTT to speak.
+        pub protocol: Protocol = Protocol::Auto;
+        /// The user name to log in with.
+        pub username: Option<String> = None, like "\"citywire\"";
+        /// The password to log in with.
+        pub password: Option<Secret> = None, like "\"a password\"";
+        /// A file that holds the password, in place of `password`. A line end behind it is not part of it.
+        pub password_file: Option<PathBuf> = None, like "\"broker-password\"";
+        /// Certificate authorities (PEM) to trust in place of the system's.
+        pub ca_file: Option<PathBuf> = None, like "\"ca.pem\"";
+        /// Our certificate (PEM), for brokers that ask for one.
+        pub client_certificate_file: Option<PathBuf> = None, like "\"client.pem\"";
+        /// The private key (PEM) that belongs to our certificate.
+        pub client_key_file: Option<PathBuf> = None, like "\"client-key.pem\"";
+        /// How long the broker keeps our session, with the messages that wait in it, while we are away.
+        pub session_expiry: HumanDuration = days(7), in seconds(60)..=days(365);
+        /// How many messages may be unacknowledged at a time (MQTT 5 receive maximum).
+        pub receive_maximum: u16 = 1_000, in 1..=65_535;
+        /// How long a connection may be silent before each side asks whether the other is still there.
+        pub keep_alive: HumanDuration = seconds(30), in seconds(5)..=seconds(65_535);
+        /// The largest MQTT packet that is accepted.
+        pub packet_bytes_max: ByteSize = mib(1), in kib(1)..=mib(255);
+        /// The longest wait between two attempts to connect.
+        pub reconnect_delay_max: HumanDuration = seconds(30), in seconds(1)..=hours(1);
+        pub embedded: EmbeddedBroker = EmbeddedBroker::default();
+    }
+    check rules::broker
+}
+
+words! {
+    /// The version of MQTT that is spoken with the broker.
+    pub enum Protocol = Auto {
+        /// MQTT 5, and 3.1.1 when the broker refuses it.
+        Auto = "auto",
+        /// MQTT 5.
+        V5 = "5",
+        /// MQTT 3.1.1.
+        V311 = "3.1.1",
     }
 }
 
-impl Default for EmbeddedBroker {
-    fn default() -> Self {
-        EmbeddedBroker {
-            listen: SocketAddr::from(([127, 0, 0, 1], 1883)),
-            username: None,
-            password: None,
-            password_file: None,
-        }
+section! {
+    /// The broker in this process, which runs when `broker.url` is not given. It speaks MQTT 5 and 3.1.1.
+    pub struct EmbeddedBroker {
+        /// Where devices connect.
+        pub listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 1883));
+        /// With a user name, every client has to give it and the password.
+        pub username: Option<String> = None, like "\"device\"";
+        /// The password that every client has to give.
+        pub password: Option<Secret> = None, like "\"a password\"";
+        /// A file that holds the password, in place of `password`.
+        pub password_file: Option<PathBuf> = None, like "\"device-password\"";
+    }
+    check rules::embedded_broker
+}
+
+section! {
+    /// The messages on disk, as they came.
+    pub struct Journal {
+        /// The size of one file of the journal.
+        pub segment_bytes: ByteSize = mib(64), in kib(64)..=gib(1);
+        /// At this size, with entries that a sink still needs, acknowledging stops until there is room.
+        pub max_bytes: ByteSize = gib(10), in kib(128)..=ByteSize(1 << 50);
+        /// How long entries are kept that every sink has taken, as far as `max_bytes` allows.
+        pub retention: HumanDuration = days(30), in seconds(0)..=days(3_650);
+        /// How long a commit may wait for more messages to share its fsync.
+        pub commit_delay_max: HumanDuration = milliseconds(5), in milliseconds(0)..=seconds(1);
+    }
+    check rules::journal
+}
+
+section! {
+    /// The device profiles. The ones that come with citywire are built in.
+    pub struct Profiles {
+        /// Profiles in this directory are added to the ones built in; one with the same id takes its place.
+        pub directory: PathBuf = "device-profiles".into();
+        /// A time in a payload that is further ahead of the receive time than this is not believed.
+        pub max_clock_skew: HumanDuration = days(1), in seconds(0)..=days(3_650);
+    }
+    check rules::profiles
+}
+
+section! {
+    /// The city's list of devices. Without a file, every device is accepted.
+    pub struct Registry {
+        /// A CSV file with the columns `device` and, as far as wanted, `profile`, `latitude`, `longitude`; every
+        /// further column (`pilot`, `district`, `site`, …) is a tag of the device's points.
+        pub file: Option<PathBuf> = None, like "\"devices.csv\"";
+        /// What becomes of messages from devices that the file does not list.
+        pub unknown: Unknown = Unknown::Quarantine;
+    }
+    check rules::registry
+}
+
+words! {
+    /// What becomes of messages from devices that the registry does not list.
+    pub enum Unknown = Quarantine {
+        /// Set aside until the device is registered.
+        Quarantine = "quarantine",
+        /// Stored, with the profile and the tags that their route gives.
+        Accept = "accept",
+        /// Refused.
+        Refuse = "refuse",
     }
 }
 
-impl Default for Journal {
-    fn default() -> Self {
-        Journal {
-            segment_bytes: ByteSize(64 << 20),
-            max_bytes: ByteSize(10 << 30),
-            retention: seconds(30 * 86_400),
-            commit_delay_max: HumanDuration(Duration::from_millis(5)),
-        }
+section! {
+    /// The operator page, the metrics and the health checks.
+    pub struct Http {
+        /// Where they are served. They have no password: let a proxy ask for one before opening them to a network.
+        pub listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8080));
     }
 }
 
-impl Default for EmbeddedSink {
-    fn default() -> Self {
-        EmbeddedSink {
-            name: "embedded".into(),
-            file: None,
-            retention: seconds(365 * 86_400),
-            batch_points_max: 20_000,
-            batch_delay_max: seconds(1),
-        }
+section! {
+    /// What the service says of itself, on standard error.
+    pub struct Log {
+        /// How much is said.
+        pub level: LogLevel = LogLevel::Info;
+        /// In which form.
+        pub format: LogFormat = LogFormat::Auto;
     }
 }
 
-impl Default for Influxdb2Sink {
-    fn default() -> Self {
-        Influxdb2Sink {
-            name: "influxdb2".into(),
-            url: "http://127.0.0.1:8086".into(),
-            org: "citywire".into(),
-            bucket: "citywire".into(),
-            token: None,
-            token_file: None,
-            gzip: true,
-            batch_points_max: 5_000,
-            batch_bytes_max: ByteSize(4 << 20),
-            batch_delay_max: seconds(1),
-            timeout: seconds(30),
-            retry_delay_max: seconds(60),
-        }
+words! {
+    /// How much the log says; each level includes the ones before it.
+    pub enum LogLevel = Info {
+        /// What failed for good.
+        Error = "error",
+        /// What failed and is tried again, and what somebody should look at.
+        Warn = "warn",
+        /// What the service does: starts, connections, stops.
+        Info = "info",
+        /// What helps to find a mistake.
+        Debug = "debug",
+        /// Every message.
+        Trace = "trace",
     }
 }
 
-impl Default for Profiles {
-    fn default() -> Self {
-        Profiles { directory: "device-profiles".into(), max_clock_skew: seconds(86_400) }
-    }
-}
-
-impl Default for Registry {
-    fn default() -> Self {
-        Registry { file: None, unknown: Unknown::Quarantine }
-    }
-}
-
-impl Default for Http {
-    fn default() -> Self {
-        Http { listen: SocketAddr::from(([127, 0, 0, 1], 8080)) }
+words! {
+    /// The form of the log.
+    pub enum LogFormat = Auto {
+        /// Text on a terminal, JSON otherwise.
+        Auto = "auto",
+        /// Lines for people.
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
     }
 }

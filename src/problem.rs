@@ -9,8 +9,10 @@ use std::path::Path;
 
 use serde::Serialize;
 
+mod place;
 mod suggest;
 
+pub use place::Place;
 pub use suggest::nearest;
 
 /// One mistake in a file that somebody wrote.
@@ -28,21 +30,28 @@ pub struct Problem {
     pub help: Option<String>,
 }
 
-/// A part of one line of a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Place {
-    /// Counts from 1.
-    pub line: usize,
-    /// Counts characters from 1.
-    pub column: usize,
-    /// The text of the line around the mistake, safe to print on a terminal.
-    pub excerpt: String,
-    /// How many terminal columns of `excerpt` come before the mistake.
-    #[serde(skip)]
-    indent: usize,
-    /// How many terminal columns the mistake takes; at least 1.
-    #[serde(skip)]
-    width: usize,
+/// Where something stands that may turn out to be wrong only later, when the file is no longer at hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    pub file: String,
+    pub place: Option<Place>,
+}
+
+impl Position {
+    /// The bytes `span` of `source`, the whole text of `file`.
+    pub fn at(file: impl AsRef<Path>, source: &str, span: Range<usize>) -> Position {
+        Position { place: Some(Place::of(source, span)), ..Position::in_file(file) }
+    }
+
+    /// The file as a whole.
+    pub fn in_file(file: impl AsRef<Path>) -> Position {
+        Position { file: file.as_ref().display().to_string(), place: None }
+    }
+
+    /// A mistake at this position.
+    pub fn problem(&self, message: impl Into<String>) -> Problem {
+        Problem { file: self.file.clone(), place: self.place.clone(), message: message.into(), help: None }
+    }
 }
 
 impl Problem {
@@ -50,12 +59,12 @@ impl Problem {
     ///
     /// A span that does not fit the text is moved to the nearest place that does.
     pub fn at(file: impl AsRef<Path>, source: &str, span: Range<usize>, message: impl Into<String>) -> Problem {
-        Problem { place: Some(Place::of(source, span)), ..Problem::in_file(file, message) }
+        Position::at(file, source, span).problem(message)
     }
 
     /// A mistake of the file as a whole.
     pub fn in_file(file: impl AsRef<Path>, message: impl Into<String>) -> Problem {
-        Problem { file: file.as_ref().display().to_string(), place: None, message: message.into(), help: None }
+        Position::in_file(file).problem(message)
     }
 
     /// Adds what to do about it.
@@ -77,12 +86,16 @@ impl Problem {
     /// A mistake that the TOML reader or serde found: their message reworded, with a suggestion for a wrong name.
     pub fn from_toml(file: impl AsRef<Path>, source: &str, error: &toml::de::Error) -> Problem {
         let (message, help) = suggest::reword(error.message());
-        let problem = match error.span() {
-            Some(span) if !span.is_empty() => Problem::at(file, source, span, message),
+        let Some(span) = error.span().filter(|span| span.end > 0) else {
             // The table that lacks a key is the file itself.
-            _ => Problem::in_file(file, message),
+            return Problem { help, ..Problem::in_file(file, message) };
         };
-        Problem { help, ..problem }
+        match source.get(span.start..).and_then(suggest::bare_text) {
+            Some(text) if message.starts_with("invalid ") || message.starts_with("string values") => {
+                Problem::at(file, source, span, "expected a value").help(format!("text stands in quotes: \"{text}\""))
+            }
+            _ => Problem { help, ..Problem::at(file, source, span, message) },
+        }
     }
 }
 
@@ -140,80 +153,8 @@ fn render_one(out: &mut String, problem: &Problem, style: &Style) -> std::fmt::R
     }
 }
 
-/// The widest excerpt of a line, in characters.
-const EXCERPT_CHARS_MAX: usize = 118;
-
-impl Place {
-    fn of(source: &str, span: Range<usize>) -> Place {
-        let start = floor_char_boundary(source, span.start);
-        let line_start = source[..start].rfind('\n').map_or(0, |newline| newline + 1);
-        let line = source[line_start..].lines().next().unwrap_or("");
-        // The span may begin at the line's end or, after a carriage return, behind it.
-        let start_in_line = floor_char_boundary(line, start - line_start);
-        let end_in_line = floor_char_boundary(line, span.end.saturating_sub(line_start)).max(start_in_line);
-        let before = line[..start_in_line].chars().count();
-        let marked = line[start_in_line..end_in_line].chars().count();
-        let cut = before.saturating_sub(EXCERPT_CHARS_MAX / 2);
-        let cut = if line.chars().count() > EXCERPT_CHARS_MAX { cut } else { 0 };
-        let shown: Vec<char> = line.chars().skip(cut).take(EXCERPT_CHARS_MAX).collect();
-        let columns = |chars: &[char]| chars.iter().map(|&c| terminal_columns(c)).sum::<usize>();
-        let mark_start = before - cut;
-        let mark_end = (mark_start + marked).min(shown.len());
-        let mut excerpt: String = if cut > 0 { "…".into() } else { String::new() };
-        excerpt.extend(shown.iter().flat_map(|&c| safe(c)));
-        if cut + shown.len() < line.chars().count() {
-            excerpt.push('…');
-        }
-        Place {
-            line: source[..line_start].matches('\n').count() + 1,
-            column: before + 1,
-            excerpt,
-            indent: columns(&shown[..mark_start]) + usize::from(cut > 0),
-            width: columns(&shown[mark_start..mark_end.max(mark_start)]).max(1),
-        }
-    }
-}
-
-fn floor_char_boundary(text: &str, index: usize) -> usize {
-    let mut index = index.min(text.len());
-    while !text.is_char_boundary(index) {
-        index -= 1;
-    }
-    index
-}
-
-const TAB: &str = "    ";
-
-/// Control characters could drive the terminal that shows them.
-fn safe(character: char) -> impl Iterator<Item = char> {
-    let (text, single) = match character {
-        '\t' => (TAB, None),
-        c if c.is_control() => ("", Some('\u{fffd}')),
-        c => ("", Some(c)),
-    };
-    text.chars().chain(single)
-}
-
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
-}
-
-/// How many columns a terminal gives a character: two for most East Asian ones (Unicode annex 11, roughly).
-fn terminal_columns(character: char) -> usize {
-    match u32::from(character) {
-        0x09 => TAB.len(),
-        0x0300..=0x036f | 0x200b..=0x200f => 0,
-        0x1100..=0x115f
-        | 0x2e80..=0xa4cf
-        | 0xac00..=0xd7a3
-        | 0xf900..=0xfaff
-        | 0xfe30..=0xfe6f
-        | 0xff00..=0xff60
-        | 0xffe0..=0xffe6
-        | 0x1f300..=0x1faff
-        | 0x20000..=0x3fffd => 2,
-        _ => 1,
-    }
 }
 
 #[cfg(test)]

@@ -1,1 +1,5 @@
 //! route
+
+mod filter;
+
+pub use filter::{CAPTURES_MAX, Captures, FilterError, TopicFilter};

@@ -2,13 +2,14 @@
 
 /// The one of `known` that `name` was most likely meant to be; `None` when nothing resembles it.
 ///
-/// Upper and lower case count as the same, and so do `-` and `_`. A third of the characters may be wrong.
+/// Upper and lower case count as the same, and so do `-` and `_`. A third of the characters may be wrong, or a part
+/// of the name be missing.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = folded(name);
-    let distance_max = (wanted.len() / 3).max(1);
+    let distance_max = wanted.len() / 3;
     known
         .into_iter()
-        .map(|candidate| (distance(&wanted, &folded(candidate)), candidate))
+        .map(|candidate| (likeness(&wanted, &folded(candidate)), candidate))
         .filter(|&(distance, _)| distance <= distance_max)
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, candidate)| candidate)
@@ -16,6 +17,12 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 
 fn folded(name: &str) -> Vec<char> {
     name.chars().take(NAME_CHARS_MAX).map(|c| if c == '-' { '_' } else { c.to_ascii_lowercase() }).collect()
+}
+
+/// The distance of two names; 1 when one of them is the beginning of the other.
+fn likeness(a: &[char], b: &[char]) -> usize {
+    let is_beginning = a.len().min(b.len()) >= 3 && (a.starts_with(b) || b.starts_with(a));
+    if is_beginning && a != b { 1 } else { distance(a, b) }
 }
 
 /// No name is longer; a bound for the comparison's cost.
@@ -59,6 +66,13 @@ pub(super) fn reword(message: &str) -> (String, Option<String>) {
         return (format!("expected {}, found {}", plain(expected), plain(found)), None);
     }
     (message.replace('\n', ", "), None)
+}
+
+/// The text without quotes that `source` begins with: a common slip where TOML wants a value.
+pub(super) fn bare_text(source: &str) -> Option<&str> {
+    let end = source.find(|c: char| c.is_whitespace() || matches!(c, ',' | ']' | '}' | '#' | '"' | '\'' | '='));
+    let text = &source[..end.unwrap_or(source.len())];
+    text.starts_with(|c: char| c.is_alphabetic() || c == '/').then_some(text)
 }
 
 /// Splits ``unknown field `x`, expected `y` or `z` `` into `x` and what was expected.
@@ -129,7 +143,10 @@ mod tests {
         f("ClientId", Some("client_id"));
         f("uri", Some("url"));
         f("keepalive", Some("keep_alive"));
+        f("session", Some("session_expiry"));
+        f("listening", Some("listen"));
         f("bucket", None);
+        f("ur", None);
         f("", None);
     }
 

@@ -1,6 +1,6 @@
 //! What several test files share: temporary directories, free ports, waiting for a condition with a deadline, a
-//! Mosquitto, a VictoriaMetrics and a citywire of one's own, a TCP proxy that can be cut, and a publisher that waits
-//! for its PUBACKs.
+//! Mosquitto, a VictoriaMetrics and a citywire of one's own, a TCP proxy that can be cut, a publisher that waits for its
+//! PUBACKs, and snapshots.
 //!
 //! A test file takes it with `mod support;`. Each file uses only a part, hence the `allow`.
 #![allow(dead_code, unused_imports)]
@@ -11,6 +11,7 @@ mod metrics;
 mod mosquitto;
 mod proxy;
 mod publish;
+mod snapshot;
 mod victoria_metrics;
 
 use std::net::TcpListener;
@@ -23,6 +24,7 @@ pub use metrics::Metrics;
 pub use mosquitto::Mosquitto;
 pub use proxy::Proxy;
 pub use publish::{publish, publish_with};
+pub use snapshot::{assert_file, assert_snapshot};
 pub use victoria_metrics::{Series, VictoriaMetrics};
 
 /// How long a condition may take before a test gives up. Long, since it costs nothing when the test passes.
