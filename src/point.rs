@@ -1,5 +1,10 @@
 //! The stage between decode and sink: what is stored, under which measurement, tags, fields and time.
 
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::decode::{Readings, Record, Value};
+use crate::profile::Profile;
 use crate::time::Timestamp;
 
 /// One row for a time-series database, borrowed from the message being processed.
@@ -24,4 +29,205 @@ pub enum FieldValue<'a> {
     Integer(i64),
     Bool(bool),
     Text(&'a str),
+}
+
+/// Where a point's time is from; the value of its field `time_source`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeSource {
+    /// The payload's own time.
+    Device,
+    /// The time that the operator's platform put around the payload.
+    Platform,
+    /// When the message was received, because neither of the others was there and sane.
+    Received,
+}
+
+impl TimeSource {
+    pub const fn name(self) -> &'static str {
+        match self {
+            TimeSource::Device => "device",
+            TimeSource::Platform => "platform",
+            TimeSource::Received => "received",
+        }
+    }
+}
+
+/// Who sent the readings, and when they came.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    pub device: &'a str,
+    /// From route and registry, in any order; empty values are left out, `device` and `profile` are not taken.
+    pub tags: &'a [(&'a str, &'a str)],
+    pub platform_time: Option<Timestamp>,
+    pub received: Timestamp,
+}
+
+/// A device's clock that shows an earlier time has not been set: no device in the field is older.
+const CLOCK_SET: Timestamp = Timestamp::from_seconds(946_684_800); // 2000-01-01T00:00:00Z
+
+/// Makes points of readings; its buffers are used again from message to message.
+#[derive(Debug)]
+pub struct Points {
+    /// How far ahead of the receive time a clock is believed.
+    max_clock_skew: Duration,
+    tags: Vec<(&'static str, &'static str)>,
+    fields: Vec<(&'static str, FieldValue<'static>)>,
+    /// Times of the message's earlier points.
+    times: Vec<Timestamp>,
+    /// Times as text, for fields that hold one.
+    text: String,
+}
+
+impl Points {
+    pub fn new(max_clock_skew: Duration) -> Points {
+        Points { max_clock_skew, tags: Vec::new(), fields: Vec::new(), times: Vec::new(), text: String::new() }
+    }
+
+    /// Gives a point for each reading to `emit`, in their order.
+    ///
+    /// Two readings of one message never share a time: the later one is moved by a nanosecond, so that neither
+    /// overwrites the other.
+    pub fn make(
+        &mut self,
+        origin: &Origin<'_>,
+        profile: &Profile,
+        readings: &Readings,
+        emit: &mut dyn FnMut(&Point<'_>),
+    ) {
+        self.times.clear();
+        let mut tags = recycle(std::mem::take(&mut self.tags));
+        tags.extend(
+            origin.tags.iter().filter(|(key, value)| !value.is_empty() && *key != "device" && *key != "profile"),
+        );
+        tags.push(("device", origin.device));
+        tags.push(("profile", profile.id.as_str()));
+        tags.sort_unstable_by_key(|(key, _)| *key);
+        tags.dedup_by_key(|(key, _)| *key);
+        for record in readings.records() {
+            let (time, source) = self.time_of(record, origin);
+            let mut text = std::mem::take(&mut self.text);
+            write_times(readings, record, &mut text);
+            let mut fields = recycle(std::mem::take(&mut self.fields));
+            let mut times = text.split_inclusive('Z');
+            fields.extend(readings.values(record).iter().map(|(field, value)| {
+                let value = match value {
+                    Value::Float(number) => FieldValue::Float(*number),
+                    Value::Integer(number) => FieldValue::Integer(*number),
+                    Value::Bool(truth) => FieldValue::Bool(*truth),
+                    Value::Label(label) => FieldValue::Text(profile.label(*label)),
+                    Value::Text(range) => FieldValue::Text(readings.text(range)),
+                    Value::Time(_) => FieldValue::Text(times.next().unwrap_or_default()),
+                };
+                (profile.field_name(*field), float_if_declared(profile, *field, value))
+            }));
+            fields.push(("time_source", FieldValue::Text(source.name())));
+            emit(&Point { measurement: profile.class(record.class), tags: &tags, fields: &fields, time });
+            self.fields = recycle(fields);
+            self.text = text;
+        }
+        self.tags = recycle(tags);
+    }
+
+    /// The first of device's, platform's and receive time that is there and sane.
+    fn time_of(&mut self, record: &Record, origin: &Origin<'_>) -> (Timestamp, TimeSource) {
+        let skew = i64::try_from(self.max_clock_skew.as_nanos()).unwrap_or(i64::MAX);
+        let latest = Timestamp::from_nanos(origin.received.as_nanos().saturating_add(skew));
+        let sane = |time: &Timestamp| (CLOCK_SET..=latest).contains(time);
+        let device = record.time.filter(sane).map(|time| (time, TimeSource::Device));
+        let platform = || origin.platform_time.filter(sane).map(|time| (time, TimeSource::Platform));
+        let (mut time, source) = device.or_else(platform).unwrap_or((origin.received, TimeSource::Received));
+        while self.times.contains(&time) {
+            time = Timestamp::from_nanos(time.as_nanos().saturating_add(1));
+        }
+        self.times.push(time);
+        (time, source)
+    }
+}
+
+/// Writes the record's times, one behind the other; each ends in `Z`.
+fn write_times(readings: &Readings, record: &Record, text: &mut String) {
+    text.clear();
+    for (_, value) in readings.values(record) {
+        if let Value::Time(time) = value {
+            let _ = write!(text, "{time}");
+        }
+    }
+}
+
+/// A field that is declared as a float is one, whatever the value: a column's type never changes.
+fn float_if_declared<'a>(profile: &Profile, field: u16, value: FieldValue<'a>) -> FieldValue<'a> {
+    let declared = profile.field(field).map(|field| field.kind);
+    match value {
+        FieldValue::Integer(number) if declared == Some(crate::profile::FieldType::Float) => {
+            FieldValue::Float(number as f64)
+        }
+        other => other,
+    }
+}
+
+/// The same allocation for values with another lifetime: an empty vector's items are mapped in place.
+fn recycle<A, B>(mut items: Vec<A>) -> Vec<B> {
+    items.clear();
+    items.into_iter().map(|_| unreachable!("BUG: the vector was cleared")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode;
+    use crate::profile::Library;
+
+    const RECEIVED: Timestamp = Timestamp::from_seconds(1_790_000_000);
+
+    /// The times and sources of the points that a shipped profile's payload gives.
+    fn times(profile: &str, payload: &str, platform_time: Option<Timestamp>) -> Vec<(Timestamp, String)> {
+        let library = Library::built_in().unwrap();
+        let profile = library.get(profile).unwrap();
+        let payload = crate::profile::spec::parse_hex(payload).unwrap();
+        let mut readings = Readings::new();
+        decode::decode(profile, &payload, None, &mut readings).unwrap();
+        let mut all = Vec::new();
+        let origin =
+            Origin { device: "d1", tags: &[("pilot", "p"), ("empty", "")], platform_time, received: RECEIVED };
+        Points::new(Duration::from_secs(86_400)).make(&origin, profile, &readings, &mut |point| {
+            assert_eq!(point.tags.iter().map(|(key, _)| *key).collect::<Vec<_>>(), ["device", "pilot", "profile"]);
+            let source = point.fields.iter().find(|(name, _)| *name == "time_source").map(|(_, value)| *value);
+            all.push((point.time, format!("{source:?}")));
+        });
+        all
+    }
+
+    fn source_of(times: &[(Timestamp, String)]) -> &str {
+        times[0].1.trim_start_matches("Some(Text(\"").trim_end_matches("\"))")
+    }
+
+    const PARKED: &str = "35031122CA4BF1D8 6593AA06 1A 00 01 3B 0C29 00";
+
+    #[test]
+    fn a_points_time_is_the_devices_own() {
+        let times = times("foxcodenine-nb-parking", PARKED, None);
+        assert_eq!(times[0].0, Timestamp::from_seconds(1_704_176_134));
+        assert_eq!(source_of(&times), "device");
+    }
+
+    #[test]
+    fn a_clock_that_was_never_set_or_runs_far_ahead_is_not_believed() {
+        let never_set = PARKED.replace("6593AA06", "00000010");
+        let far_ahead = PARKED.replace("6593AA06", "FFFFFF00");
+        let platform = Timestamp::from_seconds(1_789_999_000);
+        for payload in [never_set, far_ahead] {
+            let without_platform = times("foxcodenine-nb-parking", &payload, None);
+            assert_eq!((without_platform[0].0, source_of(&without_platform)), (RECEIVED, "received"));
+            let with_platform = times("foxcodenine-nb-parking", &payload, Some(platform));
+            assert_eq!((with_platform[0].0, source_of(&with_platform)), (platform, "platform"));
+        }
+    }
+
+    #[test]
+    fn two_readings_of_one_message_never_share_a_time() {
+        let twice = format!("{PARKED} 6593AA06 1A 00 00 3B 0C29 00");
+        let times = times("foxcodenine-nb-parking", &twice, None);
+        assert_eq!(times.len(), 2);
+        assert_eq!(times[1].0.as_nanos() - times[0].0.as_nanos(), 1);
+    }
 }

@@ -18,10 +18,14 @@ pub struct Site<'p> {
     pub bytes: Range<usize>,
     /// Counts the readings of the payload; 0 is also what stands before the first.
     pub record: usize,
+    /// The scale that a unit code chose.
+    pub linear: Option<Linear>,
 }
 
 /// Watches a decode: for the encoder, the coverage of examples and explanations.
 pub trait Observer {
+    /// Whether anybody watches at all.
+    const WATCHES: bool = true;
     fn frame(&mut self, _frame: &Frame, _bytes: Range<usize>) {}
     fn site(&mut self, _site: Site<'_>) {}
     fn check(&mut self, _check: &Check, _frame: Range<usize>) {}
@@ -30,7 +34,9 @@ pub trait Observer {
 /// Nobody watches: compiles to nothing.
 pub struct Unobserved;
 
-impl Observer for Unobserved {}
+impl Observer for Unobserved {
+    const WATCHES: bool = false;
+}
 
 /// Decodes `payload` into `readings`, telling `observer` each step.
 pub fn run<O: Observer>(
@@ -434,8 +440,15 @@ impl<'a, O: Observer> Machine<'a, O> {
     }
 
     fn site(&mut self, field: &'a Field, target: &'a Target, bits: Option<Bits>, bytes: &Range<usize>) {
+        if !O::WATCHES {
+            return;
+        }
+        let linear = match &target.convert {
+            Convert::Scaled { slot, table, .. } => self.slot(*slot).and_then(|code| find_scale(table, code)),
+            _ => None,
+        };
         let record = self.readings.records.len().saturating_sub(1 + usize::from(self.readings.heading.is_some()));
-        self.observer.site(Site { target, read: &field.read, bits, bytes: bytes.clone(), record });
+        self.observer.site(Site { target, read: &field.read, bits, bytes: bytes.clone(), record, linear });
     }
 
     /// What a raw integer means.
@@ -456,9 +469,8 @@ impl<'a, O: Observer> Machine<'a, O> {
             Convert::Linear(linear) => linear.apply(raw),
             Convert::Scaled { slot, table, name } => {
                 let code = self.slot(*slot);
-                let linear = code.and_then(|code| table.iter().find(|(codes, _)| codes.contains(code)));
-                match linear {
-                    Some((_, linear)) => linear.apply(raw),
+                match code.and_then(|code| find_scale(table, code)) {
+                    Some(linear) => linear.apply(raw),
                     None => {
                         return Err(self.error(Reason::Value, target.line, Some(range.start), || {
                             let code = code.map(|code| format!("{code} ({code:#04X})")).unwrap_or("nothing".into());
@@ -704,6 +716,10 @@ pub(super) fn check_places(check: &Check, length: usize) -> Option<(Range<usize>
 
 fn find_case(cases: &[(Ranges, BlockId)], value: i64) -> Option<BlockId> {
     cases.iter().find(|(values, _)| values.contains(value)).map(|(_, block)| *block)
+}
+
+fn find_scale(table: &[(Ranges, Linear)], code: i64) -> Option<Linear> {
+    table.iter().find(|(codes, _)| codes.contains(code)).map(|(_, linear)| *linear)
 }
 
 fn shortest_single(value: f64) -> f64 {
