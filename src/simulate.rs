@@ -1,1 +1,281 @@
-//! simulate
+//! A city that is not there: devices that publish real payloads, encoded from the profiles' own examples.
+//!
+//! Each device takes the shape of its messages from its profile's examples and fills in its own identity, the present
+//! time and values that move as such devices' values do ([`curve`]). The same seed gives the same city.
+
+use std::sync::Arc;
+
+use crate::decode::encode::{Slot, Template, Wanted};
+use crate::decode::{self, Readings};
+use crate::profile::example::{Example, Expect};
+use crate::profile::{FieldType, Library, Profile};
+use crate::time::Timestamp;
+
+mod curve;
+
+use curve::Curves;
+
+/// A message of a simulated device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uplink {
+    pub topic: String,
+    pub payload: Vec<u8>,
+}
+
+/// What the city is made of.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub devices: usize,
+    pub seed: u64,
+    /// The topic of a device's messages; `{pilot}`, `{class}`, `{profile}` and `{device}` are filled in.
+    pub topic: String,
+    /// The profiles to use; empty: one of each class that has one.
+    pub profiles: Vec<String>,
+}
+
+/// The topic that the default route takes.
+pub const TOPIC: &str = "city/{pilot}/{class}/{device}/up";
+
+/// Names of the simulated pilots.
+const PILOTS: [&str; 4] = ["huichuan", "honghuagang", "xinpu", "bozhou"];
+
+/// One message in so many carries an alarm.
+const ALARM_RARITY: u32 = 400;
+
+/// Why no city can be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulateError {
+    #[error("there is no profile `{0}`; `citywire check` lists those there are")]
+    NoProfile(String),
+    #[error("profile {profile} has no example that can be used as a template: {detail}")]
+    NoTemplate { profile: String, detail: String },
+    #[error("the topic `{0}` has no {{device}}, so the devices could not be told apart")]
+    NoDevice(String),
+}
+
+/// A city of simulated devices.
+#[derive(Debug)]
+pub struct City {
+    devices: Vec<Device>,
+    random: fastrand::Rng,
+    topic: String,
+}
+
+#[derive(Debug)]
+struct Device {
+    name: String,
+    pilot: &'static str,
+    model: Arc<Model>,
+    curves: Curves,
+}
+
+/// What all devices of a profile share.
+#[derive(Debug)]
+struct Model {
+    profile: Arc<Profile>,
+    usual: Vec<Shape>,
+    alarms: Vec<Shape>,
+}
+
+/// A message's shape, and the text that stands in it for the device's identity.
+#[derive(Debug)]
+struct Shape {
+    template: Template,
+    identity: Option<String>,
+}
+
+impl City {
+    /// Builds a city of `options.devices` devices, spread evenly over the profiles.
+    ///
+    /// # Errors
+    /// When a profile is unknown or none of its examples can serve as a template.
+    pub fn new(library: &Library, options: &Options) -> Result<City, SimulateError> {
+        if !options.topic.contains("{device}") {
+            return Err(SimulateError::NoDevice(options.topic.clone()));
+        }
+        let mut random = fastrand::Rng::with_seed(options.seed);
+        let profiles = chosen_profiles(library, &options.profiles)?;
+        let models: Vec<Arc<Model>> =
+            profiles.into_iter().map(|profile| Model::new(profile).map(Arc::new)).collect::<Result<_, _>>()?;
+        let devices = models.iter().cycle().take(if models.is_empty() { 0 } else { options.devices }).enumerate();
+        let devices = devices
+            .map(|(index, model)| Device {
+                name: model.device_name(index),
+                pilot: PILOTS[index / models.len() % PILOTS.len()],
+                model: Arc::clone(model),
+                curves: Curves::new(random.u64(..)),
+            })
+            .collect();
+        Ok(City { devices, random, topic: options.topic.clone() })
+    }
+
+    /// The next message at the time `now`: of a device chosen by chance.
+    pub fn next(&mut self, now: Timestamp) -> Option<Uplink> {
+        let index = (!self.devices.is_empty()).then(|| self.random.usize(..self.devices.len()))?;
+        let device = &mut self.devices[index];
+        let model = Arc::clone(&device.model);
+        let shape = model.shape(&mut self.random);
+        let topic = self.topic.replace("{pilot}", device.pilot);
+        let topic = topic.replace("{class}", device.model.profile.class(0)).replace("{device}", &device.name);
+        let topic = topic.replace("{profile}", &device.model.profile.id);
+        Some(Uplink { topic, payload: device.payload(shape, now) })
+    }
+}
+
+fn chosen_profiles(library: &Library, ids: &[String]) -> Result<Vec<Arc<Profile>>, SimulateError> {
+    if ids.is_empty() {
+        let mut classes: Vec<&str> = Vec::new();
+        let mut one_a_class = |profile: &&Arc<Profile>| {
+            let class = profile.class(0);
+            let new = library.classes.get(class).is_some() && !classes.contains(&class);
+            classes.extend(library.classes.names().find(|known| new && *known == class));
+            new
+        };
+        return Ok(library.profiles().filter(&mut one_a_class).cloned().collect());
+    }
+    let find = |id: &String| library.get(id).cloned().ok_or_else(|| SimulateError::NoProfile(id.clone()));
+    ids.iter().map(find).collect()
+}
+
+impl Model {
+    fn new(profile: Arc<Profile>) -> Result<Model, SimulateError> {
+        let (mut usual, mut alarms) = (Vec::new(), Vec::new());
+        let mut detail = "it has none that decodes to the profile's own class".to_owned();
+        for example in profile.examples.iter().filter(|example| matches!(example.expect, Expect::Readings(_))) {
+            match Shape::new(&profile, example) {
+                Ok(Some((shape, alarm))) => if alarm { &mut alarms } else { &mut usual }.push(shape),
+                Ok(None) => {}
+                Err(error) => detail = error.to_string(),
+            }
+        }
+        if usual.is_empty() && alarms.is_empty() {
+            return Err(SimulateError::NoTemplate { profile: profile.id.clone(), detail });
+        }
+        Ok(Model { profile, usual, alarms })
+    }
+
+    fn shape(&self, random: &mut fastrand::Rng) -> &Shape {
+        let alarm = self.usual.is_empty() || (!self.alarms.is_empty() && random.u32(..ALARM_RARITY) == 0);
+        let shapes = if alarm { &self.alarms } else { &self.usual };
+        &shapes[random.usize(..shapes.len())]
+    }
+
+    /// The identity that the payload will carry; without one, a name made of the class.
+    fn device_name(&self, index: usize) -> String {
+        let identity = self.usual.iter().chain(&self.alarms).find_map(|shape| shape.identity.as_deref());
+        match identity {
+            Some(identity) => numbered(identity, index),
+            None => format!("{}-{:05}", self.profile.class(0).replace('_', "-"), index),
+        }
+    }
+}
+
+impl Shape {
+    /// The template, and whether it carries an alarm; nothing when the payload has no measurement to vary.
+    fn new(profile: &Profile, example: &Example) -> Result<Option<(Shape, bool)>, decode::DecodeError> {
+        let mut readings = Readings::new();
+        decode::decode(profile, &example.payload, example.port, &mut readings)?;
+        let of_class = readings.records().iter().all(|record| record.class == 0);
+        let values = || readings.records().iter().flat_map(|record| readings.values(record));
+        let field = |index: u16| profile.field(index);
+        let measures = values().any(|(index, _)| {
+            field(*index)
+                .is_some_and(|field| field.canonical && !matches!(field.kind, FieldType::Text | FieldType::Time))
+        });
+        if !of_class || !measures {
+            return Ok(None);
+        }
+        let alarm = values().any(|(index, value)| {
+            *value == decode::Value::Bool(true) && field(*index).is_some_and(|field| field.alarm.is_some())
+        });
+        let template = Template::new(profile, &example.payload, example.port)?;
+        Ok(Some((Shape { template, identity: readings.identity().map(str::to_owned) }, alarm)))
+    }
+}
+
+impl Device {
+    fn payload(&mut self, shape: &Shape, now: Timestamp) -> Vec<u8> {
+        let Device { model, curves, name, .. } = self;
+        let encoded = shape.template.encode(|slot: &Slot<'_>| {
+            if slot.identity {
+                return Some(Wanted::Text(name.clone()));
+            }
+            if slot.name == "time" {
+                // Newest first, a minute apart.
+                let seconds = now.as_seconds() - 60 * slot.record as i64;
+                return Some(Wanted::Time(Timestamp::from_seconds(seconds)));
+            }
+            let field = model.profile.fields.iter().find(|field| field.name == slot.name)?;
+            curves.value(field, now)
+        });
+        // A value that has outgrown its place in the template: the template's own is as good.
+        encoded.unwrap_or_else(|_| shape.template.encode(|_| None).unwrap_or_default())
+    }
+}
+
+/// An identity of the same shape with a number of its own in its last digits.
+fn numbered(identity: &str, index: usize) -> String {
+    let digits = identity.bytes().rev().take_while(u8::is_ascii_digit).count().min(6);
+    let (head, tail) = identity.split_at(identity.len() - digits);
+    let modulus = 10usize.pow(tail.len() as u32);
+    format!("{head}{:0width$}", index % modulus, width = tail.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn city(seed: u64) -> City {
+        let library = Library::built_in().unwrap();
+        let options = Options { devices: 20, seed, topic: TOPIC.into(), profiles: Vec::new() };
+        City::new(&library, &options).unwrap()
+    }
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
+
+    #[test]
+    fn the_same_seed_gives_the_same_city() {
+        let (mut a, mut b, mut c) = (city(1), city(1), city(2));
+        let first: Vec<_> = (0..100).map(|_| a.next(NOW)).collect();
+        assert_eq!(first, (0..100).map(|_| b.next(NOW)).collect::<Vec<_>>());
+        assert_ne!(first, (0..100).map(|_| c.next(NOW)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_message_decodes_with_its_profile_at_the_present_time() {
+        let library = Library::built_in().unwrap();
+        let mut readings = Readings::new();
+        for profile in library.profiles() {
+            let options = Options {
+                devices: 10,
+                seed: 7,
+                topic: "{profile}/{device}".into(),
+                profiles: vec![profile.id.clone()],
+            };
+            let mut city = City::new(&library, &options).unwrap();
+            for _ in 0..500 {
+                let uplink = city.next(NOW).unwrap();
+                decode::decode(profile, &uplink.payload, None, &mut readings).unwrap();
+                assert_eq!(readings.implausible_values(), 0);
+                let device = uplink.topic.split('/').nth(1).unwrap();
+                if let Some(identity) = readings.identity() {
+                    assert_eq!(identity, device);
+                }
+                for record in readings.records() {
+                    assert!(record.time.is_none_or(|time| NOW.seconds_since(time) <= 600.0));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_city_has_every_class_and_as_many_devices_as_asked_for() {
+        let mut city = city(3);
+        let topics: std::collections::BTreeSet<String> =
+            (0..2_000).filter_map(|_| city.next(NOW)).map(|uplink| uplink.topic).collect();
+        assert_eq!(topics.len(), 20);
+        for class in ["parking", "streetlight", "smoke_detector", "elevator", "water_meter"] {
+            assert!(topics.iter().any(|topic| topic.contains(class)), "{class}");
+        }
+    }
+}
