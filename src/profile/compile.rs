@@ -229,6 +229,7 @@ impl<'a> Compiler<'a> {
                     item.variable.as_deref().or(item.name.as_deref()).into_iter().chain(parts)
                 })
                 .collect();
+            let span = self.word(span, name);
             let problem = Problem::at(self.file, self.source, span, format!("nothing reads a variable `{name}`"));
             self.problems.push(problem.suggest(name, names));
         }
@@ -323,7 +324,7 @@ impl<'a> Compiler<'a> {
             .split_once("..")
             .and_then(|(from, to)| Some((from.trim().parse::<i32>().ok()?, to.trim().parse::<i32>().ok()?)));
         let Some((from, to)) = ends else {
-            self.problem(span, format!("`{range}` is no range of bytes"))
+            self.problem(self.word(span, range), format!("`{range}` is no range of bytes"))
                 .help_last("write the first and the last byte, as in \"0..-3\"; negative ones count from the end");
             return None;
         };
@@ -421,6 +422,7 @@ impl<'a> Compiler<'a> {
     fn block(&mut self, name: &str, span: Span) -> Option<BlockId> {
         let found = self.block_names.iter().position(|known| *known == name);
         if found.is_none() {
+            let span = self.word(span, name);
             let problem = Problem::at(self.file, self.source, span, format!("there is no [block.{name}]"));
             self.problems.push(problem.suggest(name, self.block_names.iter().copied()));
         }
@@ -482,7 +484,7 @@ impl<'a> Compiler<'a> {
                 Some(Integer { bytes, signed, order })
             }
             _ => {
-                self.problem(span, format!("`{kind}` is no integer type"))
+                self.problem(self.word(span, kind), format!("`{kind}` is no integer type"))
                     .help_last("use u8, u16, u24 … u64, or i8 … i64");
                 None
             }
@@ -492,7 +494,7 @@ impl<'a> Compiler<'a> {
     fn bits(&mut self, text: &str, bytes: u8, signed: bool, span: Span) -> Option<Bits> {
         let bits = parse_range(text).ok().filter(|&(low, high)| low >= 0 && high < i64::from(bytes) * 8);
         if bits.is_none() {
-            self.problem(span, format!("`{text}` are no bits of a word of {bytes} bytes"))
+            self.problem(self.word(span, text), format!("`{text}` names no bits of a word of {bytes} bytes"))
                 .help_last("write the lowest and the highest bit, as in \"4..6\"; bit 0 is the least significant");
         }
         bits.map(|(low, high)| Bits { low: low as u8, count: (high - low + 1) as u8, signed })
@@ -503,6 +505,12 @@ impl<'a> Compiler<'a> {
             self.labels.push(word.to_owned());
             (self.labels.len() - 1) as u32
         })
+    }
+
+    /// The part of `span` where `text` stands in quotes, so that a message underlines the wrong word alone.
+    fn word(&self, span: Span, text: &str) -> Span {
+        let found = self.source.get(span.clone()).and_then(|part| part.find(&format!("\"{text}\"")));
+        found.map_or(span.clone(), |at| span.start + at..span.start + at + text.len() + 2)
     }
 
     fn line(&self, span: &Span) -> u32 {

@@ -42,6 +42,7 @@ impl<'a> Compiler<'a> {
         };
         let kind_name = item.kind.as_deref().unwrap_or("u8");
         let Some(kind) = number::parse_type(kind_name) else {
+            let span = self.word(span, kind_name);
             let problem = Problem::at(self.file, self.source, span, format!("`{kind_name}` is no type"));
             self.problems.push(problem.help(format!("known types: {}", number::KNOWN_TYPES)));
             return None;
@@ -147,7 +148,7 @@ impl<'a> Compiler<'a> {
             match layout.split_whitespace().map(calendar_part).collect::<Option<Vec<_>>>() {
                 Some(parts) if !parts.is_empty() => layouts.push(parts),
                 _ => {
-                    self.problem(span.clone(), format!("`{layout}` is no layout of a calendar time")).help_last(
+                    self.problem(self.word(span, layout), format!("`{layout}` is no layout of a calendar time")).help_last(
                         "a word for each byte: CC century, YY year, MM month, DD day, hh, mm, ss, or -- for others",
                     );
                     return None;
@@ -312,6 +313,7 @@ impl<'a> Compiler<'a> {
         span: Span,
     ) -> Option<Vec<(Ranges, Linear)>> {
         let Some(table) = self.spec.scales.get(name) else {
+            let span = self.word(span, name);
             let problem = Problem::at(self.file, self.source, span, format!("there is no [scale.{name}]"));
             self.problems.push(problem.suggest(name, self.spec.scales.keys().map(String::as_str)));
             return None;
@@ -348,7 +350,8 @@ impl<'a> Compiler<'a> {
         let wanted = field.unit.as_deref().unwrap_or("1");
         let factor = unit::factor(own, wanted);
         if factor.is_none() {
-            self.problem(span, format!("`{}` is in {wanted}, which {own} cannot be converted to", field.name));
+            let message = format!("`{}` is in {wanted}, which {own} cannot be converted to", field.name);
+            self.problem(self.word(span, own), message);
         }
         factor
     }
@@ -359,7 +362,7 @@ impl<'a> Compiler<'a> {
             Some(text) => match text.parse::<jiff::Timestamp>() {
                 Ok(epoch) => Timestamp::from_seconds(epoch.as_second()),
                 Err(_) => {
-                    self.problem(span, format!("`{text}` is no moment"))
+                    self.problem(self.word(span, text), format!("`{text}` is no moment"))
                         .help_last("write it as in \"2018-09-10T00:00:00+08:00\"");
                     return None;
                 }
@@ -384,6 +387,7 @@ impl<'a> Compiler<'a> {
             EnumUse::Named(name) => match spec.enums.get(name) {
                 Some(found) => (&found.get_ref().values, meaning.default.or(found.get_ref().default.as_ref())),
                 None => {
+                    let span = self.word(span, name);
                     let problem = Problem::at(self.file, self.source, span, format!("there is no [enum.{name}]"));
                     self.problems.push(problem.suggest(name, spec.enums.keys().map(String::as_str)));
                     return None;
@@ -434,7 +438,7 @@ impl<'a> Compiler<'a> {
                     && !allowed.contains(word)
                 {
                     let message = format!("`{word}` is not among the words of this canonical field");
-                    let problem = Problem::at(self.file, self.source, span, message);
+                    let problem = Problem::at(self.file, self.source, self.word(span, word), message);
                     self.problems.push(problem.suggest(word, allowed.iter().map(String::as_str)));
                 }
                 (Constant::Label(self.label(word)), FieldType::Text)
@@ -473,7 +477,7 @@ impl<'a> Compiler<'a> {
     /// The number of a field, which is the maker's own if the class does not know it.
     fn declare(&mut self, name: &str, value_type: FieldType, meaning: &Meaning<'_>, span: Span) -> Option<u16> {
         if !is_field_name(name) {
-            self.problem(span, format!("`{name}` is no field name"))
+            self.problem(self.word(span, name), format!("`{name}` is no field name"))
                 .help_last("use lower-case letters, digits and underscores, a letter first, at most 64");
             return None;
         }
@@ -484,7 +488,7 @@ impl<'a> Compiler<'a> {
             if !holds(kind, value_type) {
                 let whose = if canonical { "its class says that it is" } else { "elsewhere in this profile it is" };
                 let (kind, value_type) = (kind.name(), value_type.name());
-                self.problem(span, format!("`{name}` gives {value_type}, but {whose} {kind}"));
+                self.problem(self.word(span, name), format!("`{name}` gives {value_type}, but {whose} {kind}"));
             }
             return Some(index);
         }
