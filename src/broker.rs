@@ -1,12 +1,26 @@
 //! The first stage: an MQTT connection gives [`Message`]s, and takes back their acknowledgements.
 //!
-//! Two sources feed the journal: [`client`] subscribes at the city's broker, [`embedded`] is a broker in this
-//! process. Only this module knows MQTT.
+//! [`client`] subscribes at the city's broker. Only this module knows MQTT. [`publisher`] is the other end, for the simulator and the tests.
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::time::Timestamp;
+
+pub mod client;
+mod endpoint;
+mod error;
+mod mqtt;
+pub mod publisher;
+mod source;
+mod status;
+
+pub use endpoint::{Endpoint, Security};
+pub use error::Error;
+pub use status::{Status, StatusNow};
+
+/// Whether this build has the broker in the process (Cargo feature `embedded-broker`).
+pub const EMBEDDED_AVAILABLE: bool = cfg!(feature = "embedded-broker");
 
 /// One PUBLISH as it was received, before anything has looked at it.
 #[derive(Debug)]
@@ -35,8 +49,8 @@ pub struct Delivery {
     pub duplicate: bool,
     /// The RETAIN flag: the broker had kept this message from before we subscribed.
     pub retained: bool,
-    /// How many unacknowledged messages the sender may have under way (receive maximum): a redelivery can only
-    /// be of one of its last `window` entries.
+    /// How many unacknowledged messages the sender may have under way: a redelivery can only be of one of its last
+    /// `window` entries. More than the receive maximum where brokers are known not to keep to that.
     pub window: u16,
 }
 
@@ -70,3 +84,18 @@ impl Ack {
         }
     }
 }
+
+/// The journal, as this stage sees it.
+pub trait Intake: Send + Sync + 'static {
+    /// Takes a message to be written to disk; its [`Ack`] is given after the fsync. Called from the tasks that poll
+    /// connections, so it must return at once, whatever disk and database do.
+    fn append(&self, message: Message) -> Result<(), QueueFull>;
+
+    /// The session of this source began anew: its packet identifiers mean nothing any more, and what it sends is no
+    /// redelivery of what it sent before.
+    fn forget(&self, source: u64);
+}
+
+/// The journal's queue has no room now. The message comes back, to be offered again.
+#[derive(Debug)]
+pub struct QueueFull(pub Message);

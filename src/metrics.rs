@@ -47,10 +47,11 @@ metrics! {
 
     BROKER_CONNECTED = Gauge "citywire_broker_connected" [] "1 while the MQTT session with the broker is up (always 1 with the embedded broker), else 0.";
     BROKER_CONNECTS = Counter "citywire_broker_connects_total" [] "MQTT connections that the broker accepted (CONNACK).";
-    BROKER_CONNECTION_ERRORS = Counter "citywire_broker_connection_errors_total" ["reason"] "Connections that failed or ended, by reason: network, tls, refused, protocol, timeout.";
+    BROKER_CONNECTION_ERRORS = Counter "citywire_broker_connection_errors_total" ["reason"] "Connections that failed or ended, by reason: network, tls, refused, protocol, timeout, configuration.";
     BROKER_SUBSCRIPTION_REFUSALS = Counter "citywire_broker_subscription_refusals_total" [] "Topic filters that the broker refused to subscribe us to (SUBACK with an error code).";
     BROKER_RECEIVED_MESSAGES = Counter "citywire_broker_received_messages_total" [] "PUBLISH packets received, redeliveries included.";
     BROKER_RECEIVED_BYTES = Counter "citywire_broker_received_bytes_total" [] "Bytes of payload and topic received in PUBLISH packets.";
+    BROKER_DROPPED_MESSAGES = Counter "citywire_broker_dropped_messages_total" ["reason"] "Messages received and not kept: too_large (MQTT 3.1.1: longer than broker.packet_bytes_max) or queue_full (QoS 0 while the journal's queue was full).";
     BROKER_ACKNOWLEDGED_MESSAGES = Counter "citywire_broker_acknowledged_messages_total" [] "PUBACKs sent, each after the journal's fsync.";
     BROKER_VOID_ACKNOWLEDGEMENTS = Counter "citywire_broker_void_acknowledgements_total" [] "PUBACKs not sent because the connection they belonged to was gone; the broker delivers those messages again.";
     BROKER_UNACKNOWLEDGED_MESSAGES = Gauge "citywire_broker_unacknowledged_messages" [] "Messages received and not yet acknowledged.";

@@ -1,14 +1,17 @@
 //! What several test files share: temporary directories, free ports, waiting for a condition with a deadline, a
 //! Mosquitto, a VictoriaMetrics and a citywire of one's own, a TCP proxy that can be cut, a publisher that waits for its
-//! PUBACKs, and snapshots.
+//! PUBACKs, a journal that says "durable" when the test says so, and snapshots.
 //!
 //! A test file takes it with `mod support;`. Each file uses only a part, hence the `allow`.
 #![allow(dead_code, unused_imports)]
 
 mod citywire;
+pub mod fake_broker;
 pub mod http;
+mod intake;
 mod metrics;
 mod mosquitto;
+mod pki;
 mod proxy;
 mod publish;
 mod snapshot;
@@ -20,8 +23,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub use citywire::Citywire;
+pub use intake::{HeldIntake, Seen};
 pub use metrics::Metrics;
-pub use mosquitto::Mosquitto;
+pub use mosquitto::{Mosquitto, mosquitto_passwords};
+pub use pki::Pki;
 pub use proxy::Proxy;
 pub use publish::{publish, publish_with};
 pub use snapshot::{assert_file, assert_snapshot};

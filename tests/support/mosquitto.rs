@@ -1,7 +1,7 @@
 //! A real Mosquitto as a child process, on a port and in a directory of its own.
 
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use super::{TempDir, free_port, wait_until_blocking};
@@ -77,7 +77,7 @@ impl Mosquitto {
     /// Starts it again on the same port.
     pub fn resume(&mut self) {
         assert!(self.child.is_none(), "mosquitto runs already");
-        let child = Command::new(binary())
+        let child = Command::new(program("mosquitto"))
             .arg("-c")
             .arg(self.directory.path().join("mosquitto.conf"))
             .stdin(Stdio::null())
@@ -106,11 +106,20 @@ impl Drop for Mosquitto {
     }
 }
 
-fn binary() -> PathBuf {
-    let debian = Path::new("/usr/sbin/mosquitto");
-    let on_path = std::env::var_os("PATH")
-        .and_then(|path| std::env::split_paths(&path).map(|dir| dir.join("mosquitto")).find(|file| file.is_file()));
-    on_path.or_else(|| debian.is_file().then(|| debian.to_path_buf())).unwrap_or_else(|| {
-        panic!("this test needs the broker `mosquitto`, which is not on PATH nor in /usr/sbin: run `make setup`")
+/// Writes a password file for Mosquitto with one user.
+pub fn mosquitto_passwords(directory: &TempDir, username: &str, password: &str) -> PathBuf {
+    let file = directory.path().join("passwords");
+    let status =
+        Command::new(program("mosquitto_passwd")).arg("-c").arg("-b").arg(&file).args([username, password]).status();
+    assert!(status.expect("run mosquitto_passwd").success(), "mosquitto_passwd failed");
+    file
+}
+
+/// Debian installs the broker where a user's PATH may not lead.
+fn program(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/bin".into()]);
+    directories.map(|directory: PathBuf| directory.join(name)).find(|file| file.is_file()).unwrap_or_else(|| {
+        panic!("this test needs `{name}`, which is not on PATH nor in /usr/sbin: run `make setup`")
     })
 }

@@ -1,0 +1,396 @@
+//! Subscribes at the city's broker: keeps a connection up, hands what arrives to the journal, sends the PUBACKs.
+//!
+//! # How an acknowledgement can never reach the wrong message
+//!
+//! A packet identifier means something on one connection only. After a reconnect the broker may use the same one
+//! for another message, and acknowledging that unread message would lose it. So each connection has an *epoch*, and
+//! a rumqttc event loop and request queue of its own (see [`super::mqtt`]). A message carries the epoch of the
+//! connection that it came by. Its acknowledgement comes back through one channel, and is written only by the task
+//! that runs that very connection, into that connection's own queue; one of another epoch is dropped and counted.
+//! The broker then delivers the message again, which the journal recognises.
+//!
+//! # What waits for what
+//!
+//! One task. In it, side by side and never cancelling each other while the connection lives ([`session`]): the
+//! *receiving* loop polls the connection and hands messages to the journal, which takes or refuses them at once; the
+//! *acknowledging* loop passes what the journal made durable to the connection's request queue, which wakes the
+//! poll, so acknowledgements flow also when nothing arrives. Nothing here waits for disk, decoding or a database.
+//! What is under way is bounded by the receive maximum, or by the number of packet identifiers where a broker does
+//! not keep to that: the broker sends no more until we acknowledge.
+
+mod backoff;
+mod session;
+mod subscriptions;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use metrics::{Counter, Gauge};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use self::backoff::{Backoff, Repeats};
+use super::mqtt::{Failure, Parameters, Version, valid_filter};
+use super::source::source;
+use super::{Endpoint, Error, Intake, PublishAck, Security, Status};
+use crate::config::{self, Protocol};
+use crate::metrics as names;
+
+/// TCP, TLS, CONNECT and CONNACK together.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What the client is to do, checked.
+#[derive(Clone, Debug)]
+pub struct Options {
+    endpoint: Endpoint,
+    client_id: String,
+    protocol: Protocol,
+    session_expiry: Duration,
+    receive_maximum: u16,
+    keep_alive: Duration,
+    packet_bytes_max: u32,
+    reconnect_delay_max: Duration,
+    filters: Vec<String>,
+}
+
+impl Options {
+    /// Checks `config`, whose `url` is `url`. `filters` are MQTT topic filters, sent as they are; `$share/…` too.
+    pub fn new(url: &str, config: &config::Broker, filters: Vec<String>) -> Result<Options, Error> {
+        let endpoint = Endpoint::new(url, Security::from(config))?;
+        if config.client_id.is_empty() {
+            return Err(Error::ClientIdEmpty);
+        }
+        if filters.is_empty() {
+            return Err(Error::NoFilters);
+        }
+        if let Some(filter) = filters.iter().find(|filter| !valid_filter(filter)) {
+            return Err(Error::Filter(filter.clone()));
+        }
+        if config.receive_maximum == 0 {
+            return Err(out_of_range("receive_maximum", 0, "from 1 to 65535"));
+        }
+        let keep_alive = config.keep_alive.0;
+        if !(5..=65_535).contains(&keep_alive.as_secs()) {
+            let value = format!("{}s", keep_alive.as_secs_f64());
+            return Err(out_of_range("keep_alive", value, "from 5s to 65535s"));
+        }
+        let packet_bytes_max = u32::try_from(config.packet_bytes_max.0)
+            .ok()
+            .filter(|bytes| (1_024..=256 << 20).contains(bytes))
+            .ok_or_else(|| out_of_range("packet_bytes_max", config.packet_bytes_max.0, "from 1KiB to 256MiB"))?;
+        Ok(Options {
+            endpoint,
+            client_id: config.client_id.clone(),
+            protocol: config.protocol,
+            session_expiry: config.session_expiry.0,
+            receive_maximum: config.receive_maximum,
+            keep_alive: Duration::from_secs(keep_alive.as_secs()),
+            packet_bytes_max,
+            reconnect_delay_max: config.reconnect_delay_max.0,
+            filters,
+        })
+    }
+
+    fn parameters(&self) -> Result<Parameters, Error> {
+        let credentials = self.endpoint.credentials()?;
+        Ok(Parameters {
+            host: self.endpoint.host.clone(),
+            port: self.endpoint.port,
+            tls: credentials.tls,
+            client_id: self.client_id.clone(),
+            credentials: credentials.login,
+            keep_alive: self.keep_alive,
+            session_expiry: Some(self.session_expiry),
+            receive_maximum: self.receive_maximum,
+            // We publish nothing; rumqttc keeps a table of this size.
+            send_maximum: 1,
+            packet_bytes_max: self.packet_bytes_max,
+            connect_timeout: CONNECT_TIMEOUT,
+        })
+    }
+}
+
+fn out_of_range(option: &'static str, value: impl ToString, range: &'static str) -> Error {
+    Error::OutOfRange { option, value: value.to_string(), range }
+}
+
+/// The running client.
+pub struct Client {
+    status: Arc<Status>,
+    stop: watch::Sender<Option<Instant>>,
+    task: JoinHandle<()>,
+}
+
+impl Client {
+    /// Starts to connect, and goes on for ever: a broker that cannot be reached, or refuses us, is tried again with
+    /// growing pauses. Needs a tokio runtime.
+    pub fn start(options: Options, intake: Arc<dyn Intake>) -> Client {
+        let status = Arc::new(Status::new(options.endpoint.url()));
+        let (stop, stopping) = watch::channel(None);
+        let task = tokio::spawn(Task::new(options, intake, status.clone(), stopping).run());
+        Client { status, stop, task }
+    }
+
+    pub fn status(&self) -> Arc<Status> {
+        self.status.clone()
+    }
+
+    /// Hands no further message to the journal, sends the acknowledgements of those that become durable within
+    /// `grace`, and disconnects; the broker keeps the session. Returns when all that is done.
+    pub async fn stop(self, grace: Duration) {
+        self.stop.send_replace(Some(Instant::now() + grace));
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "BUG: the broker client's task failed");
+        }
+    }
+}
+
+/// What lives as long as the client, over all its connections.
+struct Task {
+    options: Options,
+    intake: Arc<dyn Intake>,
+    status: Arc<Status>,
+    stop: watch::Receiver<Option<Instant>>,
+    source: u64,
+    /// Counts CONNACKs.
+    epoch: u64,
+    acks_sender: mpsc::UnboundedSender<PublishAck>,
+    acks: mpsc::UnboundedReceiver<PublishAck>,
+    metrics: Metrics,
+}
+
+/// How a connection ended.
+enum End {
+    /// As we were told to.
+    Stopped,
+    Failed {
+        failure: Failure,
+        /// When the CONNACK came, if it came.
+        connected: Option<Instant>,
+        /// Whether any message of it was acknowledged.
+        progress: bool,
+    },
+}
+
+impl Task {
+    fn new(
+        options: Options,
+        intake: Arc<dyn Intake>,
+        status: Arc<Status>,
+        stop: watch::Receiver<Option<Instant>>,
+    ) -> Task {
+        let (acks_sender, acks) = mpsc::unbounded_channel();
+        let source = source(&options.endpoint.host.to_ascii_lowercase(), &options.client_id);
+        Task { options, intake, status, stop, source, epoch: 0, acks_sender, acks, metrics: Metrics::new() }
+    }
+
+    async fn run(mut self) {
+        let mut versions = Versions::new(self.options.protocol);
+        let mut backoff = Backoff::new(self.options.reconnect_delay_max);
+        let mut repeats = Repeats::default();
+        let mut unreadable: u32 = 0;
+        loop {
+            let End::Failed { failure, connected, progress } = self.connection(versions.next()).await else {
+                self.status.disconnected();
+                return;
+            };
+            self.status.disconnected();
+            self.metrics.connected.set(0.0);
+            self.metrics.failed(&failure);
+            if versions.learn(&failure, connected.is_some()) {
+                tracing::info!(target: "citywire::broker", "The broker does not speak MQTT 5; trying 3.1.1.");
+                continue;
+            }
+            unreadable = match failure {
+                Failure::Unreadable(_) if !progress => unreadable + 1,
+                _ => 0,
+            };
+            if connected.is_some_and(|since| since.elapsed() > self.options.reconnect_delay_max) {
+                backoff.reset();
+            }
+            let sentence = sentence(&self.options.endpoint.url(), &failure, unreadable);
+            self.status.failed(sentence.clone());
+            let delay = backoff.next();
+            repeats.report(&sentence, delay);
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                _ = self.stop.wait_for(Option::is_some) => return,
+            }
+        }
+    }
+
+    async fn connection(&mut self, version: Version) -> End {
+        match self.options.parameters() {
+            Ok(parameters) => session::run(self, version, &parameters).await,
+            Err(error) => {
+                End::Failed { failure: Failure::Configuration(error.to_string()), connected: None, progress: false }
+            }
+        }
+    }
+}
+
+/// The failure with its place, and with what its repetition tells.
+fn sentence(url: &str, failure: &Failure, unreadable: u32) -> String {
+    if unreadable < 3 {
+        return format!("{url}: {failure}");
+    }
+    format!(
+        "{url}: {failure}; the same happened on the last {unreadable} connections and nothing is received any more: \
+         the broker delivers that packet first each time. Remove it there, by ending the session of this client id"
+    )
+}
+
+/// Which MQTT version the next connection tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Versions {
+    /// As configured, or because MQTT 5 has worked.
+    Fixed(Version),
+    /// MQTT 5 first. Old brokers refuse it in many ways: with a reason, with a packet that is not MQTT 5, or by
+    /// closing the connection; `guess` is what to try next.
+    Unknown { guess: Version },
+}
+
+impl Versions {
+    fn new(protocol: Protocol) -> Versions {
+        match protocol {
+            Protocol::Auto => Versions::Unknown { guess: Version::V5 },
+            Protocol::V5 => Versions::Fixed(Version::V5),
+            Protocol::V311 => Versions::Fixed(Version::V311),
+        }
+    }
+
+    fn next(self) -> Version {
+        match self {
+            Versions::Fixed(version) | Versions::Unknown { guess: version } => version,
+        }
+    }
+
+    /// Takes in how a connection ended. `true` means: try the other version at once, this was no fault.
+    fn learn(&mut self, failure: &Failure, connected: bool) -> bool {
+        let Versions::Unknown { guess } = *self else { return false };
+        let refused = matches!(failure, Failure::VersionRefused(_));
+        *self = match (guess, connected) {
+            (Version::V5, true) => Versions::Fixed(Version::V5),
+            (Version::V5, false) if refused => Versions::Fixed(Version::V311),
+            (Version::V5, false) if unclear(failure) => Versions::Unknown { guess: Version::V311 },
+            // 3.1.1 by a guess only: the broker may have learnt MQTT 5 since, or only have been starting up.
+            _ => Versions::Unknown { guess: Version::V5 },
+        };
+        guess == Version::V5 && self.next() == Version::V311
+    }
+}
+
+/// Whether a connection that ended so before its CONNACK may have ended for its MQTT version.
+fn unclear(failure: &Failure) -> bool {
+    matches!(failure, Failure::Closed | Failure::Unreadable(_) | Failure::Protocol(_))
+}
+
+/// Handles of the metrics that connections count in.
+struct Metrics {
+    connected: Gauge,
+    connects: Counter,
+    errors: [(&'static str, Counter); Failure::REASONS.len()],
+    subscription_refusals: Counter,
+    received_messages: Counter,
+    received_bytes: Counter,
+    dropped_too_large: Counter,
+    dropped_queue_full: Counter,
+    acknowledged: Counter,
+    void: Counter,
+    unacknowledged: Gauge,
+}
+
+impl Metrics {
+    fn new() -> Metrics {
+        Metrics {
+            connected: names::BROKER_CONNECTED.gauge(&[]),
+            connects: names::BROKER_CONNECTS.counter(&[]),
+            errors: Failure::REASONS.map(|reason| (reason, names::BROKER_CONNECTION_ERRORS.counter(&[reason]))),
+            subscription_refusals: names::BROKER_SUBSCRIPTION_REFUSALS.counter(&[]),
+            received_messages: names::BROKER_RECEIVED_MESSAGES.counter(&[]),
+            received_bytes: names::BROKER_RECEIVED_BYTES.counter(&[]),
+            dropped_too_large: names::BROKER_DROPPED_MESSAGES.counter(&["too_large"]),
+            dropped_queue_full: names::BROKER_DROPPED_MESSAGES.counter(&["queue_full"]),
+            acknowledged: names::BROKER_ACKNOWLEDGED_MESSAGES.counter(&[]),
+            void: names::BROKER_VOID_ACKNOWLEDGEMENTS.counter(&[]),
+            unacknowledged: names::BROKER_UNACKNOWLEDGED_MESSAGES.gauge(&[]),
+        }
+    }
+
+    fn failed(&self, failure: &Failure) {
+        for (reason, counter) in &self.errors {
+            if *reason == failure.reason() {
+                counter.increment(1);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_that_refuses_mqtt_5_is_asked_for_3_1_1_at_once_and_from_then_on() {
+        let mut versions = Versions::new(Protocol::Auto);
+        assert_eq!(versions.next(), Version::V5);
+        assert!(versions.learn(&Failure::VersionRefused("5"), false));
+        assert_eq!(versions, Versions::Fixed(Version::V311));
+    }
+
+    #[test]
+    fn a_broker_that_just_closes_is_asked_for_3_1_1_and_then_for_5_again() {
+        let mut versions = Versions::new(Protocol::Auto);
+        assert!(versions.learn(&Failure::Closed, false));
+        assert_eq!(versions.next(), Version::V311);
+        assert!(!versions.learn(&Failure::Closed, false));
+        assert_eq!(versions.next(), Version::V5);
+    }
+
+    #[test]
+    fn a_broker_that_once_took_mqtt_5_is_never_asked_for_less() {
+        let mut versions = Versions::new(Protocol::Auto);
+        assert!(!versions.learn(&Failure::Closed, true));
+        assert!(!versions.learn(&Failure::Closed, false));
+        assert_eq!(versions, Versions::Fixed(Version::V5));
+    }
+
+    #[test]
+    fn a_broker_that_is_not_there_says_nothing_about_its_version() {
+        let mut versions = Versions::new(Protocol::Auto);
+        assert!(!versions.learn(&Failure::Network("no route".into()), false));
+        assert_eq!(versions.next(), Version::V5);
+    }
+
+    #[test]
+    fn a_packet_that_cannot_be_read_time_and_again_is_explained() {
+        let failure = Failure::Unreadable("Packet is malformed".into());
+        assert!(!sentence("mqtt://h:1883", &failure, 2).contains("session of this client id"));
+        assert!(sentence("mqtt://h:1883", &failure, 3).contains("session of this client id"));
+    }
+
+    #[test]
+    fn options_out_of_range_are_named() {
+        let f = |change: fn(&mut config::Broker), expected: &str| {
+            let mut broker = config::Broker::default();
+            change(&mut broker);
+            let error = Options::new("mqtt://h", &broker, vec!["#".into()]).expect_err(expected).to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        f(|broker| broker.client_id.clear(), "client_id is empty");
+        f(|broker| broker.receive_maximum = 0, "receive_maximum 0");
+        f(|broker| broker.keep_alive.0 = Duration::from_secs(4), "keep_alive 4s");
+        f(|broker| broker.packet_bytes_max.0 = 100, "packet_bytes_max 100");
+    }
+
+    #[test]
+    fn topic_filters_are_checked() {
+        let f = |filters: &[&str]| {
+            let filters = filters.iter().map(ToString::to_string).collect();
+            Options::new("mqtt://h", &config::Broker::default(), filters).map_err(|error| error.to_string())
+        };
+        assert!(f(&["city/+/+/up", "#", "$share/citywire/city/#"]).is_ok());
+        assert!(f(&[]).is_err_and(|error| error.contains("at least one route")));
+        assert!(f(&["a", "city/#/up"]).is_err_and(|error| error.contains("`city/#/up` is no MQTT topic filter")));
+    }
+}

@@ -1,0 +1,121 @@
+//! Subscribes to every filter after each CONNACK, and again to what the broker refused.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::super::Status;
+use super::super::mqtt::{Failure, Requests};
+use metrics::Counter;
+
+/// Filters in one SUBSCRIBE; some brokers take no more (AWS IoT Core: 8).
+const FILTERS_PER_PACKET: usize = 8;
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+const RETRY_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The subscriptions of one connection. One SUBSCRIBE is under way at a time, so each SUBACK is the last one's.
+pub(super) struct Subscriptions<'a> {
+    filters: &'a [String],
+    waiting: VecDeque<usize>,
+    asked: Vec<usize>,
+    asked_at: Instant,
+    refused: HashMap<usize, &'static str>,
+    retry_at: Option<Instant>,
+    status: &'a Status,
+    refusals: &'a Counter,
+}
+
+impl<'a> Subscriptions<'a> {
+    /// Asks for all filters, also when the broker still has the session: it may have been made with other filters.
+    pub fn start(
+        filters: &'a [String],
+        requests: &Requests,
+        status: &'a Status,
+        refusals: &'a Counter,
+    ) -> Result<Subscriptions<'a>, Failure> {
+        let mut subscriptions = Subscriptions {
+            filters,
+            waiting: (0..filters.len()).collect(),
+            asked: Vec::new(),
+            asked_at: Instant::now(),
+            refused: HashMap::new(),
+            retry_at: None,
+            status,
+            refusals,
+        };
+        subscriptions.ask(requests)?;
+        Ok(subscriptions)
+    }
+
+    /// Takes a SUBACK.
+    pub fn answered(&mut self, results: Vec<Result<(), &'static str>>, requests: &Requests) -> Result<(), Failure> {
+        let asked = std::mem::take(&mut self.asked);
+        if asked.len() != results.len() {
+            let text = format!("its SUBACK has {} results for {} filters", results.len(), asked.len());
+            return Err(Failure::Protocol(text));
+        }
+        for (index, result) in asked.into_iter().zip(results) {
+            match result {
+                Ok(()) => self.granted(index),
+                Err(reason) => self.refused(index, reason),
+            }
+        }
+        self.ask(requests)?;
+        if self.asked.is_empty() {
+            self.publish_status();
+        }
+        Ok(())
+    }
+
+    /// Called from time to time, at least once a keep-alive: asks again for what was refused.
+    pub fn check(&mut self, requests: &Requests) -> Result<(), Failure> {
+        if !self.asked.is_empty() && self.asked_at.elapsed() > ANSWER_TIMEOUT {
+            return Err(Failure::Timeout("a SUBSCRIBE was not answered"));
+        }
+        if self.retry_at.is_some_and(|at| Instant::now() >= at) {
+            self.retry_at = None;
+            self.waiting.extend(self.refused.keys());
+            self.ask(requests)?;
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, requests: &Requests) -> Result<(), Failure> {
+        if !self.asked.is_empty() || self.waiting.is_empty() {
+            return Ok(());
+        }
+        let count = self.waiting.len().min(FILTERS_PER_PACKET);
+        self.asked = self.waiting.drain(..count).collect();
+        self.asked_at = Instant::now();
+        let filters: Vec<String> = self.asked.iter().map(|&index| self.filters[index].clone()).collect();
+        requests.subscribe(&filters)
+    }
+
+    fn granted(&mut self, index: usize) {
+        let filter = &self.filters[index];
+        if self.refused.remove(&index).is_some() {
+            tracing::info!(target: "citywire::broker", filter, "The broker now takes the subscription it refused.");
+        } else {
+            tracing::info!(target: "citywire::broker", filter, "Subscribed.");
+        }
+    }
+
+    fn refused(&mut self, index: usize, reason: &'static str) {
+        self.refusals.increment(1);
+        self.retry_at = Some(Instant::now() + RETRY_INTERVAL);
+        if self.refused.insert(index, reason).is_none() {
+            tracing::error!(
+                target: "citywire::broker",
+                filter = self.filters[index],
+                "The broker refused the subscription ({reason}): no message of this filter is received. Allow it \
+                 in the broker's access list, or correct the route's topic; it is tried again each minute."
+            );
+        }
+    }
+
+    fn publish_status(&self) {
+        let refused = self.refused.iter().map(|(&index, &reason)| (self.filters[index].clone(), reason));
+        let mut refused: Vec<_> = refused.collect();
+        refused.sort();
+        self.status.set_refused_filters(refused);
+    }
+}
