@@ -1,0 +1,107 @@
+//! citywire is killed in the middle of a stream, again and again. Every message that Mosquitto took with QoS 1 is in the
+//! store exactly once in the end.
+//!
+//! Before each kill some messages are in every state there is: with the broker, on the way, received and not on disk,
+//! on disk and not acknowledged, acknowledged and not in the store, in the store with the cursor behind.
+
+mod support;
+
+use support::{Citywire, Mosquitto, TempDir, publish, wait_until};
+
+const KILLS: u32 = 5;
+const MESSAGES_PER_ROUND: u32 = 500;
+const MESSAGES: u32 = (KILLS + 1) * MESSAGES_PER_ROUND;
+const DEVICES: u32 = 20;
+
+/// A device that counts: four bytes.
+const COUNTER: &str = r#"
+id = "counter"
+class = "water_meter"
+report_interval = "1h"
+byte_order = "big"
+
+[[frame]]
+name = "count"
+fields = [{ name = "volume_m3", type = "u32" }]
+
+[[example]]
+source = "own"
+payload = "0000002A"
+expect = { volume_m3 = 42.0 }
+"#;
+
+/// The point of a message is known by its device and its own time.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_with_a_time_of_their_own_are_stored_exactly_once() {
+    let envelope = "{ json = { payload = \"/data\", payload_encoding = \"hex\", time = \"/time\", \
+                    time_format = \"unix-seconds\" } }";
+    let citywire = survive_kills(envelope, |number| {
+        let time = 1_700_000_000 + number;
+        format!("{{\"data\": \"{number:08X}\", \"time\": {time}}}").into_bytes()
+    })
+    .await;
+    let wrong: u32 =
+        query(&citywire, "SELECT count(*) FROM water_meter WHERE unixepoch(time) != 1700000000 + volume_m3");
+    assert_eq!(wrong, 0, "each reading has the time of its message");
+}
+
+/// The point's time is when the message was received first. A redelivery must find that time again, or there are two
+/// points; and two messages with the same content must not be taken for one.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_without_a_time_are_stored_exactly_once() {
+    let citywire = survive_kills("\"raw\"", |number| number.to_be_bytes().to_vec()).await;
+    let distinct: u32 = query(&citywire, "SELECT count(DISTINCT volume_m3) FROM water_meter");
+    assert_eq!(distinct, MESSAGES);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_are_alike_are_stored_exactly_once_each() {
+    survive_kills("\"raw\"", |_| vec![0, 0, 0, 42]).await;
+}
+
+/// Publishes [`MESSAGES`] while it kills citywire [`KILLS`] times, and checks that the store then has as many rows.
+async fn survive_kills(envelope: &str, payload: impl Fn(u32) -> Vec<u8>) -> Citywire {
+    let profiles = TempDir::new();
+    profiles.file("counter.toml", COUNTER);
+    let broker = Mosquitto::start();
+    let mut citywire = Citywire::start(&format!(
+        "[broker]\nurl = \"{}\"\n\
+         [[route]]\ntopic = \"city/{{device}}/up\"\nprofile = \"counter\"\nenvelope = {envelope}\n\
+         [[sink]]\nkind = \"embedded\"\nbatch_delay_max = \"20ms\"\nbatch_points_max = 50\n\
+         [profiles]\ndirectory = {:?}\n",
+        broker.url(),
+        profiles.path()
+    ));
+
+    let message = |number: u32| (format!("city/meter-{}/up", number % DEVICES), payload(number));
+    let mut publishing = Vec::new();
+    for round in 0..=KILLS {
+        let numbers = round * MESSAGES_PER_ROUND..(round + 1) * MESSAGES_PER_ROUND;
+        publishing.push(tokio::spawn(publish(broker.port(), numbers.map(message).collect::<Vec<_>>())));
+        if round < KILLS {
+            // Somewhere in the stream, elsewhere each time.
+            let some_more = entries(&citywire) + f64::from(fastrand::u32(20..MESSAGES_PER_ROUND - 20));
+            wait_until("the stream flows", || entries(&citywire) >= some_more).await;
+            citywire.kill();
+            citywire.resume();
+        }
+    }
+    for publisher in publishing {
+        publisher.await.expect("Mosquitto has acknowledged every message");
+    }
+    wait_until("every message is in the journal", || entries(&citywire) >= f64::from(MESSAGES)).await;
+    citywire.wait_until_written(u64::from(MESSAGES)).await;
+
+    let rows: u32 = query(&citywire, "SELECT count(*) FROM water_meter");
+    assert_eq!(rows, MESSAGES, "a row for each message");
+    assert_eq!(entries(&citywire), f64::from(MESSAGES), "redeliveries of what was on disk are not journaled again");
+    citywire
+}
+
+fn entries(citywire: &Citywire) -> f64 {
+    citywire.metrics().sum("citywire_journal_entries_total", &[])
+}
+
+fn query(citywire: &Citywire, sql: &str) -> u32 {
+    citywire.store().query_row(sql, [], |row| row.get(0)).unwrap_or_else(|error| panic!("{sql}: {error}"))
+}
