@@ -103,6 +103,24 @@ fn docker_compose_accepts_the_file_where_it_is_installed() {
     succeeds(&mut compose);
 }
 
+// ---- citywire ----------------------------------------------------------------------------------------------------------
+
+#[test]
+fn citywire_accepts_its_configuration() {
+    let directory = TempDir::new();
+    let secrets = directory.path().join("secrets");
+    make_secrets(&secrets, &[]);
+    let mut configuration = read("deploy/citywire.toml");
+    for (theirs, ours) in
+        [("/run/secrets", secrets), ("/var/lib/citywire", directory.path().join("data")), ("/etc/citywire", root())]
+    {
+        assert!(configuration.contains(theirs), "deploy/citywire.toml no longer has {theirs}");
+        configuration = configuration.replace(theirs, &ours.display().to_string());
+    }
+    let file = directory.file("citywire.toml", configuration);
+    succeeds(Command::new(env!("CARGO_BIN_EXE_citywire")).arg("check").arg("-c").arg(file));
+}
+
 // ---- secrets -----------------------------------------------------------------------------------------------------------
 
 #[test]

@@ -109,6 +109,17 @@ impl Citywire {
         Metrics::parse(&body)
     }
 
+    /// Waits until the journal has this many entries and every sink has taken all of them.
+    pub async fn wait_until_written(&mut self, entries: u64) {
+        super::wait_until("every sink has taken every entry", || {
+            self.assert_runs();
+            let metrics = self.metrics();
+            metrics.sum("citywire_journal_entries_total", &[]) >= entries as f64
+                && metrics.sum("citywire_sink_waiting_messages", &[]) == 0.0
+        })
+        .await;
+    }
+
     pub fn http_port(&self) -> u16 {
         self.http_port
     }
