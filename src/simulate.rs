@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::broker::publisher::{PublishError, Published, Publisher};
 use crate::decode::encode::{Slot, Template, Wanted};
 use crate::decode::{self, Readings};
 use crate::profile::example::{Example, Expect};
@@ -120,6 +121,32 @@ impl City {
         let topic = topic.replace("{profile}", &device.model.profile.id);
         Some(Uplink { topic, payload: device.payload(shape, now) })
     }
+}
+
+/// Publishes the city's messages until there were `count` of them, or `stop` comes; then waits for the last PUBACK.
+///
+/// # Errors
+/// When the broker cannot be reached or does not answer.
+pub async fn publish(
+    mut city: City,
+    publisher: Publisher,
+    count: Option<u64>,
+    stop: impl Future<Output = ()>,
+) -> Result<Published, PublishError> {
+    let publishing = async {
+        let mut left = count;
+        while left != Some(0) {
+            let Some(uplink) = city.next(Timestamp::now()) else { break };
+            publisher.publish(uplink.topic, uplink.payload).await?;
+            left = left.map(|left| left - 1);
+        }
+        Ok(())
+    };
+    tokio::select! {
+        published = publishing => published?,
+        () = stop => {}
+    }
+    publisher.finish().await
 }
 
 fn chosen_profiles(library: &Library, ids: &[String]) -> Result<Vec<Arc<Profile>>, SimulateError> {
