@@ -7,6 +7,8 @@ use crate::decode::{Readings, Record, Value};
 use crate::profile::Profile;
 use crate::time::Timestamp;
 
+pub mod line_protocol;
+
 /// One row for a time-series database, borrowed from the message being processed.
 ///
 /// Keyed by measurement, tags and time: the same message gives the same point, however often it is delivered.

@@ -3,9 +3,19 @@
 //! Only this module knows databases. Each sink has a reader and a cursor of its own, so a slow or dead one stops
 //! nobody else.
 
+mod backoff;
+pub mod embedded;
 pub mod influxdb2;
+mod run;
+mod status;
+mod taken;
+mod upstream;
 
 use std::time::Duration;
+
+pub use run::{Options, Upstream, run, spawn};
+pub use status::{Activity, Failure, Status};
+pub use upstream::{BoxError, Cursor, Decode, Entries, Outcome, Position, Rejections};
 
 use crate::point::Point;
 
@@ -21,7 +31,14 @@ pub trait Sink: Send {
     fn pending(&self) -> Pending;
 
     /// Writes the batch and empties it. On an error the batch stays as it was, to be tried again.
+    ///
+    /// Dropping the future before it is done is allowed: what the database has not confirmed stays in the batch.
     fn flush(&mut self) -> impl Future<Output = Result<Receipt, WriteError>> + Send;
+
+    /// Called between writes, and each second when there are none, for upkeep in short steps.
+    fn maintain(&mut self) -> Result<(), WriteError> {
+        Ok(())
+    }
 }
 
 /// The size of a batch.
@@ -53,10 +70,16 @@ pub struct Rejected {
 #[derive(Debug, thiserror::Error)]
 #[error("{detail}")]
 pub struct WriteError {
-    /// The metric label: network, timeout, overloaded, unauthorized, not_found, too_large, server, storage.
+    /// The metric label: one of [`WriteError::REASONS`].
     pub reason: &'static str,
     /// What happened and what to set or look at.
     pub detail: String,
     /// How long the database asked us to wait (Retry-After).
     pub retry_after: Option<Duration>,
+}
+
+impl WriteError {
+    /// All reasons, so that each has its series from the start.
+    pub const REASONS: [&str; 8] =
+        ["network", "timeout", "overloaded", "unauthorized", "not_found", "too_large", "server", "storage"];
 }

@@ -16,7 +16,6 @@
 mod answer;
 mod batch;
 mod diagnose;
-pub mod encode;
 mod send;
 
 use std::path::PathBuf;

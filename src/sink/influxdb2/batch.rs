@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use super::encode;
-use crate::point::Point;
+use crate::point::{Point, line_protocol};
 use crate::sink::{Pending, Receipt, Rejected};
 
 /// Points as line protocol, in the order they came.
@@ -28,11 +27,11 @@ struct Mark {
 impl Batch {
     /// Adds a point. One that line protocol cannot carry is rejected at once.
     pub fn push(&mut self, sequence: u64, point: &Point<'_>) {
-        match encode::encode(point, &mut self.lines) {
+        match line_protocol::encode(point, &mut self.lines) {
             Ok(()) => self.points.push(Mark { sequence, end: self.lines.len() }),
             Err(error) => self.receipt.rejected.push(Rejected {
                 sequence,
-                point: format!("{point:?}"),
+                point: line_protocol::shown(point),
                 message: error.to_string(),
             }),
         }

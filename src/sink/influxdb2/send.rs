@@ -22,7 +22,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Of an answer's body this much is read, and for so long: enough for any message, bounded for any server.
 const BODY_BYTES_MAX: usize = 4096;
-const BODY_TIMEOUT: Duration = Duration::from_secs(2);
+const BODY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Line protocol shrinks to about a tenth at any level; higher ones cost several times the CPU time.
 const GZIP_LEVEL: Compression = Compression::new(2);

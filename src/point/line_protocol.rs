@@ -16,7 +16,7 @@
 
 use std::io::Write as _;
 
-use crate::point::{FieldValue, Point};
+use super::{FieldValue, Point};
 
 /// Why a point has no line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +61,15 @@ pub fn encode(point: &Point<'_>, lines: &mut Vec<u8>) -> Result<(), Unwritable> 
     write_display(format_args!("{}", point.time.as_nanos()), lines);
     lines.push(b'\n');
     Ok(())
+}
+
+/// The point as people read it in errors: its line, or what it holds when it has none.
+pub fn shown(point: &Point<'_>) -> String {
+    let mut line = Vec::new();
+    match encode(point, &mut line) {
+        Ok(()) => String::from_utf8_lossy(&line).trim_end().to_string(),
+        Err(_) => format!("{point:?}"),
+    }
 }
 
 fn write_measurement(measurement: &str, lines: &mut Vec<u8>) {

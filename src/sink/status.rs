@@ -1,0 +1,207 @@
+//! What a sink is doing, for metrics, health and the page; and how it complains in the log.
+
+use std::time::{Duration, Instant};
+
+use metrics::{Counter, Gauge, Histogram};
+use tokio::sync::watch;
+
+use super::upstream::Position;
+use super::{Receipt, WriteError};
+use crate::metrics::{
+    SINK_LAST_SUCCESS, SINK_REFUSED_MESSAGES, SINK_REJECTED_POINTS, SINK_WAITING_MESSAGES, SINK_WAITING_SECONDS,
+    SINK_WRITE_DURATION, SINK_WRITE_ERRORS, SINK_WRITTEN_MESSAGES, SINK_WRITTEN_POINTS,
+};
+use crate::time::Timestamp;
+
+/// A sink's state at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Status {
+    pub activity: Activity,
+    /// When the database last confirmed a write, in this process.
+    pub last_success: Option<Timestamp>,
+    /// The last failed write in this process; also kept when later ones succeed.
+    pub last_error: Option<Failure>,
+    /// Messages done with since the cursor was created.
+    pub position: Position,
+    /// Journal entries that this sink has yet to take.
+    pub waiting_messages: u64,
+    /// Receive time of the oldest of them, as far as it has been read.
+    pub waiting_since: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activity {
+    /// Nothing waits but what a batch still collects.
+    #[default]
+    Idle,
+    Writing,
+    /// The last write failed; it is tried again at this time.
+    Retrying {
+        next: Timestamp,
+    },
+    /// The loop has ended.
+    Stopped,
+}
+
+/// A failed write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub time: Timestamp,
+    pub reason: &'static str,
+    /// What happened and what to set or look at.
+    pub detail: String,
+}
+
+/// A failure that goes on is said again after this long.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Keeps a sink's metrics and [`Status`] and speaks for it in the log.
+pub(super) struct Reporter {
+    sink: String,
+    status: watch::Sender<Status>,
+    complained: Option<(&'static str, Instant)>,
+    failing_since: Option<Instant>,
+    metrics: Metrics,
+}
+
+struct Metrics {
+    written_messages: Counter,
+    refused_messages: Counter,
+    waiting_messages: Gauge,
+    waiting_seconds: Gauge,
+    written_points: Counter,
+    rejected_points: Counter,
+    write_duration: Histogram,
+    write_errors: Vec<(&'static str, Counter)>,
+    last_success: Gauge,
+}
+
+impl Reporter {
+    pub fn new(sink: &str, status: watch::Sender<Status>) -> Reporter {
+        let labels = [sink];
+        let metrics = Metrics {
+            written_messages: SINK_WRITTEN_MESSAGES.counter(&labels),
+            refused_messages: SINK_REFUSED_MESSAGES.counter(&labels),
+            waiting_messages: SINK_WAITING_MESSAGES.gauge(&labels),
+            waiting_seconds: SINK_WAITING_SECONDS.gauge(&labels),
+            written_points: SINK_WRITTEN_POINTS.counter(&labels),
+            rejected_points: SINK_REJECTED_POINTS.counter(&labels),
+            write_duration: SINK_WRITE_DURATION.histogram(&labels),
+            write_errors: WriteError::REASONS
+                .iter()
+                .map(|&reason| (reason, SINK_WRITE_ERRORS.counter(&[sink, reason])))
+                .collect(),
+            last_success: SINK_LAST_SUCCESS.gauge(&labels),
+        };
+        Reporter { sink: sink.to_string(), status, complained: None, failing_since: None, metrics }
+    }
+
+    /// What waits after `position`. Cheap: called for each piece that is read.
+    pub fn waiting(&self, position: Position, durable: u64, oldest: Option<Timestamp>) {
+        let waiting = durable.saturating_sub(position.sequence);
+        let oldest = oldest.filter(|_| waiting > 0);
+        self.metrics.waiting_messages.set(waiting as f64);
+        let seconds = oldest.map_or(0.0, |oldest| Timestamp::now().seconds_since(oldest).max(0.0));
+        self.metrics.waiting_seconds.set(seconds);
+        self.metrics.written_messages.absolute(position.written);
+        self.metrics.refused_messages.absolute(position.refused);
+        self.status.send_modify(|status| {
+            status.position = position;
+            status.waiting_messages = waiting;
+            status.waiting_since = oldest;
+        });
+    }
+
+    pub fn activity(&self, activity: Activity) {
+        self.status.send_modify(|status| status.activity = activity);
+    }
+
+    pub fn wrote(&mut self, receipt: &Receipt, took: Duration) {
+        self.metrics.write_duration.record(took.as_secs_f64());
+        self.metrics.written_points.increment(receipt.written_points as u64);
+        self.metrics.rejected_points.increment(receipt.rejected.len() as u64);
+        if let Some(first) = receipt.rejected.first() {
+            tracing::warn!(
+                sink = self.sink,
+                rejected_points = receipt.rejected.len(),
+                written_points = receipt.written_points,
+                "The database rejected points of a batch, the first with: {}. They are kept: citywire refused list.",
+                first.message
+            );
+        }
+        if receipt.written_points > 0 {
+            let now = Timestamp::now();
+            self.metrics.last_success.set(now.as_nanos() as f64 / 1e9);
+            self.status.send_modify(|status| status.last_success = Some(now));
+        }
+        self.complained = None;
+        if let Some(since) = self.failing_since.take() {
+            let waiting_messages = self.status.borrow().waiting_messages;
+            tracing::info!(
+                sink = self.sink,
+                failing_seconds = since.elapsed().as_secs(),
+                waiting_messages,
+                "The database takes points again."
+            );
+        }
+    }
+
+    pub fn write_failed(&mut self, error: &WriteError, took: Duration, retry: Duration) {
+        self.metrics.write_duration.record(took.as_secs_f64());
+        if let Some((_, counter)) = self.metrics.write_errors.iter().find(|(reason, _)| *reason == error.reason) {
+            counter.increment(1);
+        }
+        self.failed(error.reason, &error.detail, retry);
+    }
+
+    /// Notes a failure and complains about it, at once when it is new and now and then while it goes on.
+    pub fn failed(&mut self, reason: &'static str, detail: &str, retry: Duration) {
+        let time = Timestamp::now();
+        let next = Timestamp::from_nanos(
+            time.as_nanos().saturating_add(i64::try_from(retry.as_nanos()).unwrap_or(i64::MAX)),
+        );
+        let mut waiting_messages = 0;
+        self.status.send_modify(|status| {
+            status.activity = Activity::Retrying { next };
+            status.last_error = Some(Failure { time, reason, detail: detail.to_string() });
+            waiting_messages = status.waiting_messages;
+        });
+        self.failing_since.get_or_insert_with(Instant::now);
+        if self.complained.is_some_and(|(said, at)| said == reason && at.elapsed() < COMPLAINT_INTERVAL) {
+            return;
+        }
+        self.complained = Some((reason, Instant::now()));
+        let (sink, retry_seconds) = (&self.sink, retry.as_secs_f64());
+        if NEEDS_A_HUMAN.contains(&reason) {
+            tracing::error!(
+                sink,
+                reason,
+                waiting_messages,
+                retry_seconds,
+                "Nothing is written: {detail}. {waiting_messages} messages wait in the journal."
+            );
+        } else {
+            tracing::warn!(
+                sink,
+                reason,
+                waiting_messages,
+                retry_seconds,
+                "A write failed and is tried again: {detail}. {waiting_messages} messages wait in the journal."
+            );
+        }
+    }
+
+    pub fn stopped(&self, left_messages: usize) {
+        self.activity(Activity::Stopped);
+        if left_messages > 0 {
+            tracing::info!(
+                sink = self.sink,
+                left_messages,
+                "Stopped with messages not yet written; they stay in the journal and are written after the next start."
+            );
+        }
+    }
+}
+
+/// The reasons that do not go away by waiting.
+const NEEDS_A_HUMAN: [&str; 4] = ["unauthorized", "not_found", "too_large", "storage"];

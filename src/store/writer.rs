@@ -1,0 +1,105 @@
+//! Writes batches of points, one transaction each.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{CachedStatement, Connection, TransactionBehavior};
+
+use super::batch::Batch;
+use super::catalog::{Catalog, Kind, Unstorable};
+use super::error::StoreError;
+use super::retention::Retention;
+use super::schema;
+use crate::point::Point;
+use crate::time::Timestamp;
+
+/// The one writer of a store.
+pub struct Writer {
+    path: PathBuf,
+    connection: Connection,
+    catalog: Catalog,
+    batch: Batch,
+    retention: Retention,
+}
+
+impl Writer {
+    /// Opens the file, or creates it with its directory. Rows older than `retention` are deleted; zero keeps them
+    /// for ever.
+    pub fn open(path: &Path, retention: Duration) -> Result<Writer, StoreError> {
+        let connection = schema::open(path)?;
+        let catalog = Catalog::load(&connection).map_err(|source| StoreError::of(path, source))?;
+        Ok(Writer {
+            path: path.into(),
+            connection,
+            catalog,
+            batch: Batch::default(),
+            retention: Retention::new(retention),
+        })
+    }
+
+    /// Adds a point to the batch. Does no I/O. On an error, which tells why this point can never be stored, the batch
+    /// is as it was.
+    pub fn push(&mut self, point: &Point<'_>) -> Result<(), String> {
+        let Writer { catalog, batch, .. } = self;
+        let key = catalog.key(point).map_err(|error| error.to_string())?;
+        batch
+            .add(key, point.time.as_nanos(), |values| {
+                for (name, value) in point.fields {
+                    values.push(catalog.column(key.class, name, Kind::of(value))?, value);
+                }
+                Ok(())
+            })
+            .map_err(|error: Unstorable| error.to_string())
+    }
+
+    /// Points in the batch.
+    pub fn pending_points(&self) -> usize {
+        self.batch.len()
+    }
+
+    /// Bytes that the batch takes in memory, about.
+    pub fn pending_bytes(&self) -> usize {
+        self.batch.bytes()
+    }
+
+    /// Writes the batch in one transaction, which is on disk when this returns, and empties it. After an error nothing
+    /// is written and the batch is kept.
+    pub fn flush(&mut self) -> Result<usize, StoreError> {
+        let points = self.batch.len();
+        if points > 0 {
+            self.write().map_err(|source| StoreError::of(&self.path, source))?;
+            self.catalog.saved();
+            self.batch.clear();
+        }
+        Ok(points)
+    }
+
+    /// Deletes some of the rows that are older than the retention, if it is time for that. Short enough to be called
+    /// between any two batches.
+    pub fn expire(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        self.retention
+            .step(now, &mut self.connection, &self.catalog)
+            .map_err(|source| StoreError::of(&self.path, source))
+    }
+
+    fn write(&mut self) -> rusqlite::Result<()> {
+        let Writer { connection, catalog, batch, .. } = self;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        catalog.save(&transaction)?;
+        batch.sort();
+        let mut upsert: Option<(u16, CachedStatement<'_>)> = None;
+        for row in batch.rows() {
+            let statement = match &mut upsert {
+                Some((class, statement)) if *class == row.key.class => statement,
+                other => {
+                    let statement = transaction.prepare_cached(catalog.class(row.key.class).upsert())?;
+                    &mut other.insert((row.key.class, statement)).1
+                }
+            };
+            batch.bind(row, statement)?;
+            statement.raw_execute()?;
+        }
+        drop(upsert);
+        transaction.commit()
+    }
+}
