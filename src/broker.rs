@@ -89,13 +89,20 @@ impl Ack {
 pub trait Intake: Send + Sync + 'static {
     /// Takes a message to be written to disk; its [`Ack`] is given after the fsync. Called from the tasks that poll
     /// connections, so it must return at once, whatever disk and database do.
-    fn append(&self, message: Message) -> Result<(), QueueFull>;
+    fn append(&self, message: Message) -> Result<(), NotTaken>;
 
     /// The session of this source began anew: its packet identifiers mean nothing any more, and what it sends is no
     /// redelivery of what it sent before.
     fn forget(&self, source: u64);
 }
 
-/// The journal's queue has no room now. The message comes back, to be offered again.
+/// Why the journal did not take a message. It is not acknowledged.
 #[derive(Debug)]
-pub struct QueueFull(pub Message);
+pub enum NotTaken {
+    /// Its queue has no room now. The message comes back, to be offered again.
+    Full(Message),
+    /// It will never fit; if it were not acknowledged and dropped, it would be delivered for ever.
+    TooLarge(Message),
+    /// The service is stopping.
+    Closed,
+}

@@ -179,6 +179,7 @@ impl Task {
         status: Arc<Status>,
         stop: watch::Receiver<Option<Instant>>,
     ) -> Task {
+        #[expect(clippy::disallowed_methods, reason = "bounded by what is under way to the journal, an id each")]
         let (acks_sender, acks) = mpsc::unbounded_channel();
         let source = source(&options.endpoint.host.to_ascii_lowercase(), &options.client_id);
         Task { options, intake, status, stop, source, epoch: 0, acks_sender, acks, metrics: Metrics::new() }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use citywire::broker::{Intake, Message, QueueFull};
+use citywire::broker::{Intake, Message, NotTaken};
 
 /// What arrived, in order; each acknowledgement is given when the test calls for it.
 #[derive(Default)]
@@ -68,9 +68,9 @@ impl HeldIntake {
 }
 
 impl Intake for HeldIntake {
-    fn append(&self, message: Message) -> Result<(), QueueFull> {
+    fn append(&self, message: Message) -> Result<(), NotTaken> {
         if self.full.load(Ordering::SeqCst) {
-            return Err(QueueFull(message));
+            return Err(NotTaken::Full(message));
         }
         self.seen.lock().unwrap().push(Seen {
             topic: String::from_utf8_lossy(&message.topic).into_owned(),

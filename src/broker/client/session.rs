@@ -11,7 +11,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use super::subscriptions::Subscriptions;
 use super::{End, Metrics, Options, Task};
 use crate::broker::mqtt::{self, Connection, Event, Failure, Parameters, Publish, Requests, Version};
-use crate::broker::{Ack, Delivery, Intake, Message, PublishAck, QueueFull, Status};
+use crate::broker::{Ack, Delivery, Intake, Message, NotTaken, PublishAck, Status};
 use crate::time::Timestamp;
 
 /// How long a full journal queue is left alone before it is offered a message again.
@@ -156,10 +156,7 @@ impl Session<'_> {
             let before = self.unacknowledged.fetch_add(1, Ordering::Relaxed);
             self.metrics.unacknowledged.set((before + 1) as f64);
         }
-        if length > self.options.packet_bytes_max as usize {
-            return self.drop_too_large(&publish, ack);
-        }
-        self.hand_over(Message {
+        let message = Message {
             // Copied, since both keep the connection's whole read buffer alive, of 8 KiB and more.
             topic: Bytes::copy_from_slice(&publish.topic),
             payload: Bytes::copy_from_slice(&publish.payload),
@@ -171,19 +168,25 @@ impl Session<'_> {
                 ..self.delivery
             },
             ack: ack.map_or(Ack::None, |ack| Ack::Publish(ack, self.acks.clone())),
-        });
+        };
+        if length > self.options.packet_bytes_max as usize {
+            // Only in MQTT 3.1.1: a broker of MQTT 5 knows our limit.
+            return self.drop_too_large(message);
+        }
+        let mut held = self.held();
+        if held.is_empty() { self.offer(message, &mut held) } else { self.hold(message, &mut held) }
     }
 
-    fn hand_over(&self, message: Message) {
-        let mut held = self.held();
-        let message = if held.is_empty() {
-            match self.intake.append(message) {
-                Ok(()) => return,
-                Err(QueueFull(message)) => message,
-            }
-        } else {
-            message
-        };
+    fn offer(&self, message: Message, held: &mut VecDeque<Message>) {
+        match self.intake.append(message) {
+            // One that came while the journal closes is delivered again on the next start.
+            Ok(()) | Err(NotTaken::Closed) => {}
+            Err(NotTaken::Full(message)) => self.hold(message, held),
+            Err(NotTaken::TooLarge(message)) => self.drop_too_large(message),
+        }
+    }
+
+    fn hold(&self, message: Message, held: &mut VecDeque<Message>) {
         if matches!(message.ack, Ack::None) {
             // QoS 0 knows no flow control: nothing bounds what would be held.
             self.metrics.dropped_queue_full.increment(1);
@@ -193,18 +196,18 @@ impl Session<'_> {
         self.holding.notify_one();
     }
 
-    /// MQTT 3.1.1 only: an MQTT 5 broker knows our limit. Acknowledged, or the broker would send it for ever.
-    fn drop_too_large(&self, publish: &Publish, ack: Option<PublishAck>) {
+    /// Acknowledged, or the broker would send it for ever.
+    fn drop_too_large(&self, message: Message) {
         self.metrics.dropped_too_large.increment(1);
         tracing::error!(
             target: "citywire::broker",
-            topic = %String::from_utf8_lossy(&publish.topic),
-            payload_bytes = publish.payload.len(),
-            "Dropped a message that is longer than broker.packet_bytes_max ({}); raise that if it is of use.",
+            topic = %String::from_utf8_lossy(&message.topic),
+            payload_bytes = message.payload.len(),
+            "Dropped a message that is longer than broker.packet_bytes_max ({}) or than the journal takes.",
             self.options.packet_bytes_max
         );
-        if let Some(ack) = ack {
-            let _ = self.acks.send(ack);
+        if let Ack::Publish(ack, connection) = message.ack {
+            let _ = connection.send(ack);
         }
     }
 
@@ -235,17 +238,26 @@ impl Session<'_> {
     async fn offer_again(&self) {
         loop {
             self.holding.notified().await;
-            while let Some(message) = self.next_held() {
-                if let Err(QueueFull(message)) = self.intake.append(message) {
-                    self.held().push_front(message);
-                    tokio::time::sleep(QUEUE_FULL_PAUSE).await;
-                }
+            while self.offer_held() {
+                tokio::time::sleep(QUEUE_FULL_PAUSE).await;
             }
         }
     }
 
-    fn next_held(&self) -> Option<Message> {
-        self.held().pop_front()
+    /// Offers held messages in order; whether some are still held.
+    fn offer_held(&self) -> bool {
+        let mut held = self.held();
+        while let Some(message) = held.pop_front() {
+            match self.intake.append(message) {
+                Ok(()) | Err(NotTaken::Closed) => {}
+                Err(NotTaken::TooLarge(message)) => self.drop_too_large(message),
+                Err(NotTaken::Full(message)) => {
+                    held.push_front(message);
+                    return true;
+                }
+            }
+        }
+        false
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, VecDeque<Message>> {
