@@ -22,7 +22,7 @@ pub struct Problem {
     pub file: String,
     /// Where in the file; `None` when the mistake is in no particular line.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
+    pub place: Option<Box<Place>>,
     /// What is wrong: one sentence without a full stop.
     pub message: String,
     /// What to do about it: one sentence without a full stop.
@@ -34,13 +34,13 @@ pub struct Problem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
     pub file: String,
-    pub place: Option<Place>,
+    pub place: Option<Box<Place>>,
 }
 
 impl Position {
     /// The bytes `span` of `source`, the whole text of `file`.
     pub fn at(file: impl AsRef<Path>, source: &str, span: Range<usize>) -> Position {
-        Position { place: Some(Place::of(source, span)), ..Position::in_file(file) }
+        Position { place: Some(Box::new(Place::of(source, span))), ..Position::in_file(file) }
     }
 
     /// The file as a whole.

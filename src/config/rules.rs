@@ -281,11 +281,11 @@ fn profile_of_route(route: &mut Route, options: &mut Options<'_, '_, '_>) {
                 .problem("profile", "the topic's level `{profile}` and the option `profile` both name the profile")
                 .help = Some("write `+` for the level, or remove the option".into());
         }
-        Some(ProfileFrom::Json { .. }) if !matches!(route.envelope, Envelope::Json(_)) => {
-            if options.sound(&["envelope"]) {
-                options.problem("profile", "the profile is a member of JSON, and the envelope is not JSON").help =
-                    Some("write envelope = { json = { payload = \"/data\" } }".into());
-            }
+        Some(ProfileFrom::Json { .. })
+            if !matches!(route.envelope, Envelope::Json(_)) && options.sound(&["envelope"]) =>
+        {
+            options.problem("profile", "the profile is a member of JSON, and the envelope is not JSON").help =
+                Some("write envelope = { json = { payload = \"/data\" } }".into());
         }
         Some(_) => {}
     }

@@ -6,7 +6,16 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonPointer {
     written: String,
-    tokens: Vec<String>,
+    tokens: Vec<Token>,
+}
+
+/// One step of the way into the document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Token {
+    /// The name of a member, unescaped.
+    pub name: String,
+    /// The same as the index of a list's element: digits, without zeros in front.
+    pub index: Option<usize>,
 }
 
 impl JsonPointer {
@@ -17,7 +26,7 @@ impl JsonPointer {
     /// What is wrong with it.
     pub fn parse(written: &str) -> Result<JsonPointer, String> {
         let tokens = match written.strip_prefix('/') {
-            Some(rest) => rest.split('/').map(unescape).collect::<Option<Vec<String>>>(),
+            Some(rest) => rest.split('/').map(Token::parse).collect::<Option<Vec<Token>>>(),
             None if written.is_empty() => Some(Vec::new()),
             None => return Err(format!("the JSON pointer `{written}` does not begin with `/`")),
         };
@@ -33,14 +42,22 @@ impl JsonPointer {
         &self.written
     }
 
-    /// The names of the members on the way, unescaped.
-    pub(super) fn tokens(&self) -> &[String] {
+    pub(super) fn tokens(&self) -> &[Token] {
         &self.tokens
     }
 }
 
 /// JSON that is nested deeper is not read (serde_json's own limit is 128).
 const TOKENS_MAX: usize = 64;
+
+impl Token {
+    fn parse(written: &str) -> Option<Token> {
+        let name = unescape(written)?;
+        let is_number = name == "0" || name.starts_with(|c: char| ('1'..='9').contains(&c));
+        let index = if is_number { name.parse().ok() } else { None };
+        Some(Token { name, index })
+    }
+}
 
 fn unescape(token: &str) -> Option<String> {
     let mut parts = token.split('~');
@@ -70,7 +87,9 @@ mod tests {
     #[test]
     fn pointers_are_read_as_rfc_6901_says() {
         let f = |written: &str, expected: &[&str]| {
-            assert_eq!(JsonPointer::parse(written).unwrap().tokens(), expected, "{written}");
+            let pointer = JsonPointer::parse(written).unwrap();
+            let names: Vec<&str> = pointer.tokens().iter().map(|token| token.name.as_str()).collect();
+            assert_eq!(names, expected, "{written}");
         };
         // The examples of clause 5.
         f("", &[]);
