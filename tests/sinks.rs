@@ -3,10 +3,14 @@
 
 mod support;
 
+#[path = "sinks/delivery.rs"]
+mod delivery;
 #[path = "sinks/embedded.rs"]
 mod embedded;
 #[path = "sinks/fake_database.rs"]
 mod fake_database;
+#[path = "sinks/fake_journal.rs"]
+mod fake_journal;
 #[path = "sinks/influxdb2.rs"]
 mod influxdb2;
 #[path = "sinks/victoria_metrics.rs"]

@@ -1,6 +1,6 @@
 //! Deletes what is older than the retention, device by device, in steps that hold the writer up only shortly.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -10,19 +10,24 @@ use crate::time::Timestamp;
 
 /// Between two sweeps over all devices.
 const SWEEP_INTERVAL_SECONDS: i64 = 3600;
-/// Of one step.
-const ROWS_MAX: usize = 2_000;
-const DEVICES_MAX: usize = 500;
+
+/// One step, in one transaction. There is one after each batch, and in this time more rows are deleted than a batch
+/// takes to be written, so that deleting keeps up with any rate of writing.
+const STEP_DURATION: Duration = Duration::from_millis(50);
+
+/// Of one statement.
+const ROWS_MAX: usize = 1_000;
 
 #[derive(Debug)]
 pub(super) struct Retention {
     keep: Duration,
     next_sweep: Timestamp,
     /// In a sweep: the class, and the device that was done last.
-    at: Option<(u16, i64)>,
+    at: Option<(usize, i64)>,
 }
 
 impl Retention {
+    /// Zero keeps all rows.
     pub fn new(keep: Duration) -> Retention {
         Retention { keep, next_sweep: Timestamp::from_nanos(0), at: None }
     }
@@ -35,31 +40,37 @@ impl Retention {
         let keep = i64::try_from(self.keep.as_nanos()).unwrap_or(i64::MAX);
         let cutoff = now.as_nanos().saturating_sub(keep);
         let transaction = connection.transaction()?;
-        let mut at = self.at.unwrap_or((0, i64::MIN));
-        let (mut rows, mut devices) = (0, 0);
-        while rows < ROWS_MAX && devices < DEVICES_MAX {
-            let Some(class) = catalog.classes().get(usize::from(at.0)) else {
-                transaction.commit()?;
-                self.at = None;
-                self.next_sweep = Timestamp::from_seconds(now.as_seconds().saturating_add(SWEEP_INTERVAL_SECONDS));
-                return Ok(());
-            };
-            let next = if class.is_created() { next_device(&transaction, &class.name, at.1)? } else { None };
-            let Some(device) = next else {
-                at = (at.0 + 1, i64::MIN);
-                continue;
-            };
-            devices += 1;
-            let deleted = delete(&transaction, &class.name, device, cutoff, ROWS_MAX - rows)?;
-            rows += deleted;
-            if rows < ROWS_MAX {
-                at.1 = device;
-            }
-        }
+        let at = sweep(&transaction, catalog, self.at.unwrap_or((0, i64::MIN)), cutoff)?;
         transaction.commit()?;
-        self.at = Some(at);
+        self.at = at;
+        if at.is_none() {
+            self.next_sweep = Timestamp::from_seconds(now.as_seconds().saturating_add(SWEEP_INTERVAL_SECONDS));
+        }
         Ok(())
     }
+}
+
+/// Deletes until the step's time is over; gives where to go on, or nothing when all devices are done.
+fn sweep(
+    connection: &Connection,
+    catalog: &Catalog,
+    (mut index, mut after): (usize, i64),
+    cutoff: i64,
+) -> rusqlite::Result<Option<(usize, i64)>> {
+    let started = Instant::now();
+    while started.elapsed() < STEP_DURATION {
+        let Some(class) = catalog.classes().get(index) else {
+            return Ok(None);
+        };
+        let device = if class.is_created() { next_device(connection, &class.name, after)? } else { None };
+        match device {
+            None => (index, after) = (index + 1, i64::MIN),
+            Some(device) if delete(connection, &class.name, device, cutoff)? < ROWS_MAX => after = device,
+            // This device has more.
+            Some(_) => {}
+        }
+    }
+    Ok(Some((index, after)))
 }
 
 fn next_device(connection: &Connection, class: &str, after: i64) -> rusqlite::Result<Option<i64>> {
@@ -67,11 +78,11 @@ fn next_device(connection: &Connection, class: &str, after: i64) -> rusqlite::Re
     connection.prepare_cached(&sql)?.query_row([after], |row| row.get(0)).optional()
 }
 
-fn delete(connection: &Connection, class: &str, device: i64, cutoff: i64, limit: usize) -> rusqlite::Result<usize> {
+fn delete(connection: &Connection, class: &str, device: i64, cutoff: i64) -> rusqlite::Result<usize> {
     let sql = format!(
         "DELETE FROM {0} WHERE device = ?1 AND time IN \
-         (SELECT time FROM {0} WHERE device = ?1 AND time < ?2 ORDER BY time LIMIT ?3)",
+         (SELECT time FROM {0} WHERE device = ?1 AND time < ?2 ORDER BY time LIMIT {ROWS_MAX})",
         schema::table(class)
     );
-    connection.prepare_cached(&sql)?.execute(params![device, cutoff, limit as i64])
+    connection.prepare_cached(&sql)?.execute(params![device, cutoff])
 }

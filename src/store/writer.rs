@@ -103,3 +103,54 @@ impl Writer {
         transaction.commit()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::point::FieldValue;
+    use crate::store::Store;
+    use crate::test_directory::TestDirectory;
+
+    #[test]
+    fn a_full_disk_changes_nothing_and_the_batch_is_written_when_there_is_room() {
+        let directory = TestDirectory::new("store-full");
+        let path = directory.path().join("readings.sqlite");
+        let mut writer = Writer::open(&path, Duration::ZERO).unwrap();
+        let pages: i64 = writer.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+        let limit = |writer: &Writer, pages: i64| {
+            writer.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
+        };
+        // Room for the new table and its names, not for all rows: the failure comes in the middle.
+        limit(&writer, pages + 3);
+        let text = "x".repeat(1000);
+        for number in 0..100 {
+            let time = Timestamp::from_seconds(number);
+            let fields = [("text", FieldValue::Text(&text)), ("number", FieldValue::Integer(number))];
+            let tags = [("device", "d1"), ("profile", "p")];
+            writer.push(&Point { measurement: "door", tags: &tags, fields: &fields, time }).unwrap();
+        }
+        let error = writer.flush().unwrap_err();
+        assert!(matches!(error, StoreError::Disk { .. }), "{error}");
+        assert!(error.to_string().contains("the disk is full or cannot be written"), "{error}");
+        assert_eq!(writer.pending_points(), 100);
+        let store = Store::open(&path).unwrap();
+        assert_eq!(store.tables().unwrap(), []);
+
+        limit(&writer, 1_000_000);
+        assert_eq!(writer.flush().unwrap(), 100);
+        assert_eq!(store.count("door").unwrap(), 100);
+        assert_eq!(store.latest("d1").unwrap()[0].time, Timestamp::from_seconds(99));
+    }
+
+    #[test]
+    fn a_batch_is_on_disk_when_it_is_written() {
+        let directory = TestDirectory::new("store-pragmas");
+        let writer = Writer::open(&directory.path().join("a/b/readings.sqlite"), Duration::ZERO).unwrap();
+        let pragma = |name| {
+            let value = |row: &rusqlite::Row<'_>| row.get::<_, rusqlite::types::Value>(0);
+            writer.connection.pragma_query_value(None, name, value).unwrap()
+        };
+        assert_eq!(pragma("journal_mode"), "wal".to_string().into());
+        assert_eq!(pragma("synchronous"), 2.into(), "2 is FULL");
+    }
+}

@@ -272,7 +272,7 @@ async fn rows_older_than_the_retention_go_and_younger_ones_stay() {
     let mut f = fixture();
     f.sink = open(f.directory.path(), Duration::from_secs(3600));
     let now = Timestamp::now().as_seconds() - SECONDS;
-    // More than one step deletes, and three devices of which one has nothing old.
+    // More than one statement deletes, and one of the three devices has nothing old.
     for second in 0..5_000 {
         f.push(NORTH, second, &[("pulses", FieldValue::Integer(second))]);
     }

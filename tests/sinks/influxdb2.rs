@@ -264,7 +264,7 @@ async fn a_body_that_never_ends_delays_neither_success_nor_failure_for_long() {
     let database = FakeDatabase::start(|_| Reply::SlowBody(200)).await;
     let mut sink = sink(&database.options(), 1);
     assert_eq!(written(&mut sink).await.written_points, 1);
-    database.answer(|_| Reply::SlowBody(418));
+    database.answer(|request| if request.is_write() { Reply::SlowBody(418) } else { Reply::status(404) });
     push(&mut sink, 2, "d1");
     let error = failed(&mut sink).await;
     assert!(error.detail.contains("the first words"), "{}", error.detail);

@@ -21,15 +21,15 @@ const BUCKETS_SHOWN_MAX: usize = 10;
 
 #[derive(Default)]
 pub(super) struct Diagnosis {
-    asked: Option<Instant>,
+    asked: Option<(&'static str, Instant)>,
     found: Option<String>,
 }
 
 impl Diagnosis {
     /// What can be found out about a failure of this reason; the last finding when it is still fresh.
-    pub async fn of(&mut self, reason: &str, place: &Place) -> Option<String> {
-        if self.asked.is_none_or(|asked| asked.elapsed() >= INTERVAL) {
-            self.asked = Some(Instant::now());
+    pub async fn of(&mut self, reason: &'static str, place: &Place) -> Option<String> {
+        if self.asked.is_none_or(|(about, at)| about != reason || at.elapsed() >= INTERVAL) {
+            self.asked = Some((reason, Instant::now()));
             self.found = ask(reason, place).await;
         }
         self.found.clone()
@@ -42,10 +42,9 @@ impl Diagnosis {
 }
 
 async fn ask(reason: &str, place: &Place) -> Option<String> {
-    let client = client(place)?;
     match reason {
-        "not_found" => buckets(&client, place).await,
-        "server" | "overloaded" => unhealthy(&client, place).await,
+        "not_found" => buckets(&client(place)?, place).await,
+        "server" | "overloaded" => unhealthy(&client(place)?, place).await,
         _ => None,
     }
 }
