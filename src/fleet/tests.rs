@@ -247,7 +247,7 @@ fn the_list_is_filtered_sorted_and_cut_into_pages() {
     assert_eq!(f.listed(all.clone()), ["p-1", "p-2", "p-3", "s-1", "s-2", "x-1"]);
     assert_eq!(f.listed(Query { sort: Sort::Newest, ..all.clone() }), ["x-1", "s-1", "p-2", "s-2", "p-1", "p-3"]);
     assert_eq!(f.listed(Query { sort: Sort::Oldest, page_size: 2, ..all.clone() }), ["p-3", "p-1"]);
-    assert_eq!(f.listed(Query { sort: Sort::Oldest, page_size: 2, page: 1, ..all.clone() }), ["s-2", "p-2"]);
+    assert_eq!(f.listed(Query { sort: Sort::Oldest, page_size: 2, page: 2, ..all.clone() }), ["s-2", "p-2"]);
     assert_eq!(f.listed(Query { class: Some("smoke_detector".into()), ..all.clone() }), ["s-1", "s-2"]);
     assert_eq!(f.listed(Query { class: Some(UNKNOWN_CLASS.into()), ..all.clone() }), ["x-1"]);
     assert_eq!(f.listed(Query { class: Some("no such".into()), ..all.clone() }), [""; 0]);
@@ -255,7 +255,7 @@ fn the_list_is_filtered_sorted_and_cut_into_pages() {
     assert_eq!(f.listed(Query { text: "ACME".into(), page_size: 2, ..all.clone() }), ["p-1", "p-2"]);
     assert_eq!(f.listed(Query { state: Some(DeviceState::Refused), ..all.clone() }), ["x-1"]);
     let beyond = f.fleet.snapshot(&Query { page: usize::MAX, page_size: 4, ..all });
-    assert_eq!((beyond.page, beyond.pages, beyond.matching, beyond.devices.len()), (1, 2, 6, 2));
+    assert_eq!((beyond.page, beyond.pages, beyond.matching, beyond.devices.len()), (2, 2, 6, 2));
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub struct Query {
     /// A part of the device's name or of its profile's id; ASCII letters in either case.
     pub text: String,
     pub sort: Sort,
-    /// Counts from 0; a page after the last gives the last.
+    /// Counts from 1 (0 is taken as 1); a page after the last gives the last.
     pub page: usize,
     pub page_size: usize,
 }
@@ -55,7 +55,7 @@ pub struct Snapshot {
     pub total: usize,
     /// How many the query matches.
     pub matching: usize,
-    /// The page that is listed, from 0, and how many there are; at least 1.
+    /// The page that is listed, from 1, and how many there are; at least 1.
     pub page: usize,
     pub pages: usize,
     pub devices: Vec<DeviceView>,
@@ -132,8 +132,8 @@ pub(super) fn snapshot(devices: &mut Devices, query: &Query, unlisted_messages: 
     let matching = rows.len();
     let page_size = query.page_size.max(1);
     let pages = matching.div_ceil(page_size).max(1);
-    let page = query.page.min(pages - 1);
-    let listed = page_rows(devices, &mut rows, query.sort, page * page_size, page_size);
+    let page = query.page.clamp(1, pages);
+    let listed = page_rows(devices, &mut rows, query.sort, (page - 1) * page_size, page_size);
     let (alarms, alarms_total) = active_alarms(devices);
     Snapshot {
         total: devices.rows.len(),

@@ -1,0 +1,205 @@
+//! The section with the devices: search, table, pages.
+
+use maud::{Markup, html};
+
+use super::format;
+use super::parts::{self, Mark};
+use super::query::{DevicesQuery, SORTS, STATES};
+use super::status::Status;
+use super::text::Text;
+use crate::fleet::{DeviceState, DeviceView, FieldView, Severity, Snapshot, Sort};
+use crate::time::Timestamp;
+
+/// Fields of a reading that show at once; the rest can be unfolded.
+const FIELDS_SHOWN: usize = 6;
+/// A reading whose own time is further from its arrival is shown with that time.
+const SECONDS_APART_MAX: f64 = 120.0;
+
+pub(super) fn section(status: &Status, snapshot: &Snapshot, query: &DevicesQuery, text: &Text) -> Markup {
+    html! {
+        section #devices class="panel" aria-labelledby="devices-title" {
+            div class="heading" {
+                h2 #devices-title { (text.devices) }
+                p #matching data-live class="muted" role="status" {
+                    ((text.matching)(&format::count(snapshot.matching as u64), &format::count(snapshot.total as u64)))
+                }
+                (form(snapshot, query, text))
+            }
+            div #list data-live {
+                @if snapshot.total == 0 {
+                    (nothing_heard(status, text))
+                } @else if snapshot.matching == 0 {
+                    p class="empty" { (text.no_matches) " " a href="/#devices" { (text.clear) } }
+                } @else {
+                    (table(status, snapshot, text))
+                    (pages(snapshot, query, text))
+                }
+            }
+        }
+    }
+}
+
+fn nothing_heard(status: &Status, text: &Text) -> Markup {
+    html! {
+        div class="empty" {
+            p { (text.no_devices) }
+            @if !status.topics.is_empty() {
+                p { (text.publish_to) }
+                ul { @for topic in &status.topics { li { code { (topic) } } } }
+            }
+        }
+    }
+}
+
+fn form(snapshot: &Snapshot, query: &DevicesQuery, text: &Text) -> Markup {
+    html! {
+        form #filter action="/#devices" method="get" role="search" {
+            label { span { (text.search) } input type="search" name="q" value=(query.text) maxlength="200" placeholder=(text.search_hint) autocomplete="off" spellcheck="false"; }
+            label { span { (text.class) } select name="class" {
+                option value="" { (text.all_classes) }
+                @for class in &snapshot.classes {
+                    option value=(class.class) selected[query.class.as_ref() == Some(&class.class)] { (class.class) }
+                }
+            } }
+            label { span { (text.state) } select name="state" {
+                option value="" { (text.all_states) }
+                @for state in STATES {
+                    option value=(state.name()) selected[query.state == Some(state)] { (state_word(state, text)) }
+                }
+            } }
+            label { span { (text.sort) } select name="sort" {
+                @for sort in SORTS {
+                    option value=(sort.name()) selected[query.sort == sort] { (sort_word(sort, text)) }
+                }
+            } }
+            button type="submit" { (text.apply) }
+            @if !query.is_all() { a href="/#devices" { (text.clear) } }
+        }
+    }
+}
+
+/// Roles are given although the elements have them: on a narrow screen the rows are laid out as blocks, and browsers
+/// then forget that it is a table.
+fn table(status: &Status, snapshot: &Snapshot, text: &Text) -> Markup {
+    html! {
+        table class="devices" role="table" aria-labelledby="devices-title" {
+            thead role="rowgroup" { tr role="row" {
+                th scope="col" role="columnheader" class="device" { (text.device) }
+                th scope="col" role="columnheader" class="class" { (text.class) }
+                th scope="col" role="columnheader" class="state" { (text.state) }
+                th scope="col" role="columnheader" class="reading" { (text.reading) }
+                th scope="col" role="columnheader" class="number messages" { (text.messages) }
+                th scope="col" role="columnheader" class="number heard" { (text.heard) }
+            } }
+            tbody role="rowgroup" { @for device in &snapshot.devices { (row(device, status.now, text)) } }
+        }
+    }
+}
+
+fn row(device: &DeviceView, now: Timestamp, text: &Text) -> Markup {
+    html! {
+        tr role="row" data-key=(device.name) {
+            th scope="row" role="rowheader" class="device" {
+                (parts::name(&device.name))
+                @if let Some(profile) = &device.profile { span class="under" { (parts::name(profile)) } }
+            }
+            td role="cell" class="class" { (parts::name(&device.class)) }
+            td role="cell" class="state" { (state(device, now, text)) }
+            td role="cell" class="reading" { (reading(device, now, text)) }
+            td role="cell" class="number messages" { (format::count(device.messages)) }
+            td role="cell" class="number heard" { (parts::age(device.last_heard, now)) }
+        }
+    }
+}
+
+fn state(device: &DeviceView, now: Timestamp, text: &Text) -> Markup {
+    let mark = match device.state {
+        DeviceState::Alarm => device.alarms.iter().map(|alarm| alarm.severity).max().map_or(Mark::Bad, Mark::of),
+        DeviceState::Refused => Mark::Warning,
+        DeviceState::Ok => Mark::Good,
+        DeviceState::Heard => Mark::Quiet,
+    };
+    html! {
+        (parts::marked(mark, state_word(device.state, text)))
+        @if let (DeviceState::Refused, Some(refusal)) = (device.state, &device.last_refusal) {
+            span class="under" { (refusal.reason) ", " ((text.ago)(&format::age(refusal.received, now))) }
+        }
+    }
+}
+
+fn reading(device: &DeviceView, now: Timestamp, text: &Text) -> Markup {
+    if device.last_decoded.is_none() {
+        return html! { span class="muted" { (text.not_decoded_yet) } };
+    }
+    let mut fields: Vec<&FieldView> = device.reading.iter().collect();
+    fields.sort_by_key(|field| std::cmp::Reverse(field.alarm));
+    let shown = if fields.len() <= FIELDS_SHOWN + 1 { fields.len() } else { FIELDS_SHOWN };
+    let (first, rest) = fields.split_at(shown);
+    html! {
+        (field_list(first, text))
+        @if !rest.is_empty() {
+            details { summary { ((text.more)(rest.len())) } (field_list(rest, text)) }
+        }
+        @if let Some(time) = own_time(device) {
+            span class="under" { ((text.measured)(&format::age(time, now))) }
+        }
+    }
+}
+
+/// The reading's own time, where it says something that the time of arrival does not.
+fn own_time(device: &DeviceView) -> Option<Timestamp> {
+    let apart = device.last_heard.seconds_since(device.reading_time?);
+    device.reading_time.filter(|_| apart.abs() > SECONDS_APART_MAX)
+}
+
+fn field_list(fields: &[&FieldView], text: &Text) -> Markup {
+    html! {
+        dl { @for field in fields {
+            div class=[field.alarm.map(severity_class)] {
+                dt { @if let Some(severity) = field.alarm { (parts::sign(Mark::of(severity))) } (parts::name(&field.name)) }
+                dd { (parts::name(&format::value(&field.value, &field.unit, text))) }
+            }
+        } }
+    }
+}
+
+fn severity_class(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Critical => "raised bad",
+        Severity::Warning => "raised warning",
+        Severity::Info => "raised",
+    }
+}
+
+fn state_word(state: DeviceState, text: &Text) -> &'static str {
+    match state {
+        DeviceState::Alarm => text.state_alarm,
+        DeviceState::Refused => text.state_refused,
+        DeviceState::Ok => text.state_ok,
+        DeviceState::Heard => text.state_heard,
+    }
+}
+
+fn sort_word(sort: Sort, text: &Text) -> &'static str {
+    match sort {
+        Sort::Device => text.by_device,
+        Sort::Newest => text.newest_first,
+        Sort::Oldest => text.oldest_first,
+    }
+}
+
+fn pages(snapshot: &Snapshot, query: &DevicesQuery, text: &Text) -> Markup {
+    html! {
+        @if snapshot.pages > 1 {
+            nav class="pages" aria-label=(text.pages) {
+                @if snapshot.page > 1 {
+                    a rel="prev" href=(query.link(snapshot.page - 1)) { (text.previous) }
+                }
+                span { ((text.page_of)(snapshot.page, snapshot.pages)) }
+                @if snapshot.page < snapshot.pages {
+                    a rel="next" href=(query.link(snapshot.page + 1)) { (text.next) }
+                }
+            }
+        }
+    }
+}

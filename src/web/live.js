@@ -1,0 +1,120 @@
+// Keeps the page up to date: fetches it again every two seconds and takes over what differs, node by node, so that
+// focus, scrolling, selections and unfolded details stay as they are. Rests while the page is hidden or paused.
+"use strict";
+
+const INTERVAL_MS = 2000;
+const PATIENCE_MS = 10000;
+
+const pause = document.getElementById("pause");
+const filter = document.getElementById("filter");
+const offline = document.getElementById("offline");
+let paused = false;
+let timer = 0;
+let request = null;
+
+async function refresh() {
+  clearTimeout(timer);
+  request?.abort();
+  const mine = (request = new AbortController());
+  const patience = setTimeout(() => mine.abort(), PATIENCE_MS);
+  try {
+    const answer = await fetch(location.pathname + location.search, { signal: mine.signal, cache: "no-store" });
+    if (!answer.ok) throw new Error(answer.statusText);
+    show(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    offline.hidden = true;
+  } catch {
+    // Taken over by a newer request: that one tells.
+    if (mine !== request) return;
+    document.getElementById("offline-since").textContent = document.getElementById("updated").textContent;
+    offline.hidden = false;
+  } finally {
+    clearTimeout(patience);
+  }
+  if (mine === request) schedule();
+}
+
+function schedule() {
+  clearTimeout(timer);
+  if (!paused && !document.hidden) timer = setTimeout(refresh, INTERVAL_MS);
+}
+
+function show(page) {
+  document.title = page.title;
+  for (const region of document.querySelectorAll("[data-live]")) {
+    const now = page.getElementById(region.id);
+    if (now) update(region, now);
+  }
+}
+
+// Makes `old` equal to `now`, changing no more than has to be.
+function update(old, now) {
+  for (const { name } of [...old.attributes]) {
+    // `open` is the reader's: it says that details are unfolded.
+    if (!now.hasAttribute(name) && name !== "open") old.removeAttribute(name);
+  }
+  for (const { name, value } of now.attributes) {
+    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+  const keyed = new Map();
+  for (const child of old.children) if (child.dataset.key !== undefined) keyed.set(child.dataset.key, child);
+  let place = old.firstChild;
+  for (const child of [...now.childNodes]) {
+    const known = counterpart(child, place, keyed);
+    if (!known) {
+      old.insertBefore(document.importNode(child, true), place);
+      continue;
+    }
+    if (known === place) place = place.nextSibling;
+    else old.insertBefore(known, place);
+    if (known.nodeType === Node.ELEMENT_NODE) update(known, child);
+    else if (known.data !== child.data) known.data = child.data;
+  }
+  while (place) {
+    const next = place.nextSibling;
+    place.remove();
+    place = next;
+  }
+}
+
+// The node of the page that `child` is the new state of: a row by its key, anything else by its place.
+function counterpart(child, place, keyed) {
+  const key = child.dataset?.key;
+  if (key !== undefined) return keyed.get(key);
+  const same = place && place.nodeName === child.nodeName && place.dataset?.key === undefined;
+  return same ? place : undefined;
+}
+
+function applyFilter() {
+  const chosen = [...new FormData(filter)].filter(([, value]) => value !== "");
+  const search = new URLSearchParams(chosen).toString();
+  history.replaceState(null, "", location.pathname + (search ? "?" + search : ""));
+  refresh();
+}
+
+let typing = 0;
+filter.addEventListener("input", () => {
+  clearTimeout(typing);
+  typing = setTimeout(applyFilter, 250);
+});
+filter.addEventListener("submit", (event) => {
+  event.preventDefault();
+  clearTimeout(typing);
+  applyFilter();
+});
+
+pause.hidden = false;
+const pauseText = pause.textContent;
+pause.addEventListener("click", () => {
+  paused = !paused;
+  pause.setAttribute("aria-pressed", String(paused));
+  pause.textContent = paused ? pause.dataset.resume : pauseText;
+  if (paused) clearTimeout(timer);
+  else refresh();
+});
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) clearTimeout(timer);
+  else if (!paused) refresh();
+});
+
+schedule();

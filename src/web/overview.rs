@@ -1,0 +1,290 @@
+//! The sections that tell of the service: what needs attention, the way of the messages, sinks, refusals, alarms.
+
+use maud::{Markup, html};
+
+use super::format;
+use super::parts::{self, Mark};
+use super::query::DevicesQuery;
+use super::status::{Activity, SinkStatus, Status};
+use super::text::Text;
+use crate::fleet::{ActiveAlarm, DeviceState, Severity};
+use crate::refused::ReasonCount;
+
+/// What somebody has to look at, a sentence each.
+pub(super) fn problems(status: &Status, text: &Text) -> Vec<String> {
+    let sinks = status.sinks.iter().filter_map(|sink| match (sink.activity, &sink.last_error) {
+        (Activity::Stopped, _) => Some((text.sink_stopped)(&sink.name)),
+        (Activity::Retrying, Some(error)) => {
+            Some((text.sink_retries)(&sink.name, error.detail.trim_end_matches('.')))
+        }
+        _ => None,
+    });
+    let unlisted = status.fleet.unlisted_messages;
+    let unlisted = (unlisted > 0).then(|| (text.devices_unlisted)(&format::count(unlisted)));
+    status.not_ready.iter().cloned().chain(sinks).chain(unlisted).collect()
+}
+
+pub(super) fn attention(problems: &[String], text: &Text) -> Markup {
+    html! {
+        div #attention data-live {
+            @if !problems.is_empty() {
+                section class="attention" aria-label=(text.attention) {
+                    ul { @for problem in problems { li { (parts::sign(Mark::Bad)) span { (problem) } } } }
+                }
+            }
+        }
+    }
+}
+
+/// The way of the messages, a card a stage.
+pub(super) fn service(status: &Status, text: &Text) -> Markup {
+    html! {
+        section #service class="cards" data-live aria-label=(text.service) {
+            (broker(status, text))
+            (journal(status, text))
+            (refused_card(status, text))
+            (fleet(status, text))
+        }
+    }
+}
+
+fn broker(status: &Status, text: &Text) -> Markup {
+    let broker = &status.broker;
+    let (mark, word) = if broker.connected { (Mark::Good, text.connected) } else { (Mark::Bad, text.not_connected) };
+    html! {
+        article class="card" {
+            h2 { (text.broker) }
+            p class="figure word" { (parts::marked(mark, word)) }
+            p class="wrap" { (broker.url) @if broker.embedded { " " span class="muted" { "(" (text.broker_embedded) ")" } } }
+            @if let Some(since) = broker.since {
+                p class="muted" { ((text.since)(&format::age(since, status.now))) }
+            }
+        }
+    }
+}
+
+fn journal(status: &Status, text: &Text) -> Markup {
+    let journal = &status.journal;
+    let peak = status.rates.history.iter().copied().fold(0.0, f64::max);
+    html! {
+        article class="card" {
+            h2 { (text.journal) }
+            div class="beside" {
+                p class="figure" { b { (format::rate(status.rates.messages)) } " " span { (text.messages_per_second) } }
+                (parts::curve(&status.rates.history, &(text.history)(&format::rate(Some(peak)))))
+            }
+            p { ((text.messages_on_disk)(&format::count(journal.last_sequence))) }
+            p class="muted" {
+                ((text.bytes_of)(&format::bytes(journal.size_bytes), &format::bytes(journal.max_bytes)))
+                @if let Some(oldest) = journal.oldest { ", " ((text.oldest)(&format::age(oldest, status.now))) }
+            }
+            (parts::bar(journal.size_bytes, journal.max_bytes))
+        }
+    }
+}
+
+fn refused_card(status: &Status, text: &Text) -> Markup {
+    let messages: u64 = status.refused.iter().map(|count| count.messages).sum();
+    let newest = status.refused.iter().max_by_key(|count| count.last);
+    html! {
+        article class="card" {
+            h2 { (text.refused) }
+            p class="figure" { b { (format::count(messages)) } " " span { (text.kept_messages) } }
+            @if newest.is_none() { p { (parts::marked(Mark::Good, text.nothing_refused)) } }
+            @if let Some(newest) = newest {
+                p class="wrap" { (newest.stage.name()) ": " (newest.reason) }
+                p class="muted" { ((text.last)(&format::age(newest.last, status.now))) }
+            }
+        }
+    }
+}
+
+fn fleet(status: &Status, text: &Text) -> Markup {
+    let fleet = &status.fleet;
+    let devices_in_alarm: usize = fleet.classes.iter().map(|class| class.in_alarm).sum();
+    html! {
+        article class="card" {
+            h2 { (text.devices) }
+            p class="figure" { b { (format::count(fleet.devices as u64)) } " " span { (text.device_count) } }
+            @if let Some(worst) = fleet.alarms.first() {
+                @let (alarms, devices) = (format::count(fleet.alarms_total as u64), format::count(devices_in_alarm as u64));
+                p { (parts::marked(Mark::of(worst.severity), &(text.alarms_on_devices)(&alarms, &devices))) }
+            } @else {
+                p { (parts::marked(Mark::Good, text.no_alarms)) }
+            }
+        }
+    }
+}
+
+pub(super) fn sinks(status: &Status, text: &Text) -> Markup {
+    html! {
+        section #sinks class="panel" data-live aria-labelledby="sinks-title" {
+            h2 #sinks-title { (text.sinks) }
+            @if status.sinks.is_empty() {
+                p class="empty" { (text.no_sinks) }
+            } @else {
+                div class="scroll" tabindex="0" role="region" aria-labelledby="sinks-title" {
+                    table {
+                        thead { tr {
+                            th scope="col" { (text.sink) }
+                            th scope="col" { (text.state) }
+                            th scope="col" class="number" { (text.waiting) }
+                            th scope="col" class="number rate" { (text.rate) }
+                            th scope="col" class="number" { (text.last_success) }
+                            th scope="col" class="number" { (text.last_error) }
+                        } }
+                        tbody {
+                            @for (index, sink) in status.sinks.iter().enumerate() {
+                                (sink_row(sink, status.rates.sinks.get(index).copied().flatten(), status, text))
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn sink_row(sink: &SinkStatus, rate: Option<f64>, status: &Status, text: &Text) -> Markup {
+    let (mark, word) = match sink.activity {
+        Activity::Idle => (Mark::Good, text.idle),
+        Activity::Writing => (Mark::Busy, text.writing),
+        Activity::Retrying => (Mark::Bad, text.retrying),
+        Activity::Stopped => (Mark::Bad, text.stopped),
+    };
+    html! {
+        tr data-key=(sink.name) {
+            th scope="row" {
+                (parts::name(&sink.name))
+                span class="under" { (sink.kind) " · " (sink.target) }
+                @if let Some(error) = &sink.last_error {
+                    details { summary { (text.what_happened) } p class="under" { (error.detail) } }
+                }
+            }
+            td { (parts::marked(mark, word)) }
+            td class="number" {
+                (format::count(sink.waiting))
+                @if let Some(since) = sink.waiting_since.filter(|_| sink.waiting > 0) {
+                    span class="under" { (parts::age(since, status.now)) }
+                }
+            }
+            td class="number rate" { (format::rate(rate)) }
+            td class="number" { (parts::age_or_never(sink.last_success, status.now, text)) }
+            td class="number" {
+                (parts::age_or_never(sink.last_error.as_ref().map(|error| error.time), status.now, text))
+            }
+        }
+    }
+}
+
+pub(super) fn refused(status: &Status, text: &Text) -> Markup {
+    html! {
+        section #refused class="panel" data-live aria-labelledby="refused-title" {
+            h2 #refused-title { (text.refused) @if !status.refused.is_empty() { code { (text.see_refused) } } }
+            @if status.refused.is_empty() {
+                p class="empty" { (text.nothing_refused) }
+            } @else {
+                table class="fixed" {
+                    thead { tr {
+                        th scope="col" { (text.reason) }
+                        th scope="col" class="number short" { (text.messages) }
+                        th scope="col" class="number short" { (text.last_time) }
+                    } }
+                    tbody { @for count in &status.refused { (refused_row(count, status)) } }
+                }
+            }
+        }
+    }
+}
+
+fn refused_row(count: &ReasonCount, status: &Status) -> Markup {
+    html! {
+        tr data-key={ (count.stage.name()) ":" (count.reason) } {
+            th scope="row" {
+                (count.stage.name()) ": " (count.reason)
+                span class="under wrap" { (parts::name(&count.detail)) }
+            }
+            td class="number" { (format::count(count.messages)) }
+            td class="number" { (parts::age(count.last, status.now)) }
+        }
+    }
+}
+
+pub(super) fn alarms(status: &Status, text: &Text) -> Markup {
+    let fleet = &status.fleet;
+    let further = fleet.alarms_total - fleet.alarms.len();
+    html! {
+        section #alarms class="panel" data-live aria-labelledby="alarms-title" {
+            h2 #alarms-title { (text.alarms) " " span class="count" { (format::count(fleet.alarms_total as u64)) } }
+            @if fleet.alarms.is_empty() {
+                p class="empty" { (parts::marked(Mark::Good, text.no_alarms)) }
+            } @else {
+                div class="scroll tall" tabindex="0" role="region" aria-labelledby="alarms-title" {
+                    table {
+                        thead { tr {
+                            th scope="col" { span { (text.severity) } }
+                            th scope="col" { (text.alarm) }
+                            th scope="col" { (text.device) }
+                            th scope="col" class="class" { (text.class) }
+                            th scope="col" class="number" { (text.since_when) }
+                        } }
+                        tbody { @for alarm in &fleet.alarms { (alarm_row(alarm, status, text)) } }
+                    }
+                }
+                @if further > 0 {
+                    @let in_alarm = DevicesQuery { state: Some(DeviceState::Alarm), ..DevicesQuery::default() };
+                    p { a href=(in_alarm.link(1)) { ((text.further_alarms)(further)) } }
+                }
+            }
+        }
+    }
+}
+
+fn alarm_row(alarm: &ActiveAlarm, status: &Status, text: &Text) -> Markup {
+    let word = match alarm.severity {
+        Severity::Critical => text.critical,
+        Severity::Warning => text.warning,
+        Severity::Info => text.info,
+    };
+    let device = DevicesQuery { text: alarm.device.clone(), ..DevicesQuery::default() };
+    html! {
+        tr data-key={ (alarm.device) " " (alarm.field) } {
+            td { (parts::marked(Mark::of(alarm.severity), word)) }
+            td { (parts::name(&alarm.field)) }
+            th scope="row" { a href=(device.link(1)) { (parts::name(&alarm.device)) } }
+            td class="muted class" { (parts::name(&alarm.class)) }
+            td class="number" { (parts::age(alarm.since, status.now)) }
+        }
+    }
+}
+
+pub(super) fn classes(status: &Status, text: &Text) -> Markup {
+    html! {
+        section #classes class="panel" data-live aria-labelledby="classes-title" hidden[status.fleet.classes.is_empty()] {
+            h2 #classes-title { (text.classes) }
+            @if !status.fleet.classes.is_empty() {
+                table {
+                    thead { tr {
+                        th scope="col" { (text.class) }
+                        th scope="col" class="number" { (text.devices) }
+                        th scope="col" class="number" { (text.in_alarm) }
+                        th scope="col" class="number" { (text.last_refused) }
+                        th scope="col" class="number" { (text.last_time) }
+                    } }
+                    tbody {
+                        @for class in &status.fleet.classes {
+                            @let query = DevicesQuery { class: Some(class.class.clone()), ..DevicesQuery::default() };
+                            tr data-key=(class.class) {
+                                th scope="row" { a href=(query.link(1)) { (parts::name(&class.class)) } }
+                                td class="number" { (format::count(class.devices as u64)) }
+                                td class="number" { (format::count(class.in_alarm as u64)) }
+                                td class="number" { (format::count(class.refused as u64)) }
+                                td class="number" { (parts::age_or_never(class.last_heard, status.now, text)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

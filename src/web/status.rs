@@ -1,0 +1,130 @@
+//! What the page, the JSON interface and the probes tell of the service: gathered once a request from its parts.
+
+use serde::Serialize;
+
+use super::rates::Rates;
+use crate::fleet::{ActiveAlarm, ClassSummary, Snapshot};
+use crate::refused::ReasonCount;
+use crate::time::Timestamp;
+
+/// The parts of the service that the page tells of. Asked often, from any thread: an answer waits for nothing.
+pub trait Service: Send + Sync {
+    fn broker(&self) -> BrokerStatus;
+    fn journal(&self) -> JournalStatus;
+    /// In the order of the configuration.
+    fn sinks(&self) -> Vec<SinkStatus>;
+}
+
+/// The connection that messages come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BrokerStatus {
+    /// Without user and password.
+    pub url: String,
+    /// A broker in this process, which is always connected.
+    pub embedded: bool,
+    pub connected: bool,
+    /// When it was connected or, if it is not, when the connection ended.
+    pub since: Option<Timestamp>,
+    /// Why the last connection failed or ended, and what to do.
+    pub last_error: Option<Failure>,
+}
+
+/// Something that went wrong, in this process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    pub time: Timestamp,
+    /// What happened and what to set or look at.
+    pub detail: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct JournalStatus {
+    /// The last entry on disk; 0 when there is none.
+    pub last_sequence: u64,
+    pub size_bytes: u64,
+    pub max_bytes: u64,
+    /// Receive time of the oldest entry kept.
+    pub oldest: Option<Timestamp>,
+    /// Why nothing is acknowledged at present, and what to do: the journal is full, or the disk failed.
+    pub blocked: Option<String>,
+}
+
+/// One place for points.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SinkStatus {
+    pub name: String,
+    /// `embedded` or `influxdb2`.
+    pub kind: String,
+    /// The database's URL or file, without secrets.
+    pub target: String,
+    pub activity: Activity,
+    /// The last journal entry that it is done with.
+    pub position: u64,
+    /// Entries that it has yet to take, and the receive time of the oldest of them.
+    pub waiting: u64,
+    pub waiting_since: Option<Timestamp>,
+    pub last_success: Option<Timestamp>,
+    /// Also kept when later writes succeed.
+    pub last_error: Option<Failure>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activity {
+    /// Nothing waits but what a batch still collects.
+    Idle,
+    Writing,
+    /// The last write failed; it is tried again.
+    Retrying,
+    Stopped,
+}
+
+/// The service at one moment; `GET /api/v1/status`.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    pub version: &'static str,
+    pub started: Timestamp,
+    pub now: Timestamp,
+    /// Why messages are not taken at present; empty when they are. What `/readyz` says.
+    pub not_ready: Vec<String>,
+    pub broker: BrokerStatus,
+    pub journal: JournalStatus,
+    pub sinks: Vec<SinkStatus>,
+    pub rates: Rates,
+    pub refused: Vec<ReasonCount>,
+    pub fleet: FleetStatus,
+    /// The topic filters of the routes.
+    pub topics: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct FleetStatus {
+    pub devices: usize,
+    pub classes: Vec<ClassSummary>,
+    /// The most urgent and newest.
+    pub alarms: Vec<ActiveAlarm>,
+    pub alarms_total: usize,
+    pub unlisted_messages: u64,
+}
+
+impl FleetStatus {
+    pub(super) fn of(snapshot: &Snapshot) -> FleetStatus {
+        FleetStatus {
+            devices: snapshot.total,
+            classes: snapshot.classes.clone(),
+            alarms: snapshot.alarms.clone(),
+            alarms_total: snapshot.alarms_total,
+            unlisted_messages: snapshot.unlisted_messages,
+        }
+    }
+}
+
+/// Why messages cannot be taken; what `/readyz` answers with.
+pub(super) fn not_ready(broker: &BrokerStatus, journal: &JournalStatus) -> Vec<String> {
+    let disconnected = (!broker.connected).then(|| match &broker.last_error {
+        Some(error) => format!("broker: not connected to {}: {}", broker.url, error.detail),
+        None => format!("broker: not connected to {} yet", broker.url),
+    });
+    let blocked = journal.blocked.as_ref().map(|reason| format!("journal: {reason}"));
+    disconnected.into_iter().chain(blocked).collect()
+}
