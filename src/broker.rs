@@ -1,6 +1,7 @@
 //! The first stage: an MQTT connection gives [`Message`]s, and takes back their acknowledgements.
 //!
-//! [`client`] subscribes at the city's broker. Only this module knows MQTT. [`publisher`] is the other end, for the simulator and the tests.
+//! Two sources feed the journal: [`client`] subscribes at the city's broker, [`embedded`] is a broker in this
+//! process. Only this module knows MQTT. [`publisher`] is the other end, for the simulator and the tests.
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
@@ -8,6 +9,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::time::Timestamp;
 
 pub mod client;
+#[cfg(feature = "embedded-broker")]
+pub mod embedded;
 mod endpoint;
 mod error;
 mod mqtt;

@@ -79,7 +79,7 @@ impl Endpoint {
         let security = &self.security;
         let has_password = security.password.is_some() || security.password_file.is_some();
         if security.password.is_some() && security.password_file.is_some() {
-            return Err(Error::TwoPasswords);
+            return Err(Error::TwoPasswords { section: "broker" });
         }
         if has_password && security.username.is_none() {
             return Err(Error::Half { present: "password", missing: "username" });
@@ -106,10 +106,7 @@ impl Endpoint {
         let Some(username) = &self.security.username else { return Ok(None) };
         let password = match (&self.security.password, &self.security.password_file) {
             (Some(password), _) => password.reveal().to_owned(),
-            (None, Some(file)) => {
-                let text = std::fs::read_to_string(file).map_err(|error| unreadable("password_file", file, error))?;
-                text.trim_end_matches(['\r', '\n']).to_owned()
-            }
+            (None, Some(file)) => read_password(file, "password_file")?.reveal().to_owned(),
             (None, None) => String::new(),
         };
         Ok(Some((username.clone(), password)))
@@ -149,6 +146,12 @@ impl Endpoint {
         }
         Ok(roots)
     }
+}
+
+/// The file's text without its line end.
+pub(super) fn read_password(file: &Path, option: &'static str) -> Result<Secret, Error> {
+    let text = std::fs::read_to_string(file).map_err(|error| unreadable(option, file, error))?;
+    Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
 }
 
 fn certificates(option: &'static str, file: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {

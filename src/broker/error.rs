@@ -16,8 +16,8 @@ pub enum Error {
     OutOfRange { option: &'static str, value: String, range: &'static str },
     #[error("broker.{present} is set without broker.{missing}; set both or neither")]
     Half { present: &'static str, missing: &'static str },
-    #[error("broker.password and broker.password_file are both set; keep one of them")]
-    TwoPasswords,
+    #[error("{section}.password and {section}.password_file are both set; keep one of them")]
+    TwoPasswords { section: &'static str },
     #[error("broker.{option} is set, but broker.url is not mqtts://, so the connection would not use it")]
     WithoutTls { option: &'static str },
     #[error("cannot read broker.{option} {}: {reason}", file.display())]

@@ -15,6 +15,8 @@ pub struct StatusNow {
     /// Where the broker is, without user name and password.
     pub url: String,
     pub connected: bool,
+    /// Whether this connection receives: the broker has granted every topic filter, or devices connect to us.
+    pub subscribed: bool,
     /// Since when it is connected, or is not.
     pub since: Timestamp,
     /// The MQTT version of the present or last connection: `5`, `3.1.1`.
@@ -30,6 +32,7 @@ impl Status {
         Status(Mutex::new(StatusNow {
             url,
             connected: false,
+            subscribed: false,
             since: Timestamp::now(),
             protocol: None,
             last_error: None,
@@ -53,6 +56,7 @@ impl Status {
         self.change(|now| {
             if now.connected {
                 now.connected = false;
+                now.subscribed = false;
                 now.since = Timestamp::now();
             }
         });
@@ -62,8 +66,12 @@ impl Status {
         self.change(|now| now.last_error = Some((Timestamp::now(), sentence)));
     }
 
-    pub(crate) fn set_refused_filters(&self, refused: Vec<(String, &'static str)>) {
-        self.change(|now| now.refused_filters = refused);
+    /// Every topic filter has been answered; these were refused.
+    pub(crate) fn subscribed(&self, refused: Vec<(String, &'static str)>) {
+        self.change(|now| {
+            now.subscribed = refused.is_empty();
+            now.refused_filters = refused;
+        });
     }
 
     fn change(&self, change: impl FnOnce(&mut StatusNow)) {

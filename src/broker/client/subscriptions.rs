@@ -116,6 +116,6 @@ impl<'a> Subscriptions<'a> {
         let refused = self.refused.iter().map(|(&index, &reason)| (self.filters[index].clone(), reason));
         let mut refused: Vec<_> = refused.collect();
         refused.sort();
-        self.status.set_refused_filters(refused);
+        self.status.subscribed(refused);
     }
 }
