@@ -20,6 +20,7 @@ mod values;
 
 pub use reference::{effective, reference, sample};
 pub use route::{Envelope, JsonEnvelope, PayloadEncoding, ProfileFrom, Route, TimeFormat};
+pub(crate) use rules::tag_name;
 pub use secret::Secret;
 pub use setting::Located;
 pub use sink::{EmbeddedSink, Influxdb2Sink, Sink};

@@ -1,0 +1,200 @@
+//! Registries as text: what is found in them, and what each mistake says.
+
+use std::path::Path;
+
+use super::*;
+use crate::problem::{Problem, render};
+
+const PROFILES: [&str; 2] = ["cjt188", "foxcodenine-nb-parking"];
+
+fn parse(text: impl AsRef<[u8]>) -> Result<Registry, Vec<Problem>> {
+    Registry::parse(Path::new("devices.csv"), text.as_ref(), PROFILES)
+}
+
+fn registry(text: &str) -> Registry {
+    parse(text).unwrap_or_else(|problems| panic!("{}", render(&problems, false)))
+}
+
+/// What is known of a device: profile, tags and coordinates.
+fn shown(registry: &Registry, device: &str) -> Option<String> {
+    let device = registry.find(device)?;
+    let tags: Vec<String> = device.tags().map(|(name, value)| format!("{name}={value}")).collect();
+    let place = device.coordinates().map_or("-".into(), |at| format!("{} {}", at.latitude, at.longitude));
+    Some(format!("{} [{}] {place}", device.profile().unwrap_or("-"), tags.join(" ")))
+}
+
+#[test]
+fn a_device_is_found_with_all_that_its_line_says() {
+    let registry = registry(
+        "device,profile,pilot,district,latitude,longitude\n\
+         W-1,cjt188,harbour,north,53.5413,9.9841\n\
+         \n\
+         P-17, foxcodenine-nb-parking , harbour,,,\n\
+         \"a, b\",,\"the \"\"old\"\" town\",,-90,180\n",
+    );
+    let f = |device, expected| assert_eq!(shown(&registry, device).as_deref(), expected, "{device}");
+    f("W-1", Some("cjt188 [pilot=harbour district=north] 53.5413 9.9841"));
+    f("P-17", Some("foxcodenine-nb-parking [pilot=harbour] -"));
+    f("a, b", Some("- [pilot=the \"old\" town] -90 180"));
+    f("W-2", None);
+    f("", None);
+    assert_eq!(registry.len(), 3);
+    assert_eq!(registry.iter().map(|device| device.device()).collect::<Vec<_>>(), ["W-1", "P-17", "a, b"]);
+}
+
+#[test]
+fn a_registry_is_read_as_spreadsheets_save_it() {
+    for text in [
+        "device;profile;site\nW-1;cjt188;quay\n",
+        "device\tprofile\tsite\nW-1\tcjt188\tquay\n",
+        "\u{feff}device,profile,site\r\nW-1,cjt188,quay\r\n",
+        "device,profile,site\nW-1,cjt188,quay",
+        "device,profile,site\nW-1,cjt188,quay\n,,\n,,\n",
+    ] {
+        assert_eq!(shown(&registry(text), "W-1").as_deref(), Some("cjt188 [site=quay] -"), "{text}");
+    }
+    assert_eq!(shown(&registry("device\n水表-1\n"), "水表-1").as_deref(), Some("- [] -"));
+}
+
+#[test]
+fn each_of_many_devices_is_found() {
+    let mut text = String::from("device,pilot\n");
+    for number in 0..20_000 {
+        text.push_str(&format!("D-{number},{}\n", number % 7));
+    }
+    let registry = registry(&text);
+    assert_eq!(registry.len(), 20_000);
+    for number in 0..20_000 {
+        let device = registry.find(&format!("D-{number}")).expect("a listed device");
+        assert_eq!(device.tags().collect::<Vec<_>>(), [("pilot", (number % 7).to_string().as_str())]);
+    }
+    assert!(registry.find("D-20000").is_none());
+}
+
+#[test]
+fn devices_that_are_not_listed_are_accepted_set_aside_or_refused() {
+    let mut registry = registry("device\nW-1\n");
+    let mut f = |unknown, expected: Result<(), &str>| {
+        registry.unknown = unknown;
+        assert!(registry.admit("W-1").unwrap().is_some());
+        let admitted = registry.admit("W-2").map(|found| assert!(found.is_none()));
+        assert_eq!(admitted.map_err(|error| error.reason), expected);
+    };
+    f(Unknown::Accept, Ok(()));
+    f(Unknown::Quarantine, Err("quarantined"));
+    f(Unknown::Refuse, Err("unregistered"));
+    let sentence = registry.admit("W-2").unwrap_err().to_string();
+    assert_eq!(
+        sentence,
+        "the registry does not list the device `W-2`, and unknown devices are refused (registry.unknown); add it to the \
+         registry's file if it is one of yours"
+    );
+    assert!(Registry::accepting_all().admit("W-2").unwrap().is_none());
+}
+
+#[test]
+fn every_mistake_is_told_with_its_line() {
+    let mistakes = parse(
+        "device,profile,latitude,longitude,pilot\n\
+         W-1,cjt188,53.5,9.9,harbour\n\
+         W-2,cjt18,53.5,9.9,harbour\n\
+         W-1,cjt188,53.5,9.9,harbour\n\
+         ,cjt188,53.5,9.9,harbour\n\
+         W-3,cjt188,95,east,harbour\n\
+         W-4,cjt188,53.5,9.9\n\
+         W-5,cjt188,53.5,9.9,\"har\tbour\"\n\
+         W-6,cjt188,53.5,,\n",
+    );
+    let expected = "\
+error: there is no profile `cjt18`
+ --> devices.csv:3:5
+  |
+3 | W-2,cjt18,53.5,9.9,harbour
+  |     ^^^^^
+  = help: did you mean `cjt188`?
+
+error: the device `W-1` is listed already, in line 2
+ --> devices.csv:4:1
+  |
+4 | W-1,cjt188,53.5,9.9,harbour
+  | ^^^
+  = help: remove one of the two lines
+
+error: `` cannot be a device: it is empty
+ --> devices.csv:5:1
+  |
+5 | ,cjt188,53.5,9.9,harbour
+  | ^
+
+error: `95` is no number of degrees from -90 to 90
+ --> devices.csv:6:12
+  |
+6 | W-3,cjt188,95,east,harbour
+  |            ^^
+
+error: `east` is no number of degrees from -180 to 180
+ --> devices.csv:6:15
+  |
+6 | W-3,cjt188,95,east,harbour
+  |               ^^^^
+
+error: the line has 4 cells, and there are 5 columns
+ --> devices.csv:7:1
+  |
+7 | W-4,cjt188,53.5,9.9
+  | ^^^^^^^^^^^^^^^^^^^
+  = help: a `,` within a cell needs quotes around the cell
+
+error: a tag has at most 256 characters, and no line break or other control
+ --> devices.csv:8:1
+  |
+8 | W-5,cjt188,53.5,9.9,\"har    bour\"
+  | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+error: the place has only one of latitude and longitude
+ --> devices.csv:9:1
+  |
+9 | W-6,cjt188,53.5,,
+  | ^^^^^^^^^^^^^^^^^
+";
+    assert_eq!(render(&mistakes.unwrap_err(), false), expected);
+}
+
+#[test]
+fn mistakes_of_the_first_line_are_told() {
+    let f = |text: &[u8], expected: &[&str]| {
+        let problems = parse(text).unwrap_err();
+        let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+        assert_eq!(messages, expected);
+    };
+    f(b"", &["the registry is empty"]);
+    f(b"\n\n", &["the registry is empty"]);
+    f(b"W-1,cjt188\n", &["there is no column `device`"]);
+    f(b"device,device\n", &["there are two columns `device`"]);
+    f(b"device,lat,lon\n", &["the column `lat` resembles `latitude`", "the column `lon` resembles `longitude`"]);
+    f(
+        b"devise,latitude\n",
+        &[
+            "the column `devise` resembles `device`",
+            "there is no column `device`",
+            "`latitude` and `longitude` need each other",
+        ],
+    );
+    f(
+        b"device,time,_x,\n",
+        &[
+            "`time` cannot be a tag: it has a meaning of its own",
+            "the tag `_x` begins with `_`, which databases keep to themselves",
+            "a tag has no name",
+        ],
+    );
+    f(b"device\nW\xc3\n", &["line 2 is not UTF-8"]);
+}
+
+#[test]
+fn a_column_that_is_wrong_throughout_does_not_fill_the_screen() {
+    let text = format!("device,profile\n{}", (0..1_000).map(|n| format!("D-{n},x\n")).collect::<String>());
+    let problems = parse(text).unwrap_err();
+    assert_eq!(problems.len(), 51);
+    assert_eq!(problems[50].message, "950 further mistakes of this file are not shown");
+}
