@@ -10,14 +10,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use metrics::{Counter, Gauge};
-use serde::{Deserialize, Serialize};
-
 use crate::metrics::{DECODE_READINGS, FLEET_ALARMS, FLEET_DEVICES};
 use crate::point::FieldValue;
+pub use crate::profile::Severity;
 use crate::refused::{Refusal, Refused};
 use crate::state::{State, StateError};
 use crate::time::Timestamp;
+use metrics::{Counter, Gauge};
 
 mod device;
 mod reading;
@@ -25,7 +24,7 @@ mod storage;
 mod view;
 
 use device::{Devices, Name};
-pub use reading::Value;
+pub use reading::{Value, fields_of};
 pub use view::{ActiveAlarm, ClassSummary, DeviceState, DeviceView, FieldView, LastRefusal, Query, Snapshot, Sort};
 
 /// The class of devices that were heard and never routed to a profile.
@@ -41,26 +40,8 @@ const REFUSALS_MAX: usize = 1_000;
 /// A longer device name is not listed.
 const NAME_BYTES_MAX: usize = 256;
 
-/// How urgent an alarm is, as its profile says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    Info,
-    Warning,
-    Critical,
-}
-
-impl Severity {
-    pub const ALL: [Severity; 3] = [Severity::Info, Severity::Warning, Severity::Critical];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Severity::Info => "info",
-            Severity::Warning => "warning",
-            Severity::Critical => "critical",
-        }
-    }
-}
+/// Each has its number in the arrays below.
+const SEVERITIES: [Severity; 3] = [Severity::Info, Severity::Warning, Severity::Critical];
 
 /// A message of a known device.
 #[derive(Clone, Copy, Debug)]
@@ -117,7 +98,7 @@ struct ClassMetrics {
     devices_count: u64,
     devices: Gauge,
     readings: Counter,
-    alarms: [Counter; Severity::ALL.len()],
+    alarms: [Counter; SEVERITIES.len()],
 }
 
 impl Fleet {
@@ -265,12 +246,12 @@ impl Inner {
         let class = device.class;
         let raised = if device.reading_sequence != heard.sequence || device.reading_time <= time.as_nanos() {
             (device.reading_sequence, device.reading_time) = (heard.sequence, time.as_nanos());
-            let mut raised = [false; Severity::ALL.len()];
+            let mut raised = [false; SEVERITIES.len()];
             let fields = fields.into_iter().inspect(|field| note_raised(field, &mut raised));
             table.pack(fields, device.last_decoded, &mut device.reading, &mut device.alarms);
             raised
         } else {
-            let mut raised = [false; Severity::ALL.len()];
+            let mut raised = [false; SEVERITIES.len()];
             fields.into_iter().for_each(|field| note_raised(&field, &mut raised));
             raised
         };
@@ -357,7 +338,7 @@ impl Inner {
     }
 }
 
-fn note_raised(field: &Field<'_>, raised: &mut [bool; Severity::ALL.len()]) {
+fn note_raised(field: &Field<'_>, raised: &mut [bool; SEVERITIES.len()]) {
     if let (Some(severity), FieldValue::Bool(true)) = (field.alarm, field.value) {
         raised[severity as usize] = true;
     }
@@ -371,7 +352,7 @@ impl ClassMetrics {
             devices_count: 0,
             devices,
             readings: DECODE_READINGS.counter(&[class]),
-            alarms: Severity::ALL.map(|severity| FLEET_ALARMS.counter(&[class, severity.name()])),
+            alarms: SEVERITIES.map(|severity| FLEET_ALARMS.counter(&[class, severity.name()])),
         }
     }
 
@@ -380,7 +361,7 @@ impl ClassMetrics {
         self.devices.set(self.devices_count as f64);
     }
 
-    fn count_reading(&self, raised: &[bool; Severity::ALL.len()]) {
+    fn count_reading(&self, raised: &[bool; SEVERITIES.len()]) {
         self.readings.increment(1);
         for (counter, raised) in self.alarms.iter().zip(raised) {
             if *raised {

@@ -7,12 +7,27 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Field, Severity};
-use crate::point::FieldValue;
+use crate::point::{FieldValue, Point};
+use crate::profile::Profile;
 
 /// Fields kept of a reading; further ones are left out.
 const FIELDS_MAX: usize = 64;
 /// Bytes kept of a text value; a longer one is cut and ends in an ellipsis.
 const TEXT_BYTES_MAX: usize = 96;
+
+/// A point's fields with their units and alarms, which the profile knows. What is no field of the profile is left out:
+/// a point's `time_source`.
+pub fn fields_of<'a>(point: &Point<'a>, profile: &'a Profile) -> impl Iterator<Item = Field<'a>> {
+    let mut next = 0;
+    point.fields.iter().filter_map(move |&(name, value)| {
+        // A point has its fields in the profile's order, so the search goes on where the last one ended.
+        let (before, after) = profile.fields.split_at(next);
+        let index = (next..).zip(after).chain((0..).zip(before)).find(|(_, field)| field.name == name)?.0;
+        next = index + 1;
+        let field = &profile.fields[index];
+        Some(Field { name, unit: field.unit.as_deref().unwrap_or_default(), value, alarm: field.alarm })
+    })
+}
 
 /// The fields of one reading: for each its number in [`FieldTable`], a tag and the value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -220,6 +235,21 @@ mod tests {
         table.pack(fields.iter().copied(), 0, &mut reading, &mut Vec::new());
         let unpacked: Vec<_> = reading.fields().map(|(number, value)| (table.name(number), value)).collect();
         assert_eq!(unpacked, fields.iter().map(|field| (field.name, field.value)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_points_fields_have_the_units_and_alarms_of_its_profile() {
+        let library = crate::profile::Library::built_in().unwrap();
+        let profile = library.get("jiade-nb-smoke").unwrap();
+        let names: Vec<&str> = profile.fields.iter().map(|field| field.name.as_str()).collect();
+        let fields: Vec<_> = names.iter().map(|name| (*name, FieldValue::Bool(true))).collect();
+        let fields = [&fields[..], &[("time_source", FieldValue::Text("device"))]].concat();
+        let point = Point { measurement: "smoke_detector", tags: &[], fields: &fields, time: Default::default() };
+        let found: Vec<Field<'_>> = fields_of(&point, profile).collect();
+        assert_eq!(found.iter().map(|field| field.name).collect::<Vec<_>>(), names);
+        let one = |name: &str| found.iter().find(|field| field.name == name).unwrap();
+        assert_eq!(one("smoke_alarm").alarm, Some(Severity::Critical));
+        assert_eq!((one("battery_percent").unit, one("battery_percent").alarm), ("%", None));
     }
 
     #[test]
