@@ -246,7 +246,12 @@ async fn stopping_answers_what_becomes_durable_and_lets_nobody_in_any_more() {
     let stopping = tokio::spawn(broker.stop(PATIENCE));
     tokio::task::yield_now().await;
     intake.release();
-    next(&mut device, puback).await;
+    // rumqttc fails on the DISCONNECT that comes along, and leaves what it had read before among its events.
+    let mut answered = false;
+    while let Ok(event) = device.poll().await {
+        answered |= puback(event).is_some();
+    }
+    assert!(answered || device.state.events.iter().any(|event| puback(event.clone()).is_some()));
     stopping.await.unwrap();
     assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
 }
