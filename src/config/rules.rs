@@ -318,6 +318,9 @@ pub(super) fn embedded_sink(sink: &mut EmbeddedSink, options: &mut Options<'_, '
 pub(super) fn influxdb2_sink(sink: &mut Influxdb2Sink, options: &mut Options<'_, '_, '_>) {
     sink_name(&sink.name, options);
     secret_from_file("token", &mut sink.token, "token_file", &sink.token_file, options);
+    if let Some(file) = &sink.ca_file {
+        readable("ca_file", file, options);
+    }
     if options.sound(&["url"])
         && let Err(message) = http_url(&sink.url)
     {

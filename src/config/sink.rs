@@ -49,6 +49,9 @@ section! {
         pub token: Option<Secret> = None, like "\"a token\"";
         /// A file that holds the token, in place of `token`. A line end behind it is not part of it.
         pub token_file: Option<PathBuf> = None, like "\"influxdb-token\"";
+        /// Certificate authorities (PEM) to trust beside the public ones, for a database with a certificate of the
+        /// city's own.
+        pub ca_file: Option<PathBuf> = None, like "\"ca.pem\"";
         /// Whether requests are compressed.
         pub gzip: bool = true;
         /// How many points are written at a time at most.

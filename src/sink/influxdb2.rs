@@ -18,7 +18,9 @@ mod batch;
 mod diagnose;
 mod send;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use reqwest::Certificate;
 
 use self::answer::Answer;
 use self::batch::Batch;
@@ -43,10 +45,10 @@ pub struct Influxdb2 {
 pub enum OpenError {
     #[error("url `{url}` {problem}")]
     Url { url: String, problem: String },
-    #[error("token and token_file are both set; keep one of them")]
-    TwoTokens,
-    #[error("token_file {file} cannot be read ({source})")]
-    TokenFile { file: PathBuf, source: std::io::Error },
+    #[error("{option} {file} cannot be read ({source})")]
+    File { option: &'static str, file: PathBuf, source: std::io::Error },
+    #[error("ca_file {file} has no certificate in PEM form ({problem})")]
+    Certificates { file: PathBuf, problem: String },
     #[error("the token has characters that an HTTP header cannot carry; copy it again from the database")]
     TokenCharacters,
     #[error("the HTTP client cannot be set up: {0}")]
@@ -64,12 +66,13 @@ struct Place {
 impl Influxdb2 {
     /// Checks the options; connects to nothing.
     pub fn new(options: &Influxdb2Sink) -> Result<Influxdb2, OpenError> {
+        let certificates = certificates(options.ca_file.as_deref())?;
         Ok(Influxdb2 {
             name: options.name.clone(),
-            endpoint: Endpoint::new(options)?,
+            endpoint: Endpoint::new(options, &certificates)?,
             batch: Batch::default(),
             request_bytes_max: usize::try_from(options.batch_bytes_max.0).unwrap_or(usize::MAX),
-            diagnosis: Diagnosis::default(),
+            diagnosis: Diagnosis::new(certificates),
         })
     }
 
@@ -138,6 +141,19 @@ impl Influxdb2 {
             error.detail = format!("{}; {finding}", error.detail);
         }
         error
+    }
+}
+
+fn certificates(file: Option<&Path>) -> Result<Vec<Certificate>, OpenError> {
+    let Some(file) = file else {
+        return Ok(Vec::new());
+    };
+    let pem =
+        std::fs::read(file).map_err(|source| OpenError::File { option: "ca_file", file: file.into(), source })?;
+    match Certificate::from_pem_bundle(&pem) {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        Ok(_) => Err(OpenError::Certificates { file: file.into(), problem: "it is empty".into() }),
+        Err(error) => Err(OpenError::Certificates { file: file.into(), problem: error.to_string() }),
     }
 }
 

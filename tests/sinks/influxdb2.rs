@@ -1,5 +1,8 @@
 //! The sink `influxdb2` against each answer that a database can give.
 
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use citywire::config::{HumanDuration, Influxdb2Sink, Secret};
@@ -7,9 +10,12 @@ use citywire::point::{FieldValue, Point};
 use citywire::sink::influxdb2::Influxdb2;
 use citywire::sink::{Pending, Receipt, Sink, WriteError};
 use citywire::time::Timestamp;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::fake_database::{FakeDatabase, Reply, Request, options};
-use crate::support::TempDir;
+use crate::support::{Pki, TempDir};
 
 /// A sink with `points` points in its batch: `door,device=d1 open=1i 1`, `… 2`, and so on.
 fn sink(options: &Influxdb2Sink, points: u64) -> Influxdb2 {
@@ -318,7 +324,48 @@ fn wrong_options_are_refused_before_anything_is_sent() {
         assert!(!error.contains("s3cret"), "{error}");
     };
     f(&|options| options.url = "tsdb".into(), "is not a URL");
-    f(&|options| options.token_file = Some("token".into()), "both set");
-    f(&|options| (options.token, options.token_file) = (None, Some("/no/such/file".into())), "cannot be read");
+    f(&|options| options.token_file = Some("/no/such/file".into()), "token_file /no/such/file cannot be read");
+    f(&|options| options.ca_file = Some("/no/such/file".into()), "ca_file /no/such/file cannot be read");
+    f(&|options| options.ca_file = Some("Cargo.toml".into()), "ca_file Cargo.toml has no certificate");
     f(&|options| options.token = Some(Secret::new("s3cret\nx")), "cannot carry");
+}
+
+#[tokio::test]
+async fn a_database_with_a_certificate_of_the_citys_own_needs_ca_file() {
+    let directory = TempDir::new();
+    let pki = Pki::new(&directory);
+    let url = format!("https://localhost:{}", tls_database(&pki.server));
+    let trusting = |ca: Option<&Path>| Influxdb2Sink { ca_file: ca.map(PathBuf::from), ..options(url.clone()) };
+    assert_eq!(written(&mut sink(&trusting(Some(&pki.ca)), 1)).await.written_points, 1);
+    for other in [None, Some(pki.other_ca.as_path())] {
+        let error = failed(&mut sink(&trusting(other), 1)).await;
+        assert_eq!(error.reason, "network");
+        assert!(error.detail.contains("certificate"), "{}", error.detail);
+    }
+}
+
+/// Answers each request on its port with 204, as long as the test lasts.
+fn tls_database((certificate, key): &(PathBuf, PathBuf)) -> u16 {
+    let certificate = CertificateDer::from_pem_file(certificate).expect("a certificate");
+    let key = PrivateKeyDer::from_pem_file(key).expect("a key");
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(vec![certificate], key))
+        .expect("a TLS server");
+    let config = Arc::new(config);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let connection = ServerConnection::new(config.clone()).expect("a TLS connection");
+            let mut stream = StreamOwned::new(connection, stream);
+            // A client that mistrusts the certificate sends no request.
+            if stream.read(&mut [0; 16_384]).is_ok_and(|read| read > 0) {
+                let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n");
+                // The client closes when it has the answer.
+                let _ = stream.read_to_end(&mut Vec::new());
+            }
+        }
+    });
+    port
 }

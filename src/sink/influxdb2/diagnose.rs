@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use influxdb2::api::buckets::ListBucketsRequest;
 use influxdb2::{Client, ClientBuilder, RequestError};
+use reqwest::Certificate;
 
 use super::Place;
 use super::answer::shown;
@@ -19,43 +20,49 @@ const INTERVAL: Duration = Duration::from_secs(60);
 
 const BUCKETS_SHOWN_MAX: usize = 10;
 
-#[derive(Default)]
 pub(super) struct Diagnosis {
+    certificates: Vec<Certificate>,
     asked: Option<(&'static str, Instant)>,
     found: Option<String>,
 }
 
 impl Diagnosis {
+    /// Trusts these certificate authorities beside the public ones.
+    pub fn new(certificates: Vec<Certificate>) -> Diagnosis {
+        Diagnosis { certificates, asked: None, found: None }
+    }
+
     /// What can be found out about a failure of this reason; the last finding when it is still fresh.
     pub async fn of(&mut self, reason: &'static str, place: &Place) -> Option<String> {
         if self.asked.is_none_or(|(about, at)| about != reason || at.elapsed() >= INTERVAL) {
             self.asked = Some((reason, Instant::now()));
-            self.found = ask(reason, place).await;
+            self.found = self.ask(reason, place).await;
         }
         self.found.clone()
     }
 
     /// The database takes writes: what was found before no longer holds.
     pub fn forget(&mut self) {
-        *self = Diagnosis::default();
+        (self.asked, self.found) = (None, None);
     }
-}
 
-async fn ask(reason: &str, place: &Place) -> Option<String> {
-    match reason {
-        "not_found" => buckets(&client(place)?, place).await,
-        "server" | "overloaded" => unhealthy(&client(place)?, place).await,
-        _ => None,
+    async fn ask(&self, reason: &str, place: &Place) -> Option<String> {
+        match reason {
+            "not_found" => buckets(&self.client(place)?, place).await,
+            "server" | "overloaded" => unhealthy(&self.client(place)?, place).await,
+            _ => None,
+        }
     }
-}
 
-/// `None` for a database behind a base path, which this client would leave out of its requests.
-fn client(place: &Place) -> Option<Client> {
-    let has_path = reqwest::Url::parse(&place.url).ok()?.path() != "/";
-    if has_path {
-        return None;
+    /// `None` for a database behind a base path, which this client would leave out of its requests.
+    fn client(&self, place: &Place) -> Option<Client> {
+        let has_path = reqwest::Url::parse(&place.url).ok()?.path() != "/";
+        if has_path {
+            return None;
+        }
+        let builder = client_builder(TIMEOUT, &self.certificates);
+        ClientBuilder::with_builder(builder, &place.url, &place.org, place.token.reveal()).build().ok()
     }
-    ClientBuilder::with_builder(client_builder(TIMEOUT), &place.url, &place.org, place.token.reveal()).build().ok()
 }
 
 async fn buckets(client: &Client, place: &Place) -> Option<String> {

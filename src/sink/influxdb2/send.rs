@@ -11,7 +11,7 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
-use reqwest::{Client, Url};
+use reqwest::{Certificate, Client, ClientBuilder, Url};
 
 use super::answer::{self, Answer};
 use super::{OpenError, Place};
@@ -38,16 +38,14 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    pub fn new(options: &Influxdb2Sink) -> Result<Endpoint, OpenError> {
+    pub fn new(options: &Influxdb2Sink, certificates: &[Certificate]) -> Result<Endpoint, OpenError> {
         let base = base_url(&options.url)?;
-        let token = match (&options.token, &options.token_file) {
-            (Some(_), Some(_)) => return Err(OpenError::TwoTokens),
-            (Some(token), None) => token.clone(),
-            (None, Some(file)) => read_token(file)?,
-            (None, None) => Secret::new(""),
+        let token = match &options.token_file {
+            Some(file) => read_token(file)?,
+            None => options.token.clone().unwrap_or(Secret::new("")),
         };
         let mut endpoint = Endpoint {
-            client: client_builder(options.timeout.0)
+            client: client_builder(options.timeout.0, certificates)
                 .build()
                 .map_err(|error| OpenError::Client(with_causes(&error)))?,
             url: write_url(&base, &options.org, &options.bucket),
@@ -142,8 +140,12 @@ impl Endpoint {
 
 /// The client that each part of this sink uses. Redirects are not followed: they would carry the token and the points
 /// to a place that nobody has configured.
-pub(super) fn client_builder(timeout: Duration) -> reqwest::ClientBuilder {
-    Client::builder()
+pub(super) fn client_builder(timeout: Duration, certificates: &[Certificate]) -> ClientBuilder {
+    let trusting =
+        |builder: ClientBuilder, certificate: &Certificate| builder.add_root_certificate(certificate.clone());
+    certificates
+        .iter()
+        .fold(Client::builder(), trusting)
         .user_agent(concat!("citywire/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT.min(timeout))
@@ -175,9 +177,11 @@ fn write_url(base: &Url, org: &str, bucket: &str) -> Url {
 }
 
 fn read_token(file: &PathBuf) -> Result<Secret, OpenError> {
-    std::fs::read_to_string(file)
-        .map(|text| Secret::new(text.trim()))
-        .map_err(|source| OpenError::TokenFile { file: file.clone(), source })
+    std::fs::read_to_string(file).map(|text| Secret::new(text.trim())).map_err(|source| OpenError::File {
+        option: "token_file",
+        file: file.clone(),
+        source,
+    })
 }
 
 fn compress(lines: &[u8]) -> Vec<u8> {
