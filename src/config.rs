@@ -28,7 +28,7 @@ pub use values::{ByteSize, HumanDuration};
 
 use crate::problem::Problem;
 use section::{section, words};
-use setting::{Reader, Setting};
+use setting::Reader;
 use tree::{Node, Origin, Value};
 use values::{days, gib, hours, kib, mib, milliseconds, seconds};
 
@@ -41,40 +41,68 @@ pub fn load(
     file: Option<&Path>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Config, Vec<Problem>> {
-    let Some(file) = file else {
-        return read(Path::new("citywire.toml"), "", environment);
-    };
-    match std::fs::read_to_string(file) {
-        Ok(source) => read(file, &source, environment),
-        Err(error) => Err(vec![Problem::in_file(
-            file,
-            format!("the configuration cannot be read: {}", setting::plain_error(&error)),
-        )]),
-    }
+    strictly(load_leniently(file, environment))
 }
 
 /// Reads the configuration from `source`, the text of `file`. See [`load`].
+///
+/// # Errors
+///
+/// Every mistake of the file and of the variables, in the order of the file.
 pub fn read(
     file: &Path,
     source: &str,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Config, Vec<Problem>> {
+    strictly(read_leniently(file, source, environment))
+}
+
+/// As [`load`], and gives what could be read of a configuration with mistakes, so that the files it names can be
+/// checked as well. What could not be read has its default.
+pub fn load_leniently(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> (Option<Config>, Vec<Problem>) {
+    let Some(file) = file else {
+        return read_leniently(Path::new(FILE_NAME), "", environment);
+    };
+    match std::fs::read_to_string(file) {
+        Ok(source) => read_leniently(file, &source, environment),
+        Err(error) => {
+            let message = format!("the configuration cannot be read: {}", setting::plain_error(&error));
+            (None, vec![Problem::in_file(file, message)])
+        }
+    }
+}
+
+/// The name of the configuration file.
+pub const FILE_NAME: &str = "citywire.toml";
+
+fn strictly((config, problems): (Option<Config>, Vec<Problem>)) -> Result<Config, Vec<Problem>> {
+    match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => Err(problems),
+    }
+}
+
+fn read_leniently(
+    file: &Path,
+    source: &str,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> (Option<Config>, Vec<Problem>) {
     let (mut table, errors) = tree::parse(source);
     let mut reader = Reader { file, source, problems: Vec::new() };
     environment::overlay(&mut table, Config::SECTION, environment, &mut reader);
-    if !errors.is_empty() {
+    let config = if errors.is_empty() {
+        let root = Node { value: Value::Table(table), origin: Origin::Nowhere };
+        Config::read_leniently(&root, &mut reader).map(|(config, _)| config)
+    } else {
         // What follows a mistake of syntax is misread: its other mistakes would be none.
         reader.problems.extend(errors.iter().map(|error| Problem::from_toml(file, source, error)));
-    } else {
-        let root = Node { value: Value::Table(table), origin: Origin::Nowhere };
-        if let Some(config) = Config::read(&root, &mut reader)
-            && reader.problems.is_empty()
-        {
-            return Ok(config);
-        }
-    }
+        None
+    };
     crate::problem::sort(&mut reader.problems);
-    Err(reader.problems)
+    (config, reader.problems)
 }
 
 section! {

@@ -7,7 +7,7 @@ use super::section::Options;
 use super::setting::plain_error;
 use super::{
     Broker, Config, EmbeddedBroker, EmbeddedSink, Envelope, Influxdb2Sink, Journal, ProfileFrom, Profiles, Registry,
-    Route, Secret, Unknown,
+    Route, Unknown,
 };
 
 pub(super) fn config(config: &mut Config, options: &mut Options<'_, '_, '_>) {
@@ -84,7 +84,7 @@ pub(super) fn broker(broker: &mut Broker, options: &mut Options<'_, '_, '_>) {
     if !(1..=128).contains(&length) || broker.client_id.chars().any(char::is_control) {
         options.problem("client_id", "`client_id` needs 1 to 128 characters, no control characters among them");
     }
-    credentials(&mut broker.username, &mut broker.password, &broker.password_file, options);
+    credentials(&broker.username, &broker.password_file, options);
     let tls_files = [
         ("ca_file", &broker.ca_file),
         ("client_certificate_file", &broker.client_certificate_file),
@@ -137,34 +137,25 @@ fn host_and_port(text: &str) -> Result<(), &'static str> {
 }
 
 pub(super) fn embedded_broker(broker: &mut EmbeddedBroker, options: &mut Options<'_, '_, '_>) {
-    credentials(&mut broker.username, &mut broker.password, &broker.password_file, options);
-    if broker.username.is_some() && broker.password.is_none() && options.sound(&["password", "password_file"]) {
+    credentials(&broker.username, &broker.password_file, options);
+    let has_password = options.given("password") || options.given("password_file");
+    if broker.username.is_some() && !has_password {
         options.problem("username", "`username` is given without a password").help =
             Some("set `password_file`, or `password`".into());
     }
 }
 
-fn credentials(
-    username: &mut Option<String>,
-    password: &mut Option<Secret>,
-    password_file: &Option<PathBuf>,
-    options: &mut Options<'_, '_, '_>,
-) {
-    secret_from_file("password", password, "password_file", password_file, options);
+fn credentials(username: &Option<String>, password_file: &Option<PathBuf>, options: &mut Options<'_, '_, '_>) {
+    secret_file("password", "password_file", password_file, options);
     let given = if options.given("password") { "password" } else { "password_file" };
     if username.is_none() && options.given(given) && options.sound(&["username"]) {
         options.problem(given, format!("`{given}` is given without `username`"));
     }
 }
 
-/// Reads the secret that `file` holds.
-fn secret_from_file(
-    name: &'static str,
-    secret: &mut Option<Secret>,
-    file_name: &'static str,
-    file: &Option<PathBuf>,
-    options: &mut Options<'_, '_, '_>,
-) {
+/// Checks a file that holds a secret. It is read again when the secret is needed, so that a new one is used without a
+/// restart.
+fn secret_file(name: &str, file_name: &str, file: &Option<PathBuf>, options: &mut Options<'_, '_, '_>) {
     let Some(file) = file else { return };
     if options.given(name) {
         options.problem(file_name, format!("`{name}` and `{file_name}` are both given")).help =
@@ -172,13 +163,10 @@ fn secret_from_file(
         return;
     }
     match std::fs::read_to_string(file) {
-        Ok(text) => {
-            let text = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
-            if text.is_empty() {
-                options.problem(file_name, format!("the file {} is empty", file.display()));
-            }
-            *secret = Some(Secret::new(text));
+        Ok(text) if text.trim().is_empty() => {
+            options.problem(file_name, format!("the file {} is empty", file.display()));
         }
+        Ok(_) => {}
         Err(error) => unreadable(file_name, file, &error, options),
     }
 }
@@ -317,7 +305,7 @@ pub(super) fn embedded_sink(sink: &mut EmbeddedSink, options: &mut Options<'_, '
 
 pub(super) fn influxdb2_sink(sink: &mut Influxdb2Sink, options: &mut Options<'_, '_, '_>) {
     sink_name(&sink.name, options);
-    secret_from_file("token", &mut sink.token, "token_file", &sink.token_file, options);
+    secret_file("token", "token_file", &sink.token_file, options);
     if let Some(file) = &sink.ca_file {
         readable("ca_file", file, options);
     }

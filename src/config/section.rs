@@ -129,6 +129,26 @@ macro_rules! section {
                 node: &$crate::config::tree::Node,
                 reader: &mut $crate::config::setting::Reader<'_>,
             ) -> Option<Self> {
+                let (section, is_sound) = $section::read_leniently(node, reader)?;
+                is_sound.then_some(section)
+            }
+
+            fn show(&self) -> $crate::config::setting::Shown {
+                $crate::config::setting::Shown::Table(vec![$(
+                    (
+                        $crate::config::section::section!(@name $field $($name)?),
+                        <$type as $crate::config::setting::Setting>::show(&self.$field),
+                    ),
+                )+])
+            }
+        }
+
+        impl $section {
+            /// The section, with defaults in place of options that could not be read, and whether there are none.
+            fn read_leniently(
+                node: &$crate::config::tree::Node,
+                reader: &mut $crate::config::setting::Reader<'_>,
+            ) -> Option<(Self, bool)> {
                 let mut options = $crate::config::section::Options::of(Self::SECTION, node, reader)?;
                 $(
                     let name = $crate::config::section::section!(@name $field $($name)?);
@@ -140,16 +160,8 @@ macro_rules! section {
                 #[allow(unused_mut, reason = "only a section with rules changes itself")]
                 let mut section = $section { $($field: $field?,)+ };
                 $($check(&mut section, &mut options);)?
-                options.all_sound().then_some(section)
-            }
-
-            fn show(&self) -> $crate::config::setting::Shown {
-                $crate::config::setting::Shown::Table(vec![$(
-                    (
-                        $crate::config::section::section!(@name $field $($name)?),
-                        <$type as $crate::config::setting::Setting>::show(&self.$field),
-                    ),
-                )+])
+                let is_sound = options.all_sound();
+                Some((section, is_sound))
             }
         }
     };
