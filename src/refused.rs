@@ -159,6 +159,14 @@ impl Refused {
         counts
     }
 
+    /// Puts these reasons into the metric at zero, so that the first message refused for one shows as an increase.
+    pub fn count_from_zero(&self, stage: Stage, reasons: &[&'static str]) {
+        let mut counters = lock(&self.counters);
+        for reason in reasons {
+            counters.entry((stage, *reason)).or_insert_with(|| REFUSED_MESSAGES.counter(&[stage.name(), *reason]));
+        }
+    }
+
     /// Adds to the metric; for a caller that keeps the message in a transaction of its own.
     pub(crate) fn count(&self, refusal: &Refusal) {
         let (stage, reason) = (refusal.stage, refusal.reason);

@@ -76,7 +76,7 @@ pub async fn serve(listener: Listener, sources: Sources, stop: impl Future<Outpu
     let address = listener.address()?;
     let context = Arc::new(Context { sources, sampler: Sampler::default(), pages: Semaphore::new(PAGES_AT_ONCE) });
     let (stopping, stopped) = watch::channel(false);
-    let server = server::serve(listener, router(address, Arc::clone(&context)), stopped);
+    let server = server::serve(listener, router(address, Arc::clone(&context)), server::Limits::default(), stopped);
     let stop = async {
         stop.await;
         let _ = stopping.send(true);

@@ -282,6 +282,7 @@ fn metrics_of_every_class_start_at_zero_and_count_what_happened() {
         f.decoded(1, "p-1", "parking", &[alarm("tamper", Severity::Warning, true)]);
         f.decoded(2, "p-1", "parking", &[alarm("tamper", Severity::Warning, true)]);
         f.refused(3, "x-1");
+        f.fleet.refused.count_from_zero(Stage::Decode, &["checksum", "framing"]);
         recorder.handle().render()
     });
     for line in [
@@ -293,6 +294,7 @@ fn metrics_of_every_class_start_at_zero_and_count_what_happened() {
         r#"citywire_fleet_alarms_total{class="parking",severity="warning"} 2"#,
         r#"citywire_fleet_alarms_total{class="parking",severity="critical"} 0"#,
         r#"citywire_refused_messages_total{stage="decode",reason="checksum"} 1"#,
+        r#"citywire_refused_messages_total{stage="decode",reason="framing"} 0"#,
     ] {
         assert!(rendered.lines().any(|rendered| rendered == line), "{line} is missing in:\n{rendered}");
     }

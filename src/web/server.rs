@@ -12,18 +12,34 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-/// Connections beyond these wait until one ends.
-const CONNECTIONS_MAX: usize = 256;
-/// From the first byte of a request, or the end of the one before, to the end of its headers.
-const HEADERS_TIME_MAX: Duration = Duration::from_secs(15);
-/// A connection is asked to end after this long, so that none is held for ever by somebody who reads slowly.
-const CONNECTION_TIME_MAX: Duration = Duration::from_secs(120);
-/// How long it then has to finish the answer under way.
-const CLOSING_TIME_MAX: Duration = Duration::from_secs(10);
 /// Request line and headers.
 const HEADERS_BYTES_MAX: usize = 16 * 1024;
 /// After an error of `accept`, mostly because there are no more file descriptors.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(200);
+
+/// What a client may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Connections beyond these wait until one ends.
+    pub connections_max: usize,
+    /// From the first byte of a request, or the end of the one before, to the end of its headers.
+    pub headers_time_max: Duration,
+    /// A connection is asked to end after this long, so that none is held for ever by somebody who reads slowly.
+    pub connection_time_max: Duration,
+    /// How long it then has to finish the answer under way.
+    pub closing_time_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections_max: 256,
+            headers_time_max: Duration::from_secs(15),
+            connection_time_max: Duration::from_secs(120),
+            closing_time_max: Duration::from_secs(10),
+        }
+    }
+}
 
 /// A socket that listens.
 #[derive(Debug)]
@@ -60,8 +76,8 @@ impl Listener {
 }
 
 /// Serves until `stop` is true or gone, then lets answers under way finish.
-pub(super) async fn serve(listener: Listener, router: Router, mut stop: watch::Receiver<bool>) {
-    let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+pub(super) async fn serve(listener: Listener, router: Router, limits: Limits, mut stop: watch::Receiver<bool>) {
+    let free = Arc::new(Semaphore::new(limits.connections_max));
     let mut connections = JoinSet::new();
     let stopping = stop.clone();
     tokio::select! {
@@ -72,7 +88,7 @@ pub(super) async fn serve(listener: Listener, router: Router, mut stop: watch::R
                 let stream = accept(&listener.0).await;
                 let (router, stopping) = (router.clone(), stopping.clone());
                 connections.spawn(async move {
-                    serve_connection(stream, router, stopping).await;
+                    serve_connection(stream, router, limits, stopping).await;
                     drop(permit);
                 });
                 while connections.try_join_next().is_some() {}
@@ -95,22 +111,22 @@ async fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, mut stop: watch::Receiver<bool>) {
+async fn serve_connection(stream: TcpStream, router: Router, limits: Limits, mut stop: watch::Receiver<bool>) {
     // Small answers go at once; without it only speed is lost.
     let _ = stream.set_nodelay(true);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS_TIME_MAX)
+        .header_read_timeout(limits.headers_time_max)
         .max_buf_size(HEADERS_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         result = connection.as_mut() => return log_end(result),
-        () = tokio::time::sleep(CONNECTION_TIME_MAX) => {}
+        () = tokio::time::sleep(limits.connection_time_max) => {}
         _ = stop.wait_for(|stop| *stop) => {}
     }
     connection.as_mut().graceful_shutdown();
-    if let Ok(result) = tokio::time::timeout(CLOSING_TIME_MAX, connection).await {
+    if let Ok(result) = tokio::time::timeout(limits.closing_time_max, connection).await {
         log_end(result);
     }
 }
@@ -119,5 +135,121 @@ async fn serve_connection(stream: TcpStream, router: Router, mut stop: watch::Re
 fn log_end(result: hyper::Result<()>) {
     if let Err(error) = result {
         tracing::debug!(%error, "A connection to the operator page ended.");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+    struct Site {
+        address: SocketAddr,
+        stop: watch::Sender<bool>,
+        task: tokio::task::JoinHandle<()>,
+    }
+
+    /// A server whose only page is as large as `page_bytes`.
+    async fn site(limits: Limits, page_bytes: usize) -> Site {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = listener.address().unwrap();
+        let router = Router::new().route("/", get(move || async move { "x".repeat(page_bytes) }));
+        let (stop, stopped) = watch::channel(false);
+        Site { address, stop, task: tokio::spawn(serve(listener, router, limits, stopped)) }
+    }
+
+    impl Site {
+        async fn connect(&self) -> TcpStream {
+            TcpStream::connect(self.address).await.unwrap()
+        }
+    }
+
+    /// What the server says until it closes the connection.
+    async fn all(stream: &mut TcpStream) -> String {
+        let mut said = Vec::new();
+        // A connection that is reset is closed as well.
+        let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut said)).await.expect("the server hangs up");
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
+    #[tokio::test]
+    async fn who_does_not_finish_the_headers_is_cut_off() {
+        let site = site(Limits { headers_time_max: Duration::from_millis(50), ..Limits::default() }, 1).await;
+        let mut slow = site.connect().await;
+        slow.write_all(b"GET / HTTP/1.1\r\nHost:").await.unwrap();
+        assert!(!all(&mut slow).await.contains("200 OK"));
+        let mut idle = site.connect().await;
+        idle.write_all(REQUEST).await.unwrap();
+        assert!(all(&mut idle).await.contains("200 OK"), "answered, and cut off when no other request came");
+    }
+
+    #[tokio::test]
+    async fn headers_that_are_too_large_are_refused() {
+        let site = site(Limits::default(), 1).await;
+        let mut large = site.connect().await;
+        let request = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(HEADERS_BYTES_MAX));
+        // The server may have hung up before all of it is written.
+        let _ = large.write_all(request.as_bytes()).await;
+        let said = all(&mut large).await;
+        assert!(said.is_empty() || said.starts_with("HTTP/1.1 431"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_beyond_the_limit_is_served_when_another_ends() {
+        let site = site(Limits { connections_max: 1, ..Limits::default() }, 1).await;
+        let first = site.connect().await;
+        let mut second = site.connect().await;
+        second.write_all(REQUEST).await.unwrap();
+        let early = tokio::time::timeout(Duration::from_millis(100), second.read_u8()).await;
+        assert!(early.is_err(), "the one place is taken");
+        drop(first);
+        let answer = tokio::time::timeout(PATIENCE, second.read_u8()).await;
+        assert_eq!(answer.expect("the place is free again").unwrap(), b'H');
+    }
+
+    #[tokio::test]
+    async fn who_does_not_read_is_cut_off() {
+        let limits = Limits {
+            connections_max: 1,
+            connection_time_max: Duration::from_millis(50),
+            closing_time_max: Duration::from_millis(50),
+            ..Limits::default()
+        };
+        let larger_than_any_socket_buffer = 64 << 20;
+        let site = site(limits, larger_than_any_socket_buffer).await;
+        let mut deaf = site.connect().await;
+        deaf.write_all(REQUEST).await.unwrap();
+        let mut next = site.connect().await;
+        next.write_all(REQUEST).await.unwrap();
+        let answer = tokio::time::timeout(PATIENCE, next.read_u8()).await;
+        assert_eq!(answer.expect("the only place is free again").unwrap(), b'H');
+        assert!(all(&mut deaf).await.len() < larger_than_any_socket_buffer);
+    }
+
+    #[tokio::test]
+    async fn stopping_ends_idle_connections_and_takes_no_new_ones() {
+        let site = site(Limits::default(), 1).await;
+        let mut idle = site.connect().await;
+        idle.write_all(REQUEST).await.unwrap();
+        idle.read_u8().await.unwrap();
+        site.stop.send(true).unwrap();
+        tokio::time::timeout(PATIENCE, site.task).await.expect("serve returns").unwrap();
+        assert!(TcpStream::connect(site.address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_is_named_with_what_to_do() {
+        let site = site(Limits::default(), 1).await;
+        let error = bind(site.address).await.unwrap_err().to_string();
+        assert!(error.starts_with(&format!("http.listen = \"{}\": ", site.address)), "{error}");
+        assert!(
+            error.ends_with("another program listens there, citywire perhaps: stop it, or set another"),
+            "{error}"
+        );
     }
 }

@@ -1,0 +1,506 @@
+//! The operator's page and what else is answered over HTTP, asked through a real socket: what it shows, that it takes
+//! nothing a stranger sends for its own, and what it refuses.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use citywire::fleet::{Field, Fleet, Heard, Severity};
+use citywire::metrics::{self, Exporter};
+use citywire::point::FieldValue;
+use citywire::refused::{Filter, Limits, Refusal, Refused, Stage, open_read_only};
+use citywire::state::State;
+use citywire::time::Timestamp;
+use citywire::web::{self, Activity, BrokerStatus, Failure, JournalStatus, Service, SinkStatus, Sources};
+use serde_json::Value;
+use support::{TempDir, wait_until};
+use tokio::sync::oneshot;
+
+/// The parts of the service that are not tested here.
+struct Parts {
+    broker: BrokerStatus,
+    journal: JournalStatus,
+    sinks: Vec<SinkStatus>,
+}
+
+struct FakeService(Mutex<Parts>);
+
+impl Service for FakeService {
+    fn broker(&self) -> BrokerStatus {
+        self.0.lock().unwrap().broker.clone()
+    }
+
+    fn journal(&self) -> JournalStatus {
+        self.0.lock().unwrap().journal.clone()
+    }
+
+    fn sinks(&self) -> Vec<SinkStatus> {
+        self.0.lock().unwrap().sinks.clone()
+    }
+}
+
+/// A service in good order, with an empty fleet, and its page.
+struct Site {
+    directory: TempDir,
+    service: Arc<FakeService>,
+    fleet: Arc<Fleet>,
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+async fn site() -> Site {
+    site_in(TempDir::new()).await
+}
+
+async fn site_in(directory: TempDir) -> Site {
+    static EXPORTER: OnceLock<Exporter> = OnceLock::new();
+    let exporter = EXPORTER.get_or_init(|| metrics::install().expect("the only recorder")).clone();
+    let state = Arc::new(State::open(directory.path()).unwrap());
+    let refused = Arc::new(Refused::open(Arc::clone(&state), Limits::default()).unwrap());
+    let classes = ["parking", "smoke_detector"];
+    let fleet = Arc::new(Fleet::open(state, Arc::clone(&refused), &classes, 10_000, u64::MAX).unwrap());
+    let service = Arc::new(FakeService(Mutex::new(parts())));
+    let listener = web::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+    let address = listener.address().unwrap();
+    let sources = Sources {
+        service: service.clone(),
+        fleet: fleet.clone(),
+        refused,
+        metrics: exporter,
+        started: Timestamp::now(),
+        topics: vec!["city/{pilot}/{class}/{device}/up".into()],
+    };
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(web::serve(listener, sources, async { drop(stopped.await) }));
+    Site { directory, service, fleet, address, stop, task }
+}
+
+fn parts() -> Parts {
+    let url = "mqtt://broker.city.example:1883".to_string();
+    let sink = SinkStatus {
+        name: "embedded".into(),
+        kind: "embedded".into(),
+        target: "data/readings.sqlite".into(),
+        activity: Activity::Idle,
+        position: 1_234_567,
+        waiting: 0,
+        waiting_since: None,
+        last_success: Some(Timestamp::now()),
+        last_error: None,
+    };
+    Parts {
+        broker: BrokerStatus {
+            url,
+            embedded: false,
+            connected: true,
+            since: Some(Timestamp::now()),
+            last_error: None,
+        },
+        journal: JournalStatus {
+            last_sequence: 1_234_567,
+            size_bytes: 3 << 30,
+            max_bytes: 10 << 30,
+            oldest: Some(Timestamp::from_seconds(Timestamp::now().as_seconds() - 7_200)),
+            blocked: None,
+        },
+        sinks: vec![sink],
+    }
+}
+
+impl Site {
+    fn change(&self, change: impl FnOnce(&mut Parts)) {
+        change(&mut self.service.0.lock().unwrap());
+    }
+
+    /// A device says these fields.
+    fn hear(&self, sequence: u64, device: &str, class: &str, fields: &[Field<'_>]) {
+        let received = Timestamp::now();
+        let heard = Heard { sequence, received, device, class: Some(class), profile: Some("acme-1") };
+        self.fleet.heard(&heard);
+        self.fleet.decoded(&heard, received, fields.iter().copied());
+    }
+
+    fn refuse(&self, sequence: u64, detail: &str) {
+        self.fleet.refused(Refusal {
+            sequence,
+            received: Timestamp::now(),
+            stage: Stage::Decode,
+            reason: "checksum",
+            detail: detail.into(),
+            topic: b"city/north/parking/p-1/up".to_vec(),
+            payload: vec![1, 2, 3],
+            device: None,
+            profile: None,
+            sink: None,
+        });
+        self.fleet.commit(sequence).unwrap();
+        self.fleet.flush().unwrap();
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, "localhost").await
+    }
+
+    async fn ask(&self, method: &str, path: &str, host: &str) -> Answer {
+        self.send(&format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")).await
+    }
+
+    async fn send(&self, request: &str) -> Answer {
+        let (address, request) = (self.address, request.to_string());
+        tokio::task::spawn_blocking(move || exchange(address, &request)).await.unwrap()
+    }
+}
+
+/// An HTTP answer.
+struct Answer {
+    status: u16,
+    headers: BTreeMap<String, String>,
+    body: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        assert_eq!(self.headers["content-type"], "application/json");
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    /// The names of the devices that the page lists.
+    fn devices(&self) -> Vec<&str> {
+        let table = self.body.split("<table class=\"devices\"").nth(1).unwrap_or_default();
+        let rows = table.split("<tr role=\"row\" data-key=\"").skip(1);
+        rows.map(|row| row.split('"').next().unwrap()).collect()
+    }
+}
+
+fn exchange(address: SocketAddr, request: &str) -> Answer {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").expect("an HTTP answer");
+    let mut lines = head.lines();
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    let header =
+        |line: &str| line.split_once(": ").map(|(name, value)| (name.to_lowercase(), value.to_string())).unwrap();
+    Answer { status, headers: lines.map(header).collect(), body: body.to_string() }
+}
+
+fn number(name: &'static str, value: f64, unit: &'static str) -> Field<'static> {
+    Field { name, unit, value: FieldValue::Float(value), alarm: None }
+}
+
+fn alarm(name: &'static str, severity: Severity) -> Field<'static> {
+    Field { name, unit: "", value: FieldValue::Bool(true), alarm: Some(severity) }
+}
+
+const PATHS: [&str; 8] = [
+    "/",
+    "/metrics",
+    "/healthz",
+    "/readyz",
+    "/api/v1/status",
+    "/api/v1/devices",
+    "/assets/style.css",
+    "/assets/live.js",
+];
+
+#[tokio::test]
+async fn the_page_shows_the_service_and_what_each_device_last_said() {
+    let site = site().await;
+    site.hear(1, "p-1", "parking", &[number("battery_v", 3.625, "V"), number("temperature_c", -4.5, "Cel")]);
+    site.hear(2, "s-1", "smoke_detector", &[alarm("smoke_alarm", Severity::Critical)]);
+    site.refuse(3, "field “check”: the sum is 7, the payload says 8");
+    let page = site.get("/").await;
+    assert_eq!((page.status, &*page.headers["content-type"]), (200, "text/html; charset=utf-8"));
+    for shown in [
+        "mqtt://broker.city.example:1883",
+        "Connected",
+        "1,234,567 messages so far",
+        "3.0 GiB of 10.0 GiB",
+        "data/readings.sqlite",
+        "Up to date",
+        "decode: checksum",
+        "field “check”: the sum is 7, the payload says 8",
+        "<dt><bdi>battery_v</bdi></dt><dd><bdi>3.625\u{a0}V</bdi></dd>",
+        "<bdi>-4.5\u{a0}°C</bdi>",
+        "1 alarm on 1 device",
+        "<title>1 alarm · citywire</title>",
+    ] {
+        assert!(page.body.contains(shown), "{shown} is missing in\n{}", page.body);
+    }
+    assert_eq!(page.devices(), ["p-1", "s-1"]);
+}
+
+#[tokio::test]
+async fn what_needs_attention_is_said_with_what_to_do() {
+    let site = site().await;
+    site.change(|parts| {
+        parts.broker.connected = false;
+        parts.broker.last_error =
+            Some(Failure { time: Timestamp::now(), detail: "the broker refused the password".into() });
+        parts.journal.blocked = Some("the disk is full: make room".into());
+        parts.sinks[0].activity = Activity::Retrying;
+        parts.sinks[0].last_error = Some(Failure { time: Timestamp::now(), detail: "the database is locked".into() });
+    });
+    let page = site.get("/").await.body;
+    for shown in [
+        "3 problems",
+        "broker: not connected to mqtt://broker.city.example:1883: the broker refused the password",
+        "journal: the disk is full: make room",
+        "sink “embedded”: the database is locked. Nothing is lost",
+    ] {
+        assert!(page.contains(shown), "{shown} is missing in\n{page}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_page_tells_what_to_do_next() {
+    let page = site().await.get("/").await.body;
+    assert!(page.contains("No device has been heard yet."), "{page}");
+    assert!(page.contains("<code>city/{pilot}/{class}/{device}/up</code>"), "{page}");
+    assert!(page.contains("Nothing has been refused."), "{page}");
+}
+
+#[tokio::test]
+async fn what_comes_from_outside_is_text_and_never_markup() {
+    const HOSTILE: &str = r#""><script>alert(1)</script><img src=x onerror='alert(2)'>"#;
+    let site = site().await;
+    let text = Field { name: "note", unit: HOSTILE, value: FieldValue::Text(HOSTILE), alarm: None };
+    site.hear(1, HOSTILE, HOSTILE, &[text, alarm(HOSTILE.split_at(40).0, Severity::Warning)]);
+    site.refuse(2, HOSTILE);
+    site.change(|parts| {
+        parts.broker.url = HOSTILE.into();
+        parts.broker.connected = false;
+        parts.broker.last_error = Some(Failure { time: Timestamp::now(), detail: HOSTILE.into() });
+        (parts.sinks[0].name, parts.sinks[0].target) = (HOSTILE.into(), HOSTILE.into());
+        parts.sinks[0].last_error = Some(Failure { time: Timestamp::now(), detail: HOSTILE.into() });
+    });
+    let encoded: String = HOSTILE.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    for path in
+        ["/".to_string(), format!("/?q={encoded}&class={encoded}"), format!("/?state={encoded}&sort={encoded}")]
+    {
+        let page = site.get(&path).await;
+        assert_eq!(page.status, 200);
+        assert!(page.body.contains("&lt;script&gt;alert(1)"), "it is shown");
+        assert!(!page.body.contains("<script>alert"), "{}", page.body);
+        assert!(!page.body.contains("<img"), "{}", page.body);
+        assert!(!page.body.contains("\"\"><"), "no attribute was left: {}", page.body);
+    }
+}
+
+#[tokio::test]
+async fn the_page_takes_nothing_from_elsewhere_and_nothing_inline() {
+    let site = site().await;
+    site.hear(1, "p-1", "parking", &[number("battery_v", 3.6, "V")]);
+    let page = site.get("/").await.body;
+    for attribute in ["src=\"", "href=\"", "action=\""] {
+        for value in page.split(attribute).skip(1).map(|rest| rest.split('"').next().unwrap()) {
+            assert!(value.starts_with(['/', '#']) || value.starts_with("data:image/svg+xml,"), "{attribute}{value}");
+        }
+    }
+    for inline in ["<style", " style=", " onclick=", "javascript:"] {
+        assert!(!page.contains(inline), "{inline}");
+    }
+    assert!(page.contains(r#"<script src="/assets/live.js" defer></script>"#), "{page}");
+    assert_eq!(page.matches("<script").count(), 1);
+}
+
+#[tokio::test]
+async fn every_part_that_is_updated_has_a_name_of_its_own() {
+    let page = site().await.get("/").await.body;
+    let ids: Vec<&str> = page.split(" id=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    let unique: std::collections::BTreeSet<_> = ids.iter().collect();
+    assert_eq!(ids.len(), unique.len(), "{ids:?}");
+    let live: Vec<&str> = page.split('<').filter(|tag| tag.contains(" data-live")).collect();
+    assert!(live.len() >= 8, "{live:?}");
+    assert!(live.iter().all(|tag| tag.contains(" id=\"")), "{live:?}");
+}
+
+#[tokio::test]
+async fn every_answer_carries_the_security_headers() {
+    let site = site().await;
+    let mut answers = vec![
+        site.get("/nowhere").await,
+        site.ask("POST", "/", "localhost").await,
+        site.ask("GET", "/", "evil.example").await,
+    ];
+    for path in PATHS {
+        let answer = site.get(path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        answers.push(answer);
+    }
+    for answer in answers {
+        let policy = &answer.headers["content-security-policy"];
+        assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{policy}");
+        assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{policy}");
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+        assert_eq!(answer.headers["cache-control"], "no-store");
+        assert_eq!(answer.headers["referrer-policy"], "no-referrer");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_ours_is_refused() {
+    let site = site().await;
+    let port = site.address.port();
+    for host in ["localhost", &format!("127.0.0.1:{port}"), "[::1]:8080", "localhost:9000"] {
+        assert_eq!(site.ask("GET", "/api/v1/devices", host).await.status, 200, "{host}");
+    }
+    for host in ["evil.example", &format!("evil.example:{port}"), "127.0.0.1.evil.example", "10.0.0.1"] {
+        let answer = site.ask("GET", "/api/v1/devices", host).await;
+        assert_eq!(answer.status, 421, "{host}");
+        assert!(answer.body.contains("answers only to localhost"), "{}", answer.body);
+    }
+    let end = "Connection: close\r\n\r\n";
+    for (request, status) in [
+        (format!("GET / HTTP/1.1\r\n{end}"), 400),
+        (format!("GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n{end}"), 400),
+        (format!("GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n{end}"), 421),
+    ] {
+        assert_eq!(site.send(&request).await.status, status, "{request}");
+    }
+}
+
+#[tokio::test]
+async fn only_get_and_head_are_answered() {
+    let site = site().await;
+    for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
+        for path in ["/", "/metrics", "/nowhere"] {
+            let answer = site.ask(method, path, "localhost").await;
+            assert_eq!((answer.status, &*answer.headers["allow"]), (405, "GET, HEAD"), "{method} {path}");
+        }
+    }
+    for path in PATHS {
+        let (get, head) = (site.get(path).await, site.ask("HEAD", path, "localhost").await);
+        assert_eq!((head.status, head.body.as_str()), (200, ""), "{path}");
+        assert_eq!(head.headers["content-type"], get.headers["content-type"], "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_without_a_page_is_told_and_leads_back() {
+    let answer = site().await.get("/no/such/page").await;
+    assert_eq!(answer.status, 404);
+    assert!(answer.body.contains("There is no such page") && answer.body.contains("href=\"/\""), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn readiness_follows_broker_and_journal_and_health_does_not() {
+    let site = site().await;
+    assert_eq!(site.get("/readyz").await.status, 200);
+    site.change(|parts| parts.broker.connected = false);
+    let answer = site.get("/readyz").await;
+    let expected = "broker: not connected to mqtt://broker.city.example:1883 yet\n";
+    assert_eq!((answer.status, answer.body.as_str()), (503, expected));
+    site.change(|parts| parts.journal.blocked = Some("the disk is full: make room".into()));
+    let answer = site.get("/readyz").await;
+    assert_eq!((answer.status, answer.body), (503, format!("{expected}journal: the disk is full: make room\n")));
+    assert_eq!(site.get("/healthz").await.status, 200);
+    site.change(|parts| *parts = self::parts());
+    assert_eq!(site.get("/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn promtool_finds_nothing_to_complain_of_in_the_metrics() {
+    let site = site().await;
+    site.hear(1, "s-1", "smoke_detector", &[alarm("smoke_alarm", Severity::Critical)]);
+    site.refuse(2, "for the metrics");
+    let answer = site.get("/metrics").await;
+    assert_eq!(answer.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    assert!(answer.body.contains("citywire_fleet_devices{class=\"smoke_detector\"}"), "{}", answer.body);
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool starts; it is in Debian's package prometheus: run `make setup`");
+    promtool.stdin.take().unwrap().write_all(answer.body.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && said.trim().is_empty(), "{said}");
+}
+
+#[tokio::test]
+async fn the_same_is_told_as_json() {
+    let site = site().await;
+    site.hear(1, "p-1", "parking", &[number("battery_v", 3.625, "V")]);
+    site.hear(2, "s-1", "smoke_detector", &[alarm("smoke_alarm", Severity::Critical)]);
+    let status = site.get("/api/v1/status").await.json();
+    assert_eq!(status["broker"]["connected"], true);
+    assert_eq!(status["journal"]["last_sequence"], 1_234_567);
+    assert_eq!(status["sinks"][0]["activity"], "idle");
+    assert_eq!(status["not_ready"], serde_json::json!([]));
+    assert_eq!(status["fleet"]["devices"], 2);
+    assert_eq!(status["fleet"]["alarms"][0]["field"], "smoke_alarm");
+    let devices = site.get("/api/v1/devices?class=parking").await.json();
+    assert_eq!((&devices["total"], &devices["matching"]), (&2.into(), &1.into()));
+    let reading = serde_json::json!([{"name": "battery_v", "value": 3.625, "unit": "V", "alarm": null}]);
+    assert_eq!((&devices["devices"][0]["name"], &devices["devices"][0]["reading"]), (&"p-1".into(), &reading));
+}
+
+#[tokio::test]
+async fn devices_are_searched_filtered_and_cut_into_pages() {
+    let site = site().await;
+    for sequence in 1..=250 {
+        let class = if sequence % 2 == 0 { "parking" } else { "smoke_detector" };
+        site.hear(sequence, &format!("device-{sequence:03}"), class, &[]);
+    }
+    site.hear(251, "other", "parking", &[alarm("tamper", Severity::Warning)]);
+    let first = site.get("/").await;
+    assert_eq!((first.devices().len(), first.devices()[0]), (100, "device-001"));
+    assert!(first.body.contains("Page 1 of 3") && first.body.contains("href=\"/?page=2#devices\""));
+    let last = site.get("/?page=3").await;
+    assert_eq!((last.devices().len(), *last.devices().last().unwrap()), (51, "other"));
+    assert!(!last.body.contains("rel=\"next\""));
+    assert_eq!(site.get("/?class=parking&page=2").await.devices().len(), 26);
+    assert_eq!(site.get("/?q=DEVICE-25").await.devices(), ["device-250"]);
+    assert_eq!(site.get("/?state=alarm").await.devices(), ["other"]);
+    assert_eq!(site.get("/?sort=newest").await.devices()[0], "other");
+    let none = site.get("/?q=nothing").await;
+    assert!(none.body.contains("No device matches.") && none.body.contains("0 of 251"), "{}", none.body);
+}
+
+#[tokio::test]
+async fn rates_are_counted_while_nobody_looks() {
+    let site = site().await;
+    let rising = async {
+        loop {
+            site.change(|parts| parts.journal.last_sequence += 10);
+            let status = site.get("/api/v1/status").await.json();
+            if status["rates"]["messages"].as_f64().is_some_and(|rate| rate > 0.0) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(support::PATIENCE, rising).await.expect("a rate above 0: two samples are a second apart");
+    assert!(site.get("/").await.body.contains("Receiving messages"));
+}
+
+#[tokio::test]
+async fn the_page_is_right_after_a_restart_and_the_refused_can_be_listed_meanwhile() {
+    let before = site().await;
+    before.hear(1, "p-1", "parking", &[number("battery_v", 3.625, "V")]);
+    before.refuse(2, "the sum is 7");
+    let listed = open_read_only(before.directory.path()).unwrap().list(&Filter::default()).unwrap();
+    assert_eq!((listed.len(), listed[0].detail.as_str()), (1, "the sum is 7"), "beside the running service");
+    let Site { directory, fleet, stop, task, .. } = before;
+    stop.send(()).unwrap();
+    task.await.unwrap().unwrap();
+    let readers = Arc::downgrade(&fleet);
+    drop(fleet);
+    wait_until("the page lets go of the fleet", || readers.strong_count() == 0).await;
+    let after = site_in(directory).await;
+    let page = after.get("/").await;
+    assert_eq!(page.devices(), ["p-1"]);
+    assert!(page.body.contains("3.625\u{a0}V") && page.body.contains("the sum is 7"), "{}", page.body);
+}
