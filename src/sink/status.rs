@@ -52,14 +52,12 @@ pub struct Failure {
     pub detail: String,
 }
 
-/// A failure that goes on is said again after this long.
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(30);
-
 /// Keeps a sink's metrics and [`Status`] and speaks for it in the log.
 pub(super) struct Reporter {
     sink: String,
     status: watch::Sender<Status>,
-    complained: Option<(&'static str, Instant)>,
+    complaints: Complaints,
+    /// Since when nothing is written, once that has been said in the log.
     failing_since: Option<Instant>,
     metrics: Metrics,
 }
@@ -93,7 +91,7 @@ impl Reporter {
                 .collect(),
             last_success: SINK_LAST_SUCCESS.gauge(&labels),
         };
-        Reporter { sink: sink.to_string(), status, complained: None, failing_since: None, metrics }
+        Reporter { sink: sink.to_string(), status, complaints: Complaints::default(), failing_since: None, metrics }
     }
 
     /// What waits after `position`. Cheap: called for each piece that is read.
@@ -120,7 +118,7 @@ impl Reporter {
         self.metrics.write_duration.record(took.as_secs_f64());
         self.metrics.written_points.increment(receipt.written_points as u64);
         self.metrics.rejected_points.increment(receipt.rejected.len() as u64);
-        if let Some(first) = receipt.rejected.first() {
+        if let Some(first) = receipt.rejected.first().filter(|_| self.complaints.is_due("rejected", Instant::now())) {
             tracing::warn!(
                 sink = self.sink,
                 rejected_points = receipt.rejected.len(),
@@ -134,7 +132,6 @@ impl Reporter {
             self.metrics.last_success.set(now.as_nanos() as f64 / 1e9);
             self.status.send_modify(|status| status.last_success = Some(now));
         }
-        self.complained = None;
         if let Some(since) = self.failing_since.take() {
             let waiting_messages = self.status.borrow().waiting_messages;
             tracing::info!(
@@ -166,11 +163,11 @@ impl Reporter {
             status.last_error = Some(Failure { time, reason, detail: detail.to_string() });
             waiting_messages = status.waiting_messages;
         });
-        self.failing_since.get_or_insert_with(Instant::now);
-        if self.complained.is_some_and(|(said, at)| said == reason && at.elapsed() < COMPLAINT_INTERVAL) {
+        let now = Instant::now();
+        if !self.complaints.is_due(reason, now) {
             return;
         }
-        self.complained = Some((reason, Instant::now()));
+        self.failing_since.get_or_insert(now);
         let (sink, retry_seconds) = (&self.sink, retry.as_secs_f64());
         if NEEDS_A_HUMAN.contains(&reason) {
             tracing::error!(
@@ -203,5 +200,53 @@ impl Reporter {
     }
 }
 
+/// When each kind of complaint was last made, so that a database which fails at every other write does not fill the
+/// log.
+#[derive(Debug, Default)]
+struct Complaints(Vec<(&'static str, Instant)>);
+
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(30);
+
+impl Complaints {
+    /// Whether it is time to say this (again); if so, it is taken as said.
+    fn is_due(&mut self, about: &'static str, now: Instant) -> bool {
+        match self.0.iter_mut().find(|(said, _)| *said == about) {
+            Some((_, at)) if now.duration_since(*at) < COMPLAINT_INTERVAL => false,
+            Some((_, at)) => {
+                *at = now;
+                true
+            }
+            None => {
+                self.0.push((about, now));
+                true
+            }
+        }
+    }
+}
+
 /// The reasons that do not go away by waiting.
 const NEEDS_A_HUMAN: [&str; 4] = ["unauthorized", "not_found", "too_large", "storage"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_complaint_is_made_at_once_and_then_every_half_minute() {
+        let (start, mut complaints) = (Instant::now(), Complaints::default());
+        let mut f = |seconds, about, expected| {
+            assert_eq!(
+                complaints.is_due(about, start + Duration::from_secs(seconds)),
+                expected,
+                "{about} at {seconds} s"
+            );
+        };
+        f(0, "network", true);
+        f(1, "timeout", true);
+        f(2, "network", false);
+        f(29, "network", false);
+        f(30, "network", true);
+        f(30, "timeout", false);
+        f(45, "network", false);
+    }
+}
