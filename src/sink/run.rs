@@ -150,6 +150,10 @@ impl<S: Sink, E: Entries, C: Cursor, D: Decode, R: Rejections> Delivery<S, E, C,
         self.report_waiting();
         let stopping = self.stop.asked();
         if self.taken.is_empty() {
+            if self.upstream.entries.sequence() > self.upstream.cursor.position().sequence {
+                // Damage took the entries at the end.
+                return self.settle(&Receipt::default()).await;
+            }
             if stopping {
                 return ControlFlow::Break(());
             }
@@ -243,7 +247,10 @@ impl<S: Sink, E: Entries, C: Cursor, D: Decode, R: Rejections> Delivery<S, E, C,
     /// entries again rather than losing the rejected ones.
     async fn settle(&mut self, receipt: &Receipt) -> ControlFlow<()> {
         let from = self.upstream.cursor.position();
-        let (position, mut refusals) = self.taken.settle(self.sink.name(), from, receipt);
+        let (mut position, mut refusals) = self.taken.settle(self.sink.name(), from, receipt);
+        if self.unread.is_empty() {
+            position.sequence = position.sequence.max(self.upstream.entries.sequence());
+        }
         while let Err(error) = self.keep_and_advance(&mut refusals, position) {
             let wait = self.backoff.next(None);
             self.reporter.failed("storage", &error.to_string(), wait);

@@ -15,6 +15,10 @@ pub trait Entries: Send {
     /// is none for now.
     fn read(&mut self, entries: &mut Vec<Entry>, bytes_max: usize) -> Result<usize, BoxError>;
 
+    /// The last entry that was given, or that damage to the journal took: once all that were given are done with, the
+    /// cursor may move to here.
+    fn sequence(&self) -> u64;
+
     /// The sequence number of the last entry on disk, as it grows.
     fn durable(&self) -> watch::Receiver<u64>;
 }

@@ -255,6 +255,16 @@ async fn a_cursor_that_cannot_be_kept_is_tried_again_and_a_crash_before_writes_a
 }
 
 #[tokio::test]
+async fn entries_that_damage_took_do_not_hold_the_cursor() {
+    let (journal, database) = (Journal::new(), FakeDatabase::start(takes_all).await);
+    let sink = Loop::start(&journal, &database, |_| ());
+    journal.extend(["d1", "lost", "d2", "lost", "lost"].map(String::from));
+    sink.reaches(5).await;
+    assert_eq!(journal.position(), Position { sequence: 5, written: 2, refused: 0 });
+    assert_eq!(sink.stop().await.waiting_messages, 0);
+}
+
+#[tokio::test]
 async fn a_journal_that_cannot_be_read_is_tried_again() {
     let (journal, database) = (Journal::new(), FakeDatabase::start(takes_all).await);
     journal.reads_fail.store(true, Ordering::SeqCst);

@@ -44,7 +44,7 @@ impl Journal {
         }
     }
 
-    /// Adds a message. Its payload tells what comes of it: `refused`, or the devices of its points.
+    /// Adds a message. Its payload tells what comes of it: `refused`, `lost` to damage, or the devices of its points.
     pub fn append(&self, payload: &str) {
         self.extend([payload.to_string()]);
     }
@@ -86,16 +86,24 @@ impl Entries for Journal {
         fail_if(&self.reads_fail, "disk went away")?;
         let all = self.entries.lock().expect("no panic before");
         let (mut bytes, mut count) = (0, 0);
+        let mut passed = 0;
         for entry in &all[self.read.load(Ordering::SeqCst)..] {
             if bytes >= bytes_max {
                 break;
             }
-            bytes += entry.topic.len() + entry.payload.len();
-            count += 1;
-            entries.push(entry.clone());
+            passed += 1;
+            if entry.payload != *"lost" {
+                bytes += entry.topic.len() + entry.payload.len();
+                count += 1;
+                entries.push(entry.clone());
+            }
         }
-        self.read.fetch_add(count, Ordering::SeqCst);
+        self.read.fetch_add(passed, Ordering::SeqCst);
         Ok(count)
+    }
+
+    fn sequence(&self) -> u64 {
+        self.read.load(Ordering::SeqCst) as u64
     }
 
     fn durable(&self) -> watch::Receiver<u64> {
