@@ -38,6 +38,7 @@
 
 mod batch;
 mod catalog;
+mod class;
 mod error;
 mod reader;
 mod retention;

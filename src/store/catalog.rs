@@ -3,12 +3,13 @@
 //! All of it is in memory, so that adding a point to a batch reads no file. A new name is in the lists of unsaved
 //! things until the transaction that writes it to the file is through.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use rusqlite::{Connection, Transaction, params};
 
+use super::class::{Class, Kind};
 use super::schema;
-use crate::point::{FieldValue, Point};
+use crate::point::Point;
 
 /// A store of this size has outgrown SQLite; without a bound, a device that changes its name with each message would
 /// take all memory.
@@ -20,64 +21,6 @@ const COLUMNS_MAX: usize = 500;
 const TAGS_MAX: usize = 50;
 const NAME_BYTES_MAX: usize = 128;
 const DEVICE_BYTES_MAX: usize = 512;
-
-/// What SQLite calls a value's type, and what the store remembers it as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Real,
-    Integer,
-    Boolean,
-    Text,
-}
-
-impl Kind {
-    pub const ALL: [Kind; 4] = [Kind::Real, Kind::Integer, Kind::Boolean, Kind::Text];
-
-    pub fn of(value: &FieldValue<'_>) -> Kind {
-        match value {
-            FieldValue::Float(_) => Kind::Real,
-            FieldValue::Integer(_) => Kind::Integer,
-            FieldValue::Bool(_) => Kind::Boolean,
-            FieldValue::Text(_) => Kind::Text,
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Real => "real",
-            Kind::Integer => "integer",
-            Kind::Boolean => "boolean",
-            Kind::Text => "text",
-        }
-    }
-
-    pub fn sql_type(self) -> &'static str {
-        match self {
-            Kind::Real => "REAL",
-            Kind::Integer => "INTEGER",
-            Kind::Boolean => "BOOLEAN",
-            Kind::Text => "TEXT",
-        }
-    }
-}
-
-/// A class: one table and one view.
-#[derive(Debug)]
-pub(super) struct Class {
-    pub name: String,
-    /// Names of columns; several may hold one field's values of different types.
-    pub columns: Vec<String>,
-    /// The tags its points have had, without `device`; `profile` first.
-    pub tags: Vec<String>,
-    /// By field name, the index in `columns` for each kind.
-    by_name: HashMap<Box<str>, [Option<u16>; 4]>,
-    /// Names of columns in lower case, as SQLite compares them.
-    taken: HashSet<String>,
-    /// The sets of tags that `tags` covers.
-    tags_seen: HashSet<u32>,
-    upsert: String,
-    created: bool,
-}
 
 /// Where a point's values belong.
 #[derive(Clone, Copy, Debug)]
@@ -162,15 +105,15 @@ impl Catalog {
         for column in read_columns(connection)? {
             let index = catalog.class_index(&column.class);
             let class = &mut catalog.classes[usize::from(index)];
-            class.created = true;
+            class.is_created = true;
             match column.kind {
-                Some(kind) => class.add_column(&column.name, kind, column.column),
+                Some(kind) => {
+                    class.add_column(&column.name, kind, column.column);
+                }
                 None => class.tags.push(column.name),
             }
         }
-        for class in &mut catalog.classes {
-            class.upsert = schema::upsert(class);
-        }
+        catalog.classes.iter_mut().for_each(Class::prepare_upsert);
         Ok(catalog)
     }
 
@@ -195,17 +138,16 @@ impl Catalog {
     /// Finds or makes the column of a field.
     pub fn column(&mut self, class: u16, name: &str, kind: Kind) -> Result<u16, Unstorable> {
         let found = &mut self.classes[usize::from(class)];
-        if let Some(column) = found.by_name.get(name).and_then(|kinds| kinds[kind as usize]) {
+        if let Some(column) = found.column(name, kind) {
             return Ok(column);
         }
         check_name("field", name)?;
         if found.columns.len() >= COLUMNS_MAX {
             return Err(Unstorable::Full { what: "columns in this class", limit: COLUMNS_MAX });
         }
-        let column = free_name(name, kind.name(), |candidate| found.is_taken(candidate));
+        let column = found.free_column(name, kind);
         self.unsaved.columns.push((class, name.to_string(), Some(kind), column.clone()));
-        found.add_column(name, kind, column);
-        Ok(found.columns.len() as u16 - 1)
+        Ok(found.add_column(name, kind, column))
     }
 
     /// Writes what is new, as part of the transaction that writes the first points to need it.
@@ -221,7 +163,7 @@ impl Catalog {
         changed.dedup();
         for index in &changed {
             let class = self.class(*index);
-            if !class.created {
+            if !class.is_created {
                 transaction.execute_batch(&schema::create_table(class))?;
             }
         }
@@ -236,7 +178,7 @@ impl Catalog {
         }
         for index in &changed {
             let class = &mut self.classes[usize::from(*index)];
-            class.upsert = schema::upsert(class);
+            class.prepare_upsert();
             transaction.execute_batch(&schema::create_view(class))?;
         }
         Ok(())
@@ -245,7 +187,7 @@ impl Catalog {
     /// The transaction is through.
     pub fn saved(&mut self) {
         for (class, ..) in &self.unsaved.columns {
-            self.classes[usize::from(*class)].created = true;
+            self.classes[usize::from(*class)].is_created = true;
         }
         self.unsaved = Unsaved::default();
     }
@@ -337,57 +279,6 @@ impl Catalog {
     }
 }
 
-impl Class {
-    fn new(name: &str) -> Class {
-        Class {
-            name: name.to_string(),
-            columns: Vec::new(),
-            tags: Vec::new(),
-            by_name: HashMap::new(),
-            taken: ["time", "device", "tags", "profile"].map(String::from).into(),
-            tags_seen: HashSet::new(),
-            upsert: String::new(),
-            created: false,
-        }
-    }
-
-    /// The statement that writes a row; see [`schema::upsert`].
-    pub fn upsert(&self) -> &str {
-        &self.upsert
-    }
-
-    /// Whether the file has the table.
-    pub fn is_created(&self) -> bool {
-        self.created
-    }
-
-    /// The tags with the names that their columns have in the view.
-    pub fn tag_columns(&self) -> Vec<(&str, String)> {
-        let mut given: Vec<(&str, String)> = Vec::new();
-        for tag in &self.tags {
-            let column = match tag.as_str() {
-                "profile" => "profile".to_string(),
-                tag => free_name(tag, "tag", |candidate| {
-                    self.is_taken(candidate) || given.iter().any(|(_, column)| column.eq_ignore_ascii_case(candidate))
-                }),
-            };
-            given.push((tag, column));
-        }
-        given
-    }
-
-    fn is_taken(&self, column: &str) -> bool {
-        self.taken.contains(&column.to_ascii_lowercase())
-    }
-
-    fn add_column(&mut self, name: &str, kind: Kind, column: String) {
-        let index = self.columns.len() as u16;
-        self.by_name.entry(name.into()).or_default()[kind as usize] = Some(index);
-        self.taken.insert(column.to_ascii_lowercase());
-        self.columns.push(column);
-    }
-}
-
 /// A row of `_columns`.
 pub(super) struct ColumnRow {
     pub class: String,
@@ -414,21 +305,6 @@ fn check_name(what: &'static str, name: &str) -> Result<(), Unstorable> {
         return Err(Unstorable::Name { what, name });
     }
     Ok(())
-}
-
-/// `name`, or when it is taken `name_suffix`, or that with the first number that is free.
-fn free_name(name: &str, suffix: &str, is_taken: impl Fn(&str) -> bool) -> String {
-    if !is_taken(name) {
-        return name.to_string();
-    }
-    let with_suffix = format!("{name}_{suffix}");
-    let mut candidate = with_suffix.clone();
-    let mut number = 2;
-    while is_taken(&candidate) {
-        candidate = format!("{with_suffix}_{number}");
-        number += 1;
-    }
-    candidate
 }
 
 /// All tags but `device` as a JSON object, in their order, which is sorted.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::catalog::{Kind, read_columns};
+use super::catalog::read_columns;
+use super::class::Kind;
 use super::error::StoreError;
 use super::schema;
 use crate::time::Timestamp;

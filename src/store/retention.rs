@@ -62,7 +62,7 @@ fn sweep(
         let Some(class) = catalog.classes().get(index) else {
             return Ok(None);
         };
-        let device = if class.is_created() { next_device(connection, &class.name, after)? } else { None };
+        let device = if class.is_created { next_device(connection, &class.name, after)? } else { None };
         match device {
             None => (index, after) = (index + 1, i64::MIN),
             Some(device) if delete(connection, &class.name, device, cutoff)? < ROWS_MAX => after = device,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::catalog::{Class, Kind};
+use super::class::{Class, Kind};
 use super::error::StoreError;
 
 /// The layout, as `PRAGMA user_version`.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use rusqlite::{CachedStatement, Connection, TransactionBehavior};
 
 use super::batch::Batch;
-use super::catalog::{Catalog, Kind, Unstorable};
+use super::catalog::{Catalog, Unstorable};
+use super::class::Kind;
 use super::error::StoreError;
 use super::retention::Retention;
 use super::schema;
