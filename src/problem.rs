@@ -12,7 +12,7 @@ use serde::Serialize;
 mod place;
 mod suggest;
 
-pub use place::Place;
+pub use place::{Place, columns};
 pub use suggest::nearest;
 
 /// One mistake in a file that somebody wrote.

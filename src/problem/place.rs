@@ -78,6 +78,11 @@ fn safe(character: char) -> impl Iterator<Item = char> {
     text.chars().chain(single)
 }
 
+/// How many columns a terminal gives a text.
+pub fn columns(text: &str) -> usize {
+    text.chars().map(terminal_columns).sum()
+}
+
 /// How many columns a terminal gives a character: two for most East Asian ones (Unicode annex 11, roughly).
 fn terminal_columns(character: char) -> usize {
     match u32::from(character) {

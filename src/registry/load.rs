@@ -32,15 +32,12 @@ const LONGITUDE: &str = "longitude";
 
 impl Registry {
     /// Reads the registry that the configuration names; without one, every device is accepted. `profiles` are the ids
-    /// of the profiles in force.
+    /// of the profiles in force; without them, nobody knows whether a device's profile exists.
     ///
     /// # Errors
     ///
     /// Everything that is wrong with the file.
-    pub fn load<'a>(
-        config: &config::Registry,
-        profiles: impl IntoIterator<Item = &'a str>,
-    ) -> Result<Registry, Vec<Problem>> {
+    pub fn load(config: &config::Registry, profiles: Option<&[&str]>) -> Result<Registry, Vec<Problem>> {
         let Some(file) = &config.file else { return Ok(Registry::accepting_all()) };
         let bytes = std::fs::read(file)
             .map_err(|error| vec![Problem::in_file(file, format!("the registry cannot be read: {error}"))])?;
@@ -57,11 +54,7 @@ impl Registry {
     /// # Errors
     ///
     /// Everything that is wrong with it.
-    pub fn parse<'a>(
-        file: &Path,
-        content: &[u8],
-        profiles: impl IntoIterator<Item = &'a str>,
-    ) -> Result<Registry, Vec<Problem>> {
+    pub fn parse(file: &Path, content: &[u8], profiles: Option<&[&str]>) -> Result<Registry, Vec<Problem>> {
         let source = utf8(file, content).map_err(|problem| vec![*problem])?;
         let mut loader = Loader::new(file, source, profiles);
         loader.load();
@@ -101,7 +94,7 @@ struct Loader<'s, 'p> {
     source: &'s str,
     delimiter: char,
     /// Sorted.
-    profiles: Vec<&'p str>,
+    profiles: Option<Vec<&'p str>>,
     columns: Vec<Column>,
     registry: Registry,
     text_ids: HashMap<String, TextId>,
@@ -112,11 +105,13 @@ struct Loader<'s, 'p> {
 }
 
 impl<'s, 'p> Loader<'s, 'p> {
-    fn new(file: &'s Path, source: &'s str, profiles: impl IntoIterator<Item = &'p str>) -> Loader<'s, 'p> {
+    fn new(file: &'s Path, source: &'s str, profiles: Option<&[&'p str]>) -> Loader<'s, 'p> {
         // Spreadsheets of countries with a decimal comma separate cells by semicolons.
         let header = source.lines().next().unwrap_or_default();
-        let mut profiles: Vec<&str> = profiles.into_iter().collect();
-        profiles.sort_unstable();
+        let mut profiles = profiles.map(<[_]>::to_vec);
+        if let Some(profiles) = &mut profiles {
+            profiles.sort_unstable();
+        }
         let delimiter = [';', '\t'].into_iter().find(|&delimiter| header.contains(delimiter)).unwrap_or(',');
         Loader {
             file,
@@ -280,10 +275,11 @@ impl<'s, 'p> Loader<'s, 'p> {
     }
 
     fn read_profile(&mut self, line: &Line<'_>, index: usize, cell: &str) -> TextId {
-        if !cell.is_empty() && self.profiles.binary_search(&cell).is_err() {
-            let help = match nearest(cell, self.profiles.iter().copied()) {
+        let unknown = self.profiles.as_ref().filter(|known| !cell.is_empty() && known.binary_search(&cell).is_err());
+        if let Some(profiles) = unknown {
+            let help = match nearest(cell, profiles.iter().copied()) {
                 Some(nearest) => format!("did you mean `{nearest}`?"),
-                None => format!("the profiles are {}", self.profiles.join(", ")),
+                None => format!("the profiles are {}", profiles.join(", ")),
             };
             self.report_cell(line, index, format!("there is no profile `{cell}`"), Some(help));
         }

@@ -8,7 +8,7 @@ use crate::problem::{Problem, render};
 const PROFILES: [&str; 2] = ["cjt188", "foxcodenine-nb-parking"];
 
 fn parse(text: impl AsRef<[u8]>) -> Result<Registry, Vec<Problem>> {
-    Registry::parse(Path::new("devices.csv"), text.as_ref(), PROFILES)
+    Registry::parse(Path::new("devices.csv"), text.as_ref(), Some(&PROFILES))
 }
 
 fn registry(text: &str) -> Registry {

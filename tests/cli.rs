@@ -1,0 +1,268 @@
+//! The command line as a child process: exit codes, what goes where, and that each command explains itself.
+
+mod support;
+
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use clap::CommandFactory;
+use support::{TempDir, assert_snapshot};
+
+/// Runs citywire in a directory of its own, without our environment's variables.
+fn citywire(directory: &Path, arguments: &[&str]) -> Output {
+    command(directory, arguments).output().expect("run citywire")
+}
+
+fn command(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_citywire"));
+    command.args(arguments).current_dir(directory).stdin(Stdio::null()).env_remove("CITYWIRE_CONFIG");
+    command
+}
+
+fn code(output: &Output) -> Option<i32> {
+    output.status.code()
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).expect("UTF-8")
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).expect("UTF-8")
+}
+
+/// Every command of the binary, `refused list` as two words.
+fn all_commands() -> Vec<Vec<String>> {
+    fn walk(command: &clap::Command, path: &[String], found: &mut Vec<Vec<String>>) {
+        for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+            let path = [path, &[inner.get_name().to_owned()]].concat();
+            walk(inner, &path, found);
+            found.push(path);
+        }
+    }
+    let mut found = Vec::new();
+    walk(&citywire::cli::Cli::command(), &[], &mut found);
+    found
+}
+
+#[test]
+fn the_arguments_are_consistent() {
+    citywire::cli::Cli::command().debug_assert();
+}
+
+#[test]
+fn every_command_explains_itself() {
+    let directory = TempDir::new();
+    let commands = all_commands();
+    assert!(commands.len() > 4, "{commands:?}");
+    for path in commands {
+        for help in ["--help", "-h"] {
+            let arguments: Vec<&str> = path.iter().map(String::as_str).chain([help]).collect();
+            let output = citywire(directory.path(), &arguments);
+            assert_eq!((code(&output), stderr(&output)), (Some(0), ""), "{path:?}");
+            assert!(stdout(&output).contains("Usage: citywire"), "{path:?}");
+            let long_line = stdout(&output).lines().find(|line| line.chars().count() > 120);
+            assert_eq!(long_line, None, "{path:?}");
+        }
+    }
+}
+
+#[test]
+fn version_and_help_are_no_failures() {
+    let directory = TempDir::new();
+    let output = citywire(directory.path(), &["--version"]);
+    assert_eq!((code(&output), stdout(&output)), (Some(0), concat!("citywire ", env!("CARGO_PKG_VERSION"), "\n")));
+    assert_eq!(code(&citywire(directory.path(), &["--help"])), Some(0));
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_a_hint_on_standard_error() {
+    let directory = TempDir::new();
+    for arguments in [&[][..], &["chekc"], &["check", "--colour"], &["refused"], &["refused", "show", "x"]] {
+        let output = citywire(directory.path(), arguments);
+        assert_eq!((code(&output), stdout(&output)), (Some(2), ""), "{arguments:?}");
+        assert!(
+            stderr(&output).contains("--help") || stderr(&output).contains("Usage:"),
+            "{arguments:?}: {}",
+            stderr(&output)
+        );
+    }
+    assert!(stderr(&citywire(directory.path(), &["chekc"])).contains("'check'"));
+}
+
+#[test]
+fn check_tells_every_mistake_of_all_files_at_once() {
+    let directory = TempDir::new();
+    std::fs::create_dir(directory.path().join("profiles")).unwrap();
+    directory.file("profiles/broken.toml", "id = \"acme\"\nclas = \"parking\"\n");
+    directory.file("devices.csv", "device,pilot\nW-1,harbour\nW-1,harbour\n");
+    directory.file(
+        "citywire.toml",
+        "[profiles]\ndirectory = \"profiles\"\n[registry]\nfile = \"devices.csv\"\n[http]\nlisen = \"127.0.0.1:8080\"\n",
+    );
+    let output = citywire(directory.path(), &["check"]);
+    assert_eq!((code(&output), stdout(&output)), (Some(1), ""));
+    let told = stderr(&output);
+    for expected in
+        ["--> citywire.toml:6:1", "did you mean `listen`?", "--> profiles/broken.toml:2:1", "--> devices.csv:3:1"]
+    {
+        assert!(told.contains(expected), "{expected} is not in\n{told}");
+    }
+    assert!(!told.contains('\x1b'), "no colour in a pipe");
+}
+
+#[test]
+fn check_gives_mistakes_as_json_lines() {
+    let directory = TempDir::new();
+    directory.file("citywire.toml", "[http]\nlisen = \"127.0.0.1:8080\"\n[log]\nlevel = \"loud\"\n");
+    let output = citywire(directory.path(), &["check", "--json"]);
+    assert_eq!((code(&output), stderr(&output)), (Some(1), ""));
+    let lines: Vec<serde_json::Value> =
+        stdout(&output).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!((&lines[0]["line"], &lines[0]["column"]), (&2.into(), &1.into()));
+    directory.file("citywire.toml", "");
+    let output = citywire(directory.path(), &["check", "--json"]);
+    assert_eq!((code(&output), stdout(&output), stderr(&output)), (Some(0), "", ""));
+}
+
+#[test]
+fn check_says_what_is_there_when_nothing_is_wrong() {
+    let directory = TempDir::new();
+    let output = citywire(directory.path(), &["check"]);
+    assert_eq!((code(&output), stderr(&output)), (Some(0), ""));
+    assert_snapshot("cli/check.txt", stdout(&output));
+}
+
+#[test]
+fn check_shows_what_is_in_force_with_secrets_masked() {
+    let directory = TempDir::new();
+    directory
+        .file("citywire.toml", "[broker]\nurl = \"mqtt://127.0.0.1\"\nusername = \"u\"\npassword = \"s3cret\"\n");
+    let output =
+        command(directory.path(), &["check", "--show"]).env("CITYWIRE_LOG__LEVEL", "debug").output().unwrap();
+    assert_eq!((code(&output), stderr(&output)), (Some(0), ""));
+    let shown: toml::Table = stdout(&output).parse().expect("TOML");
+    assert_eq!(shown["broker"]["password"].as_str(), Some("***"));
+    assert_eq!(shown["log"]["level"].as_str(), Some("debug"));
+}
+
+#[test]
+fn check_reads_the_certificates_that_the_broker_s_connection_needs() {
+    let directory = TempDir::new();
+    directory.file("ca.pem", "no certificate");
+    directory.file("citywire.toml", "[broker]\nurl = \"mqtts://127.0.0.1\"\nca_file = \"ca.pem\"\n");
+    let output = citywire(directory.path(), &["check"]);
+    assert_eq!(code(&output), Some(1));
+    assert!(stderr(&output).contains("no certificate in PEM form"), "{}", stderr(&output));
+}
+
+#[test]
+fn check_tests_single_profiles() {
+    let directory = TempDir::new();
+    let shipped = include_str!("../device-profiles/standards/cjt188.toml");
+    directory.file("good.toml", shipped);
+    directory.file("bad.toml", shipped.replace("id = ", "idd = "));
+    let output = citywire(directory.path(), &["check", "good.toml"]);
+    assert_eq!((code(&output), stderr(&output)), (Some(0), ""));
+    assert!(stdout(&output).starts_with("good.toml: profile cjt188, "), "{}", stdout(&output));
+    let output = citywire(directory.path(), &["check", "good.toml", "bad.toml", "missing.toml"]);
+    assert_eq!((code(&output), stdout(&output)), (Some(1), ""));
+    assert!(stderr(&output).contains("--> bad.toml") && stderr(&output).contains("--> missing.toml"));
+}
+
+#[test]
+fn the_configuration_may_be_named_by_the_environment() {
+    let directory = TempDir::new();
+    directory.file("other.toml", "zzz = 1\n");
+    let output = command(directory.path(), &["check"]).env("CITYWIRE_CONFIG", "other.toml").output().unwrap();
+    assert_eq!(code(&output), Some(1));
+    assert!(stderr(&output).contains("--> other.toml:1:1"), "{}", stderr(&output));
+}
+
+#[test]
+fn refused_messages_are_listed_and_shown() {
+    let directory = TempDir::new();
+    let output = citywire(directory.path(), &["refused", "list"]);
+    assert_eq!((code(&output), stdout(&output)), (Some(1), ""), "there is no data directory yet");
+    assert!(stderr(&output).contains("data/state.sqlite"), "{}", stderr(&output));
+
+    keep_refused(&directory.path().join("data"));
+    let output = citywire(directory.path(), &["refused", "list"]);
+    assert_eq!((code(&output), stderr(&output)), (Some(0), ""));
+    assert_snapshot("cli/refused_list.txt", stdout(&output));
+    let output = citywire(directory.path(), &["refused", "list", "--count"]);
+    assert_snapshot("cli/refused_count.txt", stdout(&output));
+    let output = citywire(directory.path(), &["refused", "show", "1"]);
+    assert_snapshot("cli/refused_show.txt", stdout(&output));
+
+    let output = citywire(directory.path(), &["refused", "list", "--json", "--reason", "checksum"]);
+    let lines: Vec<&str> = stdout(&output).lines().collect();
+    assert_eq!(lines.len(), 1);
+    let kept: serde_json::Value = serde_json::from_str(lines[0]).expect("JSON");
+    assert_eq!((&kept["device"], &kept["payload"]), (&"W-1".into(), &"680110FF".into()));
+    let output = citywire(directory.path(), &["refused", "show", "1", "--json"]);
+    assert_eq!(stdout(&output).trim_end(), lines[0]);
+
+    let output = citywire(directory.path(), &["refused", "show", "99"]);
+    assert_eq!((code(&output), stdout(&output)), (Some(1), ""));
+    assert!(stderr(&output).contains("no refused message 99"), "{}", stderr(&output));
+    let output = citywire(directory.path(), &["refused", "list", "--device", "nobody"]);
+    assert_eq!((code(&output), stdout(&output), stderr(&output)), (Some(0), "", "No refused messages.\n"));
+}
+
+/// Two messages, refused as the service would.
+fn keep_refused(data_directory: &Path) {
+    use citywire::refused::{Limits, Refusal, Refused, Stage};
+    let state = citywire::state::State::open(data_directory).expect("open the state");
+    let refused = Refused::open(state.into(), Limits::default()).expect("open the refused messages");
+    let refusal = Refusal {
+        sequence: 7,
+        received: citywire::time::Timestamp::from_seconds(1_704_176_134),
+        stage: Stage::Decode,
+        reason: "checksum",
+        detail: "profile cjt188, line 20: the sum is 0xff, not 0x79".into(),
+        topic: b"city/harbour/water_meter/W-1/up".to_vec(),
+        payload: b"\x68\x01\x10\xff".to_vec(),
+        device: Some("W-1".into()),
+        profile: Some("cjt188".into()),
+        sink: None,
+    };
+    let other = Refusal {
+        sequence: 8,
+        stage: Stage::Route,
+        reason: "no_route",
+        detail: "no route takes the topic `x\u{1b}[31m`".into(),
+        topic: b"x\x1b[31m\xff".to_vec(),
+        device: None,
+        profile: None,
+        ..refusal.clone()
+    };
+    refused.record_all(&[refusal, other]).expect("keep them");
+}
+
+#[test]
+fn a_reader_that_has_enough_is_no_failure() {
+    let directory = TempDir::new();
+    let mut child = command(directory.path(), &["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("run citywire");
+    // The pipe is closed with most of the script unread.
+    let mut first = [0; 1];
+    child.stdout.take().expect("a pipe").read_exact(&mut first).expect("read");
+    let output = child.wait_with_output().expect("wait for citywire");
+    assert_eq!((code(&output), stderr(&output)), (Some(0), ""));
+}
+
+#[test]
+fn completions_are_made_for_each_shell() {
+    let directory = TempDir::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = citywire(directory.path(), &["completions", shell]);
+        assert_eq!((code(&output), stderr(&output)), (Some(0), ""), "{shell}");
+        assert!(stdout(&output).contains("refused"), "{shell}");
+    }
+}
