@@ -12,11 +12,14 @@ use citywire::broker::embedded::{Embedded, Options};
 use citywire::broker::publisher::{self, Publisher};
 use citywire::broker::{Endpoint, Security};
 use citywire::config::{self, ByteSize, Secret};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{LastWill, Packet};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use rumqttc::{Event as Event4, Packet as Packet4};
 use support::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 fn config() -> config::Broker {
     config::Broker {
@@ -254,6 +257,107 @@ async fn stopping_answers_what_becomes_durable_and_lets_nobody_in_any_more() {
     assert!(answered || device.state.events.iter().any(|event| puback(event.clone()).is_some()));
     stopping.await.unwrap();
     assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
+}
+
+/// A device of MQTT 3.1.1 made of bytes, for what a library would not do.
+struct RawDevice(TcpStream);
+
+impl RawDevice {
+    async fn connect(broker: &Embedded, client_id: &str, clean_session: bool) -> RawDevice {
+        let stream = TcpStream::connect(broker.address()).await.expect("connect");
+        let flags = if clean_session { 0x02 } else { 0x00 };
+        let mut body = b"\0\x04MQTT\x04".to_vec();
+        body.extend([flags, 0, 60, 0, client_id.len() as u8]);
+        body.extend(client_id.as_bytes());
+        let mut device = RawDevice(stream);
+        device.send(0x10, &body).await;
+        assert_eq!(device.receive().await.expect("a CONNACK")[0], 0x20);
+        device
+    }
+
+    async fn publish(&mut self, packet_id: u8, duplicate: bool) {
+        let first = if duplicate { 0x3a } else { 0x32 };
+        self.send(first, &[0, 6, b'c', b'i', b't', b'y', b'/', b'a', 0, packet_id, b'x']).await;
+    }
+
+    async fn send(&mut self, first: u8, body: &[u8]) {
+        let packet = [&[first, body.len() as u8], body].concat();
+        self.0.write_all(&packet).await.expect("send");
+    }
+
+    /// The next packet, all of which are of four bytes here; `None` when the broker has closed the connection.
+    async fn receive(&mut self) -> Option<[u8; 4]> {
+        let mut packet = [0; 4];
+        let read = tokio::time::timeout(PATIENCE, self.0.read_exact(&mut packet)).await;
+        read.expect("an answer or an end in time").ok().map(|_| packet)
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_a_device_sends_again_is_marked_as_such() {
+    let (broker, intake) = start(&config()).await;
+    let mut device = RawDevice::connect(&broker, "meter-1", false).await;
+    device.publish(5, false).await;
+    arrived(&intake, 1).await;
+    drop(device);
+
+    let mut device = RawDevice::connect(&broker, "meter-1", false).await;
+    device.publish(5, true).await;
+    arrived(&intake, 2).await;
+    intake.release();
+    assert_eq!(device.receive().await, Some([0x40, 2, 0, 5]));
+    device.publish(5, false).await;
+    arrived(&intake, 3).await;
+    let seen = intake.seen();
+    assert_eq!(seen.iter().map(|seen| seen.duplicate).collect::<Vec<_>>(), [false, true, false]);
+    assert!(seen.iter().all(|again| (again.source, again.packet_id) == (seen[0].source, 5)));
+}
+
+#[tokio::test]
+async fn a_message_of_a_device_that_left_is_not_waited_for() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let (broker, intake) = start(&config()).await;
+    intake.set_full(true);
+    let mut device = RawDevice::connect(&broker, "meter-1", false).await;
+    device.publish(1, false).await;
+    let waiting = |count: &str| {
+        let line = format!("citywire_broker_unacknowledged_messages {count}\n");
+        metrics.render().contains(&line)
+    };
+    wait_until("the message waits", || waiting("1")).await;
+    drop(device);
+    wait_until("it waits no longer", || waiting("0")).await;
+    intake.set_full(false);
+    publish_one(&broker, &intake, "city/b").await;
+    assert_eq!(intake.count(), 1);
+}
+
+#[tokio::test]
+async fn a_device_that_connects_again_while_its_message_waits_is_heard_on_the_new_connection_only() {
+    let (broker, intake) = start(&config()).await;
+    let mut old = RawDevice::connect(&broker, "meter-1", false).await;
+    old.publish(1, false).await;
+    arrived(&intake, 1).await;
+    let mut new = RawDevice::connect(&broker, "meter-1", false).await;
+    new.publish(1, true).await;
+    arrived(&intake, 2).await;
+    assert_eq!(old.receive().await, None, "the old connection ends without an answer");
+    intake.release();
+    assert_eq!(new.receive().await, Some([0x40, 2, 0, 1]));
+}
+
+#[tokio::test]
+async fn messages_of_a_device_that_sends_and_leaves_at_once_are_kept() {
+    let (broker, intake) = start(&config()).await;
+    let mut device = RawDevice::connect(&broker, "meter-1", true).await;
+    for _ in 0..3 {
+        device.send(0x30, &[0, 6, b'c', b'i', b't', b'y', b'/', b'a', b'x']).await;
+    }
+    device.send(0xe0, &[]).await;
+    drop(device);
+    arrived(&intake, 3).await;
 }
 
 /// Mosquitto 2.0.11 does not keep to it (see `tests/broker.rs`); this broker does.

@@ -34,6 +34,4 @@ pub enum Error {
     Filter(String),
     #[error("the embedded broker cannot listen on {address}: {reason}; set broker.embedded.listen to a free address")]
     Listen { address: SocketAddr, reason: String },
-    #[error("the embedded broker failed: {0}")]
-    Embedded(String),
 }
