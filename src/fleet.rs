@@ -18,6 +18,7 @@ use crate::state::{State, StateError};
 use crate::time::Timestamp;
 use metrics::{Counter, Gauge};
 
+pub mod consumer;
 mod device;
 mod reading;
 mod storage;

@@ -1,6 +1,73 @@
 //! The second stage: every message, on disk before anything looks at it.
-use crate::time::Timestamp;
+//!
+//! [`Journal::append`] hands a message over and returns at once. A thread of the journal's own writes what has
+//! arrived, syncs it (one sync for all that came while the last one ran), and only then lets the message's
+//! acknowledgement go. Sinks read the entries back with a [`Reader`], each at its own pace, and move their
+//! [`Cursor`] when their database has confirmed; segments that every cursor has passed are deleted by age and size.
+//!
+//! What it promises:
+//!
+//! - A message is acknowledged after its entry was synced, never before. What was acknowledged is read back after
+//!   `kill -9` and loss of power, as far as the disk keeps what it has synced.
+//! - Entries are numbered from 1 without gaps, in the order of arrival, and no number is given twice.
+//! - A message that is delivered again is not stored again, also over a restart (see [`redelivery`]).
+//! - Damage costs the entries that it hits. It is told, counted and set aside in `damaged/`; the entries after it are
+//!   read, and [`Cursor::lost`] counts what is missing.
+//! - When there is no room and a sink still needs the oldest entries, nothing is acknowledged until there is room; no
+//!   entry is dropped.
+//!
+//! The files are described in [`format`](mod@format). Nothing outside this module reads or writes them.
+
+pub mod assess;
+mod batch;
+pub mod cursor;
+mod damage;
+mod error;
+pub mod files;
+pub mod format;
+mod inspect;
+mod queue;
+mod reader;
+mod recovery;
+pub mod redelivery;
+pub mod scan;
+mod segment;
+mod shared;
+#[cfg(test)]
+mod simulated;
+#[cfg(test)]
+mod tests;
+mod thread;
+mod verify;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
 use bytes::Bytes;
+use tokio::sync::watch;
+
+pub use assess::{SegmentScan, scan_segment};
+pub use cursor::{Cursor, Position};
+pub use damage::{Finding, Gap, Severity};
+pub use error::JournalError;
+pub use format::{ENTRY_BYTES_MAX, HeaderFault};
+pub use inspect::{CursorReport, DamagedFile, Inspection, SegmentReport, inspect};
+pub use reader::Reader;
+pub use recovery::Recovery;
+pub use shared::State;
+pub use verify::{Verification, verify};
+
+use crate::broker::{Ack, Message, NotTaken};
+use crate::config;
+use crate::time::Timestamp;
+use files::{FileSystem, OsFileSystem};
+use recovery::Recovered;
+use segment::Index;
+use shared::Shared;
+use writer::{Writer, WriterParts};
 
 /// A message that is safe on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,4 +78,232 @@ pub struct Entry {
     pub received: Timestamp,
     pub topic: Bytes,
     pub payload: Bytes,
+}
+
+/// Where the journal is and how large it may become.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub directory: PathBuf,
+    /// A segment is closed when the next commit would make it larger than this. As much is kept free on the disk.
+    pub segment_bytes: u64,
+    /// At this size, with entries that a sink still needs, nothing is acknowledged.
+    pub max_bytes: u64,
+    /// Entries that every sink has passed are kept this long, as `max_bytes` allows.
+    pub retention: Duration,
+    /// How long a commit may wait for more messages to share its sync.
+    pub commit_delay_max: Duration,
+}
+
+/// The smallest and the largest segment that can be asked for.
+const SEGMENT_BYTES_MIN: u64 = 4 << 10;
+const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+
+impl Options {
+    /// The journal of the configuration, in `journal/` of the data directory.
+    pub fn new(data_directory: &Path, options: &config::Journal) -> Options {
+        Options {
+            directory: data_directory.join("journal"),
+            segment_bytes: options.segment_bytes.0,
+            max_bytes: options.max_bytes.0,
+            retention: options.retention.0,
+            commit_delay_max: options.commit_delay_max.0,
+        }
+    }
+
+    /// Checks the limits of each option.
+    pub fn check(&self) -> Result<(), JournalError> {
+        let wrong = |option, detail| Err(JournalError::Option { option, detail });
+        if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&self.segment_bytes) {
+            let detail = format!("{} bytes; choose between 4KiB and 1GiB", self.segment_bytes);
+            return wrong("segment_bytes", detail);
+        }
+        if self.max_bytes / 2 < self.segment_bytes {
+            let detail = format!(
+                "{} bytes hold less than two segments of {}; raise it, or lower journal.segment_bytes",
+                self.max_bytes, self.segment_bytes
+            );
+            return wrong("max_bytes", detail);
+        }
+        if self.commit_delay_max > Duration::from_secs(1) {
+            let detail = format!("{:?}; every acknowledgement waits for it: choose up to 1s", self.commit_delay_max);
+            return wrong("commit_delay_max", detail);
+        }
+        Ok(())
+    }
+}
+
+/// The journal of this process. Clones are the same journal; the directory is locked as long as one of them, a
+/// reader or a cursor lives.
+#[derive(Clone)]
+pub struct Journal(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<Result<(), JournalError>>>>,
+}
+
+impl Journal {
+    /// Opens the journal, creates it if there is none, mends what a crash left, and starts its thread. Install the
+    /// metrics recorder before.
+    ///
+    /// # Errors
+    /// When another process has the journal open, an option is out of its limits, a file is of a later version, or
+    /// the directory cannot be read or written. Damage is no error: [`Recovery`] tells of it.
+    pub fn open(options: Options) -> Result<(Journal, Recovery), JournalError> {
+        Journal::open_on(Arc::new(OsFileSystem), options)
+    }
+
+    /// The same on any file system.
+    pub fn open_on(files: Arc<dyn FileSystem>, options: Options) -> Result<(Journal, Recovery), JournalError> {
+        let (shared, writer, recovery) = prepare(files, options, Timestamp::now())?;
+        let for_thread = shared.clone();
+        let thread = std::thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || thread::run(writer, &for_thread))
+            .map_err(|error| JournalError::file("start a thread for", &shared.options.directory, error))?;
+        Ok((Journal(Arc::new(Inner { shared, thread: Mutex::new(Some(thread)) })), recovery))
+    }
+
+    /// Hands a message over. Never blocks: the acknowledgement comes when the entry is on disk.
+    ///
+    /// # Errors
+    /// The message is not taken and not acknowledged; what to do is said at each [`NotTaken`]. One that nobody waits
+    /// for (QoS 0) is lost when there is no room, and counted.
+    pub fn append(&self, message: Message) -> Result<(), NotTaken> {
+        let appended = self.0.shared.queue.push(message);
+        if let Err(NotTaken::Full(message)) = &appended
+            && matches!(message.ack, Ack::None)
+        {
+            self.0.shared.metrics.dropped_messages.increment(1);
+        }
+        appended
+    }
+
+    /// Tells that the broker lost the session of `source`: its packet identifiers start anew, so nothing that comes
+    /// from now on repeats an earlier entry. To be called before the first message of the new session is appended.
+    pub fn forget(&self, source: u64) {
+        self.0.shared.queue.forget(source);
+    }
+
+    /// The cursor of the sink `name`. A new one begins with the oldest entry kept.
+    ///
+    /// # Errors
+    /// When the name is not usable, or a new cursor's file cannot be written.
+    pub fn cursor(&self, name: &str) -> Result<Cursor, JournalError> {
+        let cell = self.0.shared.cursor(name)?;
+        Ok(Cursor::new(self.0.shared.clone(), cell))
+    }
+
+    /// Deletes the cursors of sinks that are not named, so that they hold the journal no longer. Gives their names.
+    ///
+    /// # Errors
+    /// When a cursor's file cannot be removed.
+    pub fn retain_cursors(&self, names: &[&str]) -> Result<Vec<String>, JournalError> {
+        let shared = &self.0.shared;
+        let removed = shared.cursors.retain(&*shared.files, &shared.options.directory, names)?;
+        if !removed.is_empty() {
+            shared.queue.cursor_advanced();
+        }
+        Ok(removed)
+    }
+
+    /// Reads the entries after `after_sequence`.
+    pub fn reader(&self, after_sequence: u64) -> Reader {
+        Reader::live(self.0.shared.clone(), after_sequence)
+    }
+
+    /// The last durable sequence number, to wait on for more.
+    pub fn durable(&self) -> watch::Receiver<u64> {
+        self.0.shared.watch_durable()
+    }
+
+    /// The last sequence number on disk; 0 when there is none.
+    pub fn last_sequence(&self) -> u64 {
+        self.0.shared.durable()
+    }
+
+    /// The first sequence number that is kept; when none is, the next one to come.
+    pub fn oldest(&self) -> u64 {
+        self.0.shared.index().oldest()
+    }
+
+    /// Receive time of the oldest entry that is kept.
+    pub fn oldest_received(&self) -> Option<Timestamp> {
+        self.0.shared.index().oldest_received()
+    }
+
+    /// Bytes on disk.
+    pub fn bytes(&self) -> u64 {
+        self.0.shared.index().bytes()
+    }
+
+    /// Whether messages are written and acknowledged, and why not.
+    pub fn state(&self) -> State {
+        self.0.shared.state()
+    }
+
+    /// Takes no more messages, commits what was handed over, and stops the thread; waits for that. Readers and
+    /// cursors go on working. The lock on the directory goes with the last of them.
+    ///
+    /// # Errors
+    /// When not all could be made durable. Those messages were not acknowledged: their senders deliver them again.
+    pub fn close(&self) -> Result<(), JournalError> {
+        self.0.close()
+    }
+}
+
+impl Inner {
+    fn close(&self) -> Result<(), JournalError> {
+        self.shared.queue.close();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // A panic of the thread is in the state and was printed.
+        thread.and_then(|thread| thread.join().ok()).unwrap_or(Ok(()))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!("{error}");
+        }
+    }
+}
+
+/// Locks and recovers the directory, and makes the writer, without its thread.
+fn prepare(
+    files: Arc<dyn FileSystem>,
+    options: Options,
+    now: Timestamp,
+) -> Result<(Arc<Shared>, Writer, Recovery), JournalError> {
+    options.check()?;
+    let directory = options.directory.clone();
+    for path in [directory.clone(), cursor::directory(&directory), damage::directory(&directory)] {
+        files.create_directories(&path).map_err(|error| JournalError::file("create", &path, error))?;
+    }
+    files.sync_directory(&directory).map_err(|error| JournalError::file("sync", &directory, error))?;
+    let lock_path = directory.join("lock");
+    let lock = files
+        .lock(&lock_path)
+        .map_err(|error| JournalError::file("lock", &lock_path, error))?
+        .ok_or_else(|| JournalError::Locked { directory: directory.clone() })?;
+    let Recovered { index, cursors, memory, key, open, findings, unreadable } = recovery::recover(&*files, &options)?;
+    let shared = Arc::new(Shared::new(files, options, index, cursors, lock));
+    let mut writer = Writer::new(shared.clone(), WriterParts { key, open, memory });
+    writer.start(now)?;
+    // Without room for the new segment they stay in place, as proof of the numbers that were given.
+    for first in unreadable.into_iter().filter(|_| shared.state().is_writable()) {
+        recovery::move_aside(&*shared.files, &directory, first)?;
+    }
+    let recovery = report(&shared.index(), findings);
+    Ok((shared, writer, recovery))
+}
+
+fn report(index: &Index, findings: Vec<Finding>) -> Recovery {
+    Recovery {
+        segments: index.segments.len(),
+        oldest: index.oldest(),
+        last_sequence: index.durable,
+        bytes: index.bytes(),
+        findings,
+    }
 }

@@ -59,6 +59,8 @@ metrics! {
     JOURNAL_ENTRIES = Counter "citywire_journal_entries_total" [] "Entries in the journal since it was created: the sequence number of the last one on disk.";
     JOURNAL_WRITTEN_BYTES = Counter "citywire_journal_written_bytes_total" [] "Bytes written to the journal.";
     JOURNAL_REDELIVERIES = Counter "citywire_journal_redeliveries_total" [] "Messages that the broker delivered again and that were in the journal already; they are acknowledged and not stored twice.";
+    JOURNAL_DROPPED_MESSAGES = Counter "citywire_journal_dropped_messages_total" [] "QoS 0 messages that were not taken because the queue in front of the journal was full; nobody delivers them again.";
+    JOURNAL_QUEUED_BYTES = Gauge "citywire_journal_queued_bytes" [] "Bytes received and not yet on disk.";
     JOURNAL_COMMITS = Counter "citywire_journal_commits_total" [] "Commits: one write and one fsync each.";
     JOURNAL_COMMIT_DURATION = Histogram "citywire_journal_commit_duration_seconds" [] "Time of one commit, write and fsync.";
     JOURNAL_SIZE = Gauge "citywire_journal_size_bytes" [] "Bytes that the journal takes on disk.";
@@ -66,6 +68,7 @@ metrics! {
     JOURNAL_SEGMENTS = Gauge "citywire_journal_segments" [] "Segment files in the journal.";
     JOURNAL_FULL = Gauge "citywire_journal_full" [] "1 while nothing is acknowledged because the journal is at its limit or the disk is full, else 0.";
     JOURNAL_DAMAGED_SEGMENTS = Counter "citywire_journal_damaged_segments_total" [] "Segments that were found damaged and set aside.";
+    JOURNAL_LOST_ENTRIES = Counter "citywire_journal_lost_entries_total" [] "Entries that damage made unreadable, counted when a sink comes upon them.";
     JOURNAL_WRITE_ERRORS = Counter "citywire_journal_write_errors_total" [] "Commits that failed; their messages were not acknowledged.";
     JOURNAL_OLDEST_ENTRY = Gauge "citywire_journal_oldest_entry_timestamp_seconds" [] "Receive time of the oldest entry kept, as Unix time; 0 when there is none.";
 

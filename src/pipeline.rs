@@ -1,1 +1,245 @@
-//! pipeline
+//! The stages between journal and sink, in order: route, envelope, registry, decode, point.
+//!
+//! [`Pipeline::process`] is the way of one message. Each consumer of the journal has a pipeline of its own, with
+//! buffers that are used from message to message; routes, profiles and registry are shared.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::decode::{self, Readings};
+use crate::envelope::{self, Scratch, Uplink, check_device};
+use crate::journal::Entry;
+use crate::point::{Origin, Point, Points};
+use crate::problem::Problem;
+use crate::profile::{Library, Profile};
+use crate::refused::{Refusal, Stage};
+use crate::registry::{Registered, Registry, RegistryError};
+use crate::route::{Route, Routes};
+use crate::sink::{Decode, Outcome};
+
+/// What the stages need to know; checked as a whole before it takes effect.
+#[derive(Debug)]
+pub struct Rules {
+    pub routes: Routes,
+    pub library: Library,
+    pub registry: Registry,
+    /// How far ahead of the receive time a device's clock is believed.
+    pub max_clock_skew: Duration,
+}
+
+/// Takes what becomes of a message.
+pub trait Receiver {
+    /// The message is of this device; the profile is none when none was found for it.
+    fn heard(&mut self, _device: &str, _profile: Option<&Profile>) {}
+
+    fn point(&mut self, profile: &Profile, point: &Point<'_>);
+
+    /// So many values were left out because they are implausible.
+    fn implausible(&mut self, _profile: &Profile, _values: u32) {}
+
+    /// The message, or one uplink of it, cannot be used.
+    fn refused(&mut self, fault: Fault<'_>);
+}
+
+/// Why a message, or one uplink of it, cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault<'a> {
+    pub stage: Stage,
+    pub reason: &'static str,
+    pub detail: String,
+    /// As far as they were known.
+    pub device: Option<&'a str>,
+    pub profile: Option<&'a str>,
+}
+
+impl Fault<'_> {
+    /// What is kept of it.
+    pub fn into_refusal(self, entry: &Entry) -> Refusal {
+        Refusal {
+            sequence: entry.sequence,
+            received: entry.received,
+            stage: self.stage,
+            reason: self.reason,
+            detail: self.detail,
+            topic: entry.topic.to_vec(),
+            payload: entry.payload.to_vec(),
+            device: self.device.map(str::to_owned),
+            profile: self.profile.map(str::to_owned),
+            sink: None,
+        }
+    }
+}
+
+/// One consumer's way from entries to points.
+#[derive(Debug)]
+pub struct Pipeline {
+    rules: Arc<Rules>,
+    scratch: Scratch,
+    decoder: Decoder,
+}
+
+/// The part behind the envelope, apart from it so that an uplink may borrow the envelope's buffers.
+#[derive(Debug)]
+struct Decoder {
+    readings: Readings,
+    points: Points,
+}
+
+impl Pipeline {
+    pub fn new(rules: Arc<Rules>) -> Pipeline {
+        let points = Points::new(rules.max_clock_skew);
+        Pipeline { rules, scratch: Scratch::default(), decoder: Decoder { readings: Readings::new(), points } }
+    }
+
+    /// The device classes that the profiles know.
+    pub fn classes(&self) -> impl Iterator<Item = &str> {
+        self.rules.library.classes.names()
+    }
+
+    /// Takes an entry through the stages. The same entry gives the same points whenever it is asked, as long as the
+    /// rules are the same.
+    pub fn process(&mut self, entry: &Entry, receiver: &mut dyn Receiver) {
+        let rules = &self.rules;
+        let route = match rules.routes.route(&entry.topic) {
+            Ok(route) => route,
+            Err(error) => return receiver.refused(fault(Stage::Route, error.reason, error.detail)),
+        };
+        let uplinks = match envelope::open(&entry.payload, &route, &mut self.scratch) {
+            Ok(uplinks) => uplinks,
+            Err(error) => {
+                let fault = fault(Stage::Envelope, error.reason, error.detail);
+                return receiver.refused(Fault { device: route.device, ..fault });
+            }
+        };
+        for uplink in uplinks {
+            if let Err(fault) = self.decoder.uplink(rules, entry, &route, &uplink, receiver) {
+                receiver.refused(fault);
+            }
+        }
+    }
+}
+
+impl Decoder {
+    fn uplink<'a>(
+        &mut self,
+        rules: &'a Rules,
+        entry: &Entry,
+        route: &Route<'a>,
+        uplink: &Uplink<'a>,
+        receiver: &mut dyn Receiver,
+    ) -> Result<(), Fault<'a>> {
+        let registered = match uplink.device {
+            Some(device) => {
+                admitted(rules.registry.admit(device), Some(device)).inspect_err(|_| receiver.heard(device, None))?
+            }
+            None => None,
+        };
+        let profile = rules.profile(route, uplink, registered).inspect_err(|_| {
+            if let Some(device) = uplink.device {
+                receiver.heard(device, None);
+            }
+        })?;
+        let decoded = decode::decode(profile, uplink.payload, uplink.port, &mut self.readings);
+        if let Some(device) = uplink.device {
+            receiver.heard(device, Some(profile));
+        }
+        let known = |fault: Fault<'a>| Fault { device: uplink.device, profile: Some(&profile.id), ..fault };
+        if let Err(error) = decoded {
+            return Err(known(fault(Stage::Decode, error.reason.name(), error.to_string())));
+        }
+        let (device, registered) = match uplink.device {
+            Some(device) => (device, registered),
+            // Neither topic nor envelope say who sent it; the payload may.
+            None => {
+                let identity = self.readings.identity().filter(|identity| check_device(identity).is_ok());
+                let Some(device) = identity else {
+                    let error = route.no_device();
+                    return Err(known(fault(Stage::Route, error.reason, error.detail)));
+                };
+                receiver.heard(device, Some(profile));
+                (device, admitted(rules.registry.admit(device), None)?)
+            }
+        };
+        if self.readings.implausible_values() > 0 {
+            receiver.implausible(profile, self.readings.implausible_values());
+        }
+        let mut tags: [(&str, &str); TAGS_MAX] = [("", ""); TAGS_MAX];
+        let given = registered.into_iter().flat_map(|device| device.tags()).chain(route.tags());
+        let count = tags.iter_mut().zip(given).map(|(place, tag)| *place = tag).count();
+        let origin = Origin { device, tags: &tags[..count], platform_time: uplink.time, received: entry.received };
+        self.points.make(&origin, profile, &self.readings, &mut |point| receiver.point(profile, point));
+        Ok(())
+    }
+}
+
+/// How many tags a point may have from route and registry together.
+const TAGS_MAX: usize = 32;
+
+impl Rules {
+    /// Reads what the configuration names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with profiles, routes and registry.
+    pub fn load(config: &Config) -> Result<Rules, Vec<Problem>> {
+        let library = Library::load(&config.profiles.directory)?;
+        let routes = Routes::compile(&config.routes, library.ids());
+        let registry = Registry::load(&config.registry, library.ids());
+        match (routes, registry) {
+            (Ok(routes), Ok(registry)) => {
+                Ok(Rules { routes, library, registry, max_clock_skew: config.profiles.max_clock_skew.0 })
+            }
+            (routes, registry) => {
+                let problems = [routes.err(), registry.err()].into_iter().flatten().flatten();
+                Err(problems.collect())
+            }
+        }
+    }
+
+    fn profile<'a>(
+        &'a self,
+        route: &Route<'a>,
+        uplink: &Uplink<'a>,
+        registered: Option<Registered<'a>>,
+    ) -> Result<&'a Arc<Profile>, Fault<'a>> {
+        let registered = registered.and_then(|device| device.profile());
+        let id = route
+            .profile(registered, uplink.profile_member)
+            .map_err(|error| Fault { device: uplink.device, ..fault(Stage::Route, error.reason, error.detail) })?;
+        self.library.get(id).ok_or_else(|| {
+            let detail = format!("there is no profile `{id}`; add it to profiles.directory, or correct the route");
+            Fault { device: uplink.device, profile: Some(id), ..fault(Stage::Route, "no_profile", detail) }
+        })
+    }
+}
+
+fn admitted<'a>(
+    admitted: Result<Option<Registered<'a>>, RegistryError>,
+    device: Option<&'a str>,
+) -> Result<Option<Registered<'a>>, Fault<'a>> {
+    admitted.map_err(|error| Fault { device, ..fault(Stage::Registry, error.reason, error.detail) })
+}
+
+fn fault(stage: Stage, reason: &'static str, detail: String) -> Fault<'static> {
+    Fault { stage, reason, detail, device: None, profile: None }
+}
+
+/// A sink's view: it wants the points; refusals are kept by the fleet's consumer.
+impl Decode for Pipeline {
+    fn points(&mut self, entry: &Entry, emit: &mut dyn FnMut(&Point<'_>)) -> Outcome {
+        struct Counted<'a> {
+            emit: &'a mut dyn FnMut(&Point<'_>),
+            points: usize,
+        }
+        impl Receiver for Counted<'_> {
+            fn point(&mut self, _profile: &Profile, point: &Point<'_>) {
+                self.points += 1;
+                (self.emit)(point);
+            }
+            fn refused(&mut self, _fault: Fault<'_>) {}
+        }
+        let mut counted = Counted { emit, points: 0 };
+        self.process(entry, &mut counted);
+        if counted.points > 0 { Outcome::Written } else { Outcome::Refused }
+    }
+}

@@ -1,1 +1,286 @@
-//! service
+//! Builds the parts from the configuration, joins them, and stops them. The only module that knows all of them.
+//!
+//! It reads downwards: each part is built from the ones above it. Stopping goes the same way: first nothing more is
+//! received, then what was received is made durable, then the sinks are given their grace.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::broker::client::{self, Client};
+#[cfg(feature = "embedded-broker")]
+use crate::broker::embedded::{self, Embedded};
+use crate::broker::{self, Intake};
+use crate::config::{self, Config};
+use crate::fleet::{self, Fleet};
+use crate::journal::{Journal, JournalError};
+use crate::metrics;
+use crate::pipeline::{Pipeline, Rules};
+use crate::problem::Problem;
+use crate::refused::{Limits, Refused};
+use crate::sink::{self, embedded::Embedded as EmbeddedSink, influxdb2::Influxdb2};
+use crate::state::{State, StateError};
+use crate::store::StoreError;
+use crate::time::Timestamp;
+use crate::web;
+
+mod status;
+mod upstream;
+
+use status::{Parts, SinkPart};
+use upstream::{JournalCursor, JournalEntries};
+
+/// How many devices the page lists at most.
+const DEVICES_MAX: usize = 1_000_000;
+
+/// The journal's cursor of the fleet's consumer. No sink may have its name.
+const FLEET_CURSOR: &str = "fleet";
+
+/// Where the running service can be reached.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// The operator's page: `http://127.0.0.1:8080`.
+    pub page: String,
+    /// The broker that it takes messages from.
+    pub broker: String,
+}
+
+/// Why the service cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    #[error("{}", crate::problem::render(.0, false))]
+    Rules(Vec<Problem>),
+    #[error("{path}: the data directory cannot be made: {source}; look at its permissions, or set data_directory")]
+    Data { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("sink \"{sink}\": {source}")]
+    Store { sink: String, source: StoreError },
+    #[error("sink \"{sink}\": {source}")]
+    Influxdb2 { sink: String, source: sink::influxdb2::OpenError },
+    #[error(transparent)]
+    Broker(#[from] broker::Error),
+    #[error(transparent)]
+    Page(#[from] web::BindError),
+    #[error("no thread could be started: {0}")]
+    Thread(std::io::Error),
+    #[error(transparent)]
+    Metrics(#[from] metrics::InstalledTwice),
+    #[error(
+        "this build has no MQTT broker of its own (feature embedded-broker), and broker.url is not set; set it to the \
+         city's broker"
+    )]
+    NoBroker,
+}
+
+/// Runs the service until `stop` is done, then stops it within `shutdown_grace`. `started` is told once everything
+/// runs. Needs a tokio runtime with several threads.
+///
+/// # Errors
+/// When a part cannot be built; nothing has been received then. Once it runs, faults of the outside are waited out.
+pub async fn run(
+    config: Config,
+    started: impl FnOnce(&Started),
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServiceError> {
+    let exporter = metrics::install()?;
+    let rules = Arc::new(Rules::load(&config).map_err(ServiceError::Rules)?);
+    make_data_directory(&config)?;
+    let listener = web::bind(config.http.listen).await?;
+    let journal = open_journal(&config)?;
+    let state = Arc::new(State::open(&config.data_directory)?);
+    let refused = Arc::new(Refused::open(Arc::clone(&state), Limits::default())?);
+    let classes: Vec<&str> = rules.library.classes.names().collect();
+    let fleet = Fleet::open(state, Arc::clone(&refused), &classes, DEVICES_MAX, journal.last_sequence())?;
+    let fleet = Arc::new(fleet);
+
+    let (stopping, stopped) = watch::channel(false);
+    let mut consumers = vec![follow(&fleet, &journal, &rules, stopped.clone())?];
+    let mut sinks = Vec::new();
+    for sink in &config.sinks {
+        let (part, thread) = start_sink(sink, &config, &journal, &rules, &refused, stopped.clone())?;
+        sinks.push(part);
+        consumers.push(thread);
+    }
+    let source = Source::start(&config, &rules, &journal).await?;
+
+    let parts = Parts {
+        broker: source.status(),
+        embedded_broker: config.broker.url.is_none(),
+        journal: journal.clone(),
+        journal_bytes_max: config.journal.max_bytes.0,
+        sinks,
+    };
+    let page = format!("http://{}", listener.address().unwrap_or(config.http.listen));
+    let sources = web::Sources {
+        service: Arc::new(parts),
+        fleet,
+        refused,
+        metrics: exporter.clone(),
+        started: Timestamp::now(),
+        topics: rules.routes.subscriptions().into_iter().map(str::to_owned).collect(),
+    };
+    let mut web_stopped = stopped;
+    let web = tokio::spawn(web::serve(listener, sources, async move {
+        let _ = web_stopped.wait_for(|stopped| *stopped).await;
+    }));
+    let upkeep = tokio::spawn(exporter.upkeep());
+    started(&Started { page, broker: source.status().now().url });
+
+    stop.await;
+    tracing::info!("Stopping: nothing more is received; what is on its way is finished.");
+    source.stop(config.shutdown_grace.0).await;
+    close(journal).await;
+    stopping.send_replace(true);
+    join(consumers).await;
+    upkeep.abort();
+    let _ = web.await;
+    tracing::info!("Stopped.");
+    Ok(())
+}
+
+fn make_data_directory(config: &Config) -> Result<(), ServiceError> {
+    let path = &config.data_directory;
+    std::fs::create_dir_all(path).map_err(|source| ServiceError::Data { path: path.clone(), source })
+}
+
+fn open_journal(config: &Config) -> Result<Journal, ServiceError> {
+    let options = crate::journal::Options::new(&config.data_directory, &config.journal);
+    let (journal, recovery) = Journal::open(options)?;
+    for finding in &recovery.findings {
+        tracing::error!("{finding}");
+    }
+    tracing::info!(
+        entries = recovery.entries(),
+        last_sequence = recovery.last_sequence,
+        segments = recovery.segments,
+        "The journal is open."
+    );
+    let names: Vec<&str> = config.sinks.iter().map(config::Sink::name).chain([FLEET_CURSOR]).collect();
+    for removed in journal.retain_cursors(&names)? {
+        tracing::warn!(sink = removed, "This sink is no longer configured: its place in the journal is given up.");
+    }
+    Ok(journal)
+}
+
+/// Starts the thread that keeps devices, alarms and refusals.
+fn follow(
+    fleet: &Arc<Fleet>,
+    journal: &Journal,
+    rules: &Arc<Rules>,
+    stopped: watch::Receiver<bool>,
+) -> Result<JoinHandle<()>, ServiceError> {
+    let fleet = Arc::clone(fleet);
+    let cursor = JournalCursor(journal.cursor(FLEET_CURSOR)?);
+    let entries = entries(journal, FLEET_CURSOR, fleet.position());
+    let pipeline = Pipeline::new(Arc::clone(rules));
+    let follow = async move { fleet::consumer::run(&fleet, pipeline, entries, cursor, stopped).await };
+    sink::spawn(&Handle::current(), FLEET_CURSOR, follow).map_err(ServiceError::Thread)
+}
+
+fn start_sink(
+    sink: &config::Sink,
+    config: &Config,
+    journal: &Journal,
+    rules: &Arc<Rules>,
+    refused: &Arc<Refused>,
+    stopped: watch::Receiver<bool>,
+) -> Result<(SinkPart, JoinHandle<()>), ServiceError> {
+    let name = sink.name();
+    let cursor = JournalCursor(journal.cursor(name)?);
+    let upstream = sink::Upstream {
+        entries: entries(journal, name, sink::Cursor::position(&cursor).sequence),
+        cursor,
+        decode: Pipeline::new(Arc::clone(rules)),
+        rejections: Arc::clone(refused),
+    };
+    let (status, shown) = watch::channel(sink::Status::default());
+    let part = SinkPart::new(sink, &config.data_directory, shown);
+    let grace = config.shutdown_grace.0;
+    let runtime = Handle::current();
+    let thread = match sink {
+        config::Sink::Embedded(options) => {
+            let database = EmbeddedSink::open(options, &config.data_directory)
+                .map_err(|source| ServiceError::Store { sink: name.to_owned(), source })?;
+            let options = sink::Options::embedded(options, grace);
+            sink::spawn(&runtime, name, sink::run(database, upstream, options, status, stopped))
+        }
+        config::Sink::Influxdb2(options) => {
+            let database = Influxdb2::new(options)
+                .map_err(|source| ServiceError::Influxdb2 { sink: name.to_owned(), source })?;
+            let options = sink::Options::influxdb2(options, grace);
+            sink::spawn(&runtime, name, sink::run(database, upstream, options, status, stopped))
+        }
+    };
+    Ok((part, thread.map_err(ServiceError::Thread)?))
+}
+
+fn entries(journal: &Journal, consumer: &str, after: u64) -> JournalEntries {
+    JournalEntries { journal: journal.clone(), reader: journal.reader(after), consumer: consumer.to_owned() }
+}
+
+/// Where messages come from.
+enum Source {
+    Client(Client),
+    #[cfg(feature = "embedded-broker")]
+    Embedded(Box<Embedded>),
+}
+
+impl Source {
+    async fn start(config: &Config, rules: &Rules, journal: &Journal) -> Result<Source, ServiceError> {
+        let intake: Arc<dyn Intake> = Arc::new(journal.clone());
+        if let Some(url) = &config.broker.url {
+            let filters = rules.routes.subscriptions().into_iter().map(str::to_owned).collect();
+            let options = client::Options::new(url, &config.broker, filters)?;
+            return Ok(Source::Client(Client::start(options, intake)));
+        }
+        #[cfg(feature = "embedded-broker")]
+        {
+            let options = embedded::Options::new(&config.broker)?;
+            Ok(Source::Embedded(Box::new(Embedded::start(options, intake).await?)))
+        }
+        #[cfg(not(feature = "embedded-broker"))]
+        Err(ServiceError::NoBroker)
+    }
+
+    fn status(&self) -> Arc<broker::Status> {
+        match self {
+            Source::Client(client) => client.status(),
+            #[cfg(feature = "embedded-broker")]
+            Source::Embedded(embedded) => embedded.status(),
+        }
+    }
+
+    async fn stop(self, grace: Duration) {
+        match self {
+            Source::Client(client) => client.stop(grace).await,
+            #[cfg(feature = "embedded-broker")]
+            Source::Embedded(embedded) => embedded.stop(grace).await,
+        }
+    }
+}
+
+/// Makes durable what was handed over; that waits for the disk.
+async fn close(journal: Journal) {
+    match tokio::task::spawn_blocking(move || journal.close()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::error!(%error, "Not everything could be made durable; its senders have not been told that it was.")
+        }
+        Err(error) => tracing::error!(%error, "BUG: closing the journal failed"),
+    }
+}
+
+async fn join(threads: Vec<JoinHandle<()>>) {
+    let joined =
+        tokio::task::spawn_blocking(move || threads.into_iter().map(JoinHandle::join).filter(Result::is_err).count());
+    if joined.await.is_ok_and(|failed| failed > 0) {
+        tracing::error!("BUG: a thread ended with a panic; what it had not finished is in the journal");
+    }
+}

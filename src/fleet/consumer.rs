@@ -1,0 +1,140 @@
+//! The fleet's own way through the journal: each entry is decoded once more, to know what each device last said, and to
+//! keep what no stage could use.
+
+use std::time::Duration;
+
+use metrics::Counter;
+use tokio::sync::watch;
+
+use super::{Fleet, Heard, fields_of};
+use crate::journal::Entry;
+use crate::metrics::DECODE_IMPLAUSIBLE_VALUES;
+use crate::pipeline::{Fault, Pipeline, Receiver};
+use crate::point::Point;
+use crate::profile::Profile;
+use crate::sink::{Cursor, Entries, Position};
+
+/// Of the journal this much is read at a time.
+const READ_BYTES_MAX: usize = 1 << 20;
+
+/// How often what is only in memory is looked at while nothing arrives, and how long an error waits.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Follows the journal until `shutdown` turns true (or its sender is gone), then writes what is only in memory.
+///
+/// Blocks its thread while it reads and writes, so it belongs on a thread of its own.
+pub async fn run(
+    fleet: &Fleet,
+    mut pipeline: Pipeline,
+    mut entries: impl Entries,
+    mut cursor: impl Cursor,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let implausible = ImplausibleValues::new(&pipeline);
+    let mut durable = entries.durable();
+    let mut batch = Vec::new();
+    let mut through = fleet.position();
+    loop {
+        durable.borrow_and_update();
+        batch.clear();
+        if let Err(error) = entries.read(&mut batch, READ_BYTES_MAX) {
+            tracing::error!(%error, "The list of devices stands still: the journal cannot be read; trying again.");
+        }
+        for entry in &batch {
+            pipeline.process(entry, &mut Told { fleet, entry, implausible: &implausible });
+            through = entry.sequence;
+        }
+        let stopping = *shutdown.borrow() && batch.is_empty();
+        while let Err(error) = save(fleet, &mut cursor, through, stopping) {
+            tracing::error!(%error, "Devices and refused messages cannot be kept; their journal entries wait.");
+            if stopping {
+                return;
+            }
+            tokio::time::sleep(TICK).await;
+        }
+        if stopping {
+            return;
+        }
+        if batch.is_empty() {
+            tokio::select! {
+                changed = durable.changed() => if changed.is_err() { return },
+                ended = shutdown.changed() => if ended.is_err() { return },
+                () = tokio::time::sleep(TICK) => {}
+            }
+        }
+    }
+}
+
+/// Saves what is due, or everything, and moves the cursor behind it.
+fn save(
+    fleet: &Fleet,
+    cursor: &mut impl Cursor,
+    through: u64,
+    everything: bool,
+) -> Result<(), crate::sink::BoxError> {
+    let saved = match everything {
+        true => fleet.flush()?,
+        false => fleet.commit(through)?,
+    };
+    let position = cursor.position();
+    if saved > position.sequence {
+        // The fleet's own state says what became of entries; its cursor only tells the journal what may go.
+        let written = position.written + (saved - position.sequence);
+        cursor.advance(Position { sequence: saved, written, refused: position.refused })?;
+    }
+    Ok(())
+}
+
+/// Tells the fleet what the stages say of one entry.
+struct Told<'a> {
+    fleet: &'a Fleet,
+    entry: &'a Entry,
+    implausible: &'a ImplausibleValues,
+}
+
+impl Told<'_> {
+    fn heard_of<'a>(&self, device: &'a str, profile: Option<&'a Profile>) -> Heard<'a> {
+        Heard {
+            sequence: self.entry.sequence,
+            received: self.entry.received,
+            device,
+            class: profile.map(|profile| profile.class(0)),
+            profile: profile.map(|profile| profile.id.as_str()),
+        }
+    }
+}
+
+impl Receiver for Told<'_> {
+    fn heard(&mut self, device: &str, profile: Option<&Profile>) {
+        self.fleet.heard(&self.heard_of(device, profile));
+    }
+
+    fn point(&mut self, profile: &Profile, point: &Point<'_>) {
+        let Some((_, device)) = point.tags.iter().find(|(key, _)| *key == "device") else { return };
+        let heard = Heard { class: Some(point.measurement), ..self.heard_of(device, Some(profile)) };
+        self.fleet.decoded(&heard, point.time, fields_of(point, profile));
+    }
+
+    fn implausible(&mut self, profile: &Profile, values: u32) {
+        self.implausible.count(profile.class(0), values);
+    }
+
+    fn refused(&mut self, fault: Fault<'_>) {
+        self.fleet.refused(fault.into_refusal(self.entry));
+    }
+}
+
+struct ImplausibleValues(Vec<(String, Counter)>);
+
+impl ImplausibleValues {
+    fn new(pipeline: &Pipeline) -> ImplausibleValues {
+        let counter = |class: &str| (class.to_owned(), DECODE_IMPLAUSIBLE_VALUES.counter(&[class]));
+        ImplausibleValues(pipeline.classes().map(counter).collect())
+    }
+
+    fn count(&self, class: &str, values: u32) {
+        if let Some((_, counter)) = self.0.iter().find(|(known, _)| known == class) {
+            counter.increment(u64::from(values));
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The segment files of a journal: their names, their headers, and the list of them that writer and readers share.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::JournalError;
+use super::files::FileSystem;
+use super::format::{HeaderFault, Kind, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::scan::{self, Limits};
+use crate::time::Timestamp;
+
+/// A segment file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// The sequence number of its first entry, which is its name.
+    pub first: u64,
+    /// `None` when its header is damaged and no other segment tells the key.
+    pub key: Option<u32>,
+    pub header_damaged: bool,
+    pub created: Timestamp,
+    /// When its first entry was received; `None` while it has none.
+    pub first_received: Option<Timestamp>,
+    /// How many of its bytes hold something.
+    pub bytes: u64,
+}
+
+impl Segment {
+    pub fn path(&self, directory: &Path) -> PathBuf {
+        path(directory, self.first)
+    }
+
+    /// Whether it is too short to hold an entry.
+    pub fn is_empty(&self) -> bool {
+        self.bytes <= SEGMENT_HEADER_BYTES as u64
+    }
+}
+
+/// The file of the segment that starts with entry `first`.
+pub fn path(directory: &Path, first: u64) -> PathBuf {
+    directory.join(file_name(first))
+}
+
+pub fn file_name(first: u64) -> String {
+    format!("{first:020}.segment")
+}
+
+fn first_of(file_name: &str) -> Option<u64> {
+    let digits = file_name.strip_suffix(".segment").filter(|digits| digits.len() == 20)?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?.filter(|&first| first > 0)
+}
+
+/// The segments in a directory, oldest first. Reads their headers only, so it is quick for any number of entries.
+pub fn list(files: &dyn FileSystem, directory: &Path) -> Result<Vec<Segment>, JournalError> {
+    let mut segments = Vec::new();
+    let listed = files.list(directory).map_err(|error| JournalError::file("list", directory, error))?;
+    for file in listed {
+        let Some(first) = first_of(&file.name) else { continue };
+        match read_header(files, &path(directory, first), first, file.bytes) {
+            Ok(segment) => segments.push(segment),
+            // Removed by retention since the directory was listed.
+            Err(JournalError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    segments.sort_unstable_by_key(|segment| segment.first);
+    let key = segments.iter().find_map(|segment| segment.key);
+    let mut created = Timestamp::default();
+    for segment in &mut segments {
+        segment.key = segment.key.or(key);
+        if segment.header_damaged {
+            segment.created = created;
+        }
+        created = segment.created;
+    }
+    Ok(segments)
+}
+
+fn read_header(files: &dyn FileSystem, path: &Path, first: u64, bytes: u64) -> Result<Segment, JournalError> {
+    let failed = |error| JournalError::file("read", path, error);
+    let file = files.open_read_only(path).map_err(failed)?;
+    let start = scan::read(&file, 0, SEGMENT_HEADER_BYTES + RECORD_HEADER_BYTES).map_err(failed)?;
+    let (header, record) = start.split_at(start.len().min(SEGMENT_HEADER_BYTES));
+    match SegmentHeader::decode(header) {
+        Ok(header) if header.first_sequence == first => Ok(Segment {
+            first,
+            key: Some(header.key),
+            header_damaged: false,
+            created: header.created,
+            first_received: RecordHeader::decode(header.key, record)
+                .filter(|record| record.kind == Kind::Entry)
+                .map(|record| record.received),
+            bytes,
+        }),
+        Err(HeaderFault::Version(version)) => Err(JournalError::Version { path: path.to_owned(), version }),
+        Ok(_) | Err(HeaderFault::Damaged) => Ok(Segment {
+            first,
+            key: None,
+            header_damaged: true,
+            created: Timestamp::default(),
+            first_received: None,
+            bytes,
+        }),
+    }
+}
+
+/// The segments, and how far they are durable. The last one is the one that is written.
+#[derive(Clone, Debug, Default)]
+pub struct Index {
+    pub segments: VecDeque<Segment>,
+    /// The last sequence number that is safe on disk; numbers lost to damage count as such.
+    pub durable: u64,
+    /// Bytes in `damaged/`.
+    pub damaged_bytes: u64,
+}
+
+/// Where to read an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Located {
+    pub segment: Segment,
+    pub limits: Limits,
+    /// Whether the segment is complete: another one follows.
+    pub closed: bool,
+}
+
+impl Index {
+    /// Bytes on disk, those set aside included.
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum::<u64>() + self.damaged_bytes
+    }
+
+    /// The first sequence number that is kept; the next one to come when nothing is.
+    pub fn oldest(&self) -> u64 {
+        self.segments.front().map_or(self.durable + 1, |segment| segment.first)
+    }
+
+    /// Receive time of the oldest entry that is kept.
+    pub fn oldest_received(&self) -> Option<Timestamp> {
+        self.segments.front().and_then(|segment| segment.first_received)
+    }
+
+    /// The segment that has entry `sequence`, or the first one after it.
+    pub fn locate(&self, sequence: u64) -> Option<Located> {
+        if sequence > self.durable {
+            return None;
+        }
+        let after = self.segments.partition_point(|segment| segment.first <= sequence);
+        let segment = self.segments.get(after.saturating_sub(1))?;
+        let next = self.segments.get(after.max(1));
+        let end = next.map_or(self.durable + 1, |_| u64::MAX);
+        let limits = Limits { bytes: segment.bytes, sequence: end };
+        Some(Located { segment: *segment, limits, closed: next.is_some() })
+    }
+
+    /// The segment that starts with this number, with its present limits.
+    pub fn find(&self, first: u64) -> Option<Located> {
+        self.segments.binary_search_by_key(&first, |segment| segment.first).ok()?;
+        self.locate(first).or_else(|| {
+            // It has no entry yet.
+            let segment = *self.segments.back()?;
+            let limits = Limits { bytes: segment.bytes, sequence: self.durable + 1 };
+            Some(Located { segment, limits, closed: false })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(firsts: &[u64], durable: u64) -> Index {
+        let segment = |&first: &u64| Segment {
+            first,
+            key: Some(1),
+            header_damaged: false,
+            created: Timestamp::default(),
+            first_received: None,
+            bytes: 1000,
+        };
+        Index { segments: firsts.iter().map(segment).collect(), durable, damaged_bytes: 0 }
+    }
+
+    #[test]
+    fn file_names_sort_by_sequence_number() {
+        assert_eq!(first_of(&file_name(u64::MAX)), Some(u64::MAX));
+        assert!(file_name(9) < file_name(10));
+        for other in ["lock", "1.segment", "0000000000000000000x.segment", "99999999999999999999.segment"] {
+            assert_eq!(first_of(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn an_entry_is_located_in_its_segment_or_the_first_one_after_it() {
+        let index = index(&[10, 20, 30], 35);
+        let f = |sequence, expected: Option<(u64, u64, bool)>| {
+            let located = index
+                .locate(sequence)
+                .map(|located| (located.segment.first, located.limits.sequence, located.closed));
+            assert_eq!(located, expected, "{sequence}");
+        };
+        f(1, Some((10, 20, true)));
+        f(10, Some((10, 20, true)));
+        f(19, Some((10, 20, true)));
+        f(20, Some((20, 30, true)));
+        f(35, Some((30, 36, false)));
+        f(36, None);
+    }
+
+    #[test]
+    fn a_segment_without_entries_is_found_by_its_name() {
+        let index = index(&[10, 20], 19);
+        let located = index.find(20).expect("listed");
+        assert_eq!((located.limits.sequence, located.closed), (20, false));
+        assert_eq!(index.find(10).map(|located| located.closed), Some(true));
+        assert_eq!(index.find(15), None);
+    }
+}

@@ -1,0 +1,222 @@
+//! Random histories of append, commit, read, advance, failure and crash, compared with a model in memory.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use super::*;
+use crate::journal::Position;
+use crate::journal::simulated::Operation;
+
+/// What must be true, kept beside the journal.
+#[derive(Default)]
+struct Model {
+    /// The payload of each entry that was acknowledged, by its number.
+    durable: BTreeMap<u64, Vec<u8>>,
+    /// What was handed over and not yet acknowledged: packet identifier and payload, in order.
+    waiting: Vec<(u16, Vec<u8>)>,
+    /// What the sink has done with, as its cursor must say.
+    position: Position,
+    next_packet_id: u16,
+    next_payload: u64,
+}
+
+struct Run {
+    disk: SimulatedDisk,
+    random: fastrand::Rng,
+    model: Model,
+    session: Session,
+    reader: Reader,
+}
+
+fn model_options() -> Options {
+    Options { segment_bytes: 4096, max_bytes: 6 * 4096, ..options() }
+}
+
+/// A window as large as what can be waiting, so that every redelivery can be recognized.
+const WINDOW: u16 = 500;
+
+impl Run {
+    fn new(seed: u64) -> Run {
+        let disk = SimulatedDisk::default();
+        let session = try_open(&disk, model_options()).expect("opens");
+        session.cursor("sink");
+        let reader = session.reader(0);
+        Run { disk, random: fastrand::Rng::with_seed(seed), model: Model::default(), session, reader }
+    }
+
+    fn step(&mut self) {
+        match self.random.u32(..100) {
+            0..40 => self.append(),
+            40..65 => self.commit(),
+            65..80 => self.read_and_advance(),
+            80..84 => self.fail_something(),
+            84..87 => self.run_full(),
+            87..90 => self.session.writer.expire(now()),
+            90..96 => self.restart(false),
+            _ => self.restart(true),
+        }
+    }
+
+    fn deliver(&mut self, packet_id: u16, duplicate: bool, payload: &[u8]) {
+        let delivery = Delivery { window: WINDOW, ..delivery(packet_id, duplicate) };
+        self.session.append_as(delivery, payload);
+    }
+
+    fn append(&mut self) {
+        if self.model.waiting.len() >= usize::from(WINDOW) / 2 {
+            return;
+        }
+        let model = &mut self.model;
+        model.next_packet_id = model.next_packet_id % 60_000 + 1;
+        model.next_payload += 1;
+        let mut payload = model.next_payload.to_le_bytes().to_vec();
+        payload.resize(8 + self.random.usize(..600), self.random.u8(..));
+        let packet_id = model.next_packet_id;
+        model.waiting.push((packet_id, payload.clone()));
+        self.deliver(packet_id, false, &payload);
+    }
+
+    fn commit(&mut self) {
+        self.session.commit();
+        self.take_acks();
+    }
+
+    /// Acknowledgements come in the order of arrival; then the entries must be durable.
+    fn take_acks(&mut self) {
+        for packet_id in self.session.acked() {
+            let (expected, payload) = self.model.waiting.remove(0);
+            assert_eq!(packet_id, expected, "out of order");
+            let sequence = self.model.durable.len() as u64 + 1;
+            self.model.durable.insert(sequence, payload);
+        }
+        assert!(self.session.shared.durable() >= self.model.durable.len() as u64, "acknowledged but not durable");
+    }
+
+    fn read_and_advance(&mut self) {
+        let mut entries = Vec::new();
+        self.reader.read(&mut entries, self.random.usize(..5000)).expect("readable");
+        for entry in &entries {
+            self.check(entry);
+        }
+        let model = &mut self.model;
+        for entry in entries {
+            assert_eq!(entry.sequence, model.position.sequence + 1, "an entry is missing or comes twice");
+            model.position.sequence = entry.sequence;
+            if self.random.u8(..5) == 0 {
+                model.position.refused += 1;
+            } else {
+                model.position.written += 1;
+            }
+        }
+        self.session.cursor("sink").advance(model.position).expect("advances");
+    }
+
+    /// An entry is what was acknowledged under its number, or what is still waiting to be.
+    fn check(&self, entry: &Entry) {
+        let model = &self.model;
+        let expected = match model.durable.get(&entry.sequence) {
+            Some(payload) => payload,
+            None => &model.waiting[(entry.sequence - model.durable.len() as u64 - 1) as usize].1,
+        };
+        assert_eq!(&entry.payload, expected, "entry {}", entry.sequence);
+    }
+
+    fn fail_something(&mut self) {
+        let operations = [Operation::Write, Operation::Sync, Operation::Create, Operation::SyncDirectory];
+        let operation = operations[self.random.usize(..operations.len())];
+        let mut left = self.random.u32(1..4);
+        self.disk.set_fault(move |asked, path| {
+            let hit = asked == operation && path.extension().is_some_and(|kind| kind == "segment") && left > 0;
+            left -= u32::from(hit);
+            hit.then(|| io::Error::from_raw_os_error(libc::EIO))
+        });
+        self.append();
+        self.commit();
+        self.commit();
+        self.disk.clear_fault();
+    }
+
+    fn run_full(&mut self) {
+        self.disk.set_capacity(Some(self.disk.used_bytes() + self.random.u64(..3000)));
+        self.append();
+        self.commit();
+        self.disk.set_capacity(None);
+        self.commit();
+    }
+
+    /// `kill -9`, or a loss of power; then the sender delivers again what was not acknowledged.
+    fn restart(&mut self, power: bool) {
+        let (seed, cursor) = (self.random.u64(..), self.session.cursor("sink").position());
+        assert_eq!(cursor, self.model.position);
+        if power {
+            self.disk.lose_power(&mut fastrand::Rng::with_seed(seed));
+        }
+        // The old session ends only after the power did: nothing of it reaches the disk.
+        self.session = match (power, &self.disk) {
+            (true, disk) => try_open(disk, model_options()).expect("opens"),
+            (false, disk) => {
+                let disk = disk.clone();
+                let old = std::mem::replace(&mut self.session, open(&SimulatedDisk::default()));
+                self.reader = self.session.reader(0);
+                drop(old);
+                try_open(&disk, model_options()).expect("opens")
+            }
+        };
+        let damage: Vec<_> = self
+            .session
+            .recovery
+            .findings
+            .iter()
+            .filter(|one| !one.detail.contains("no whole entry") && !one.detail.contains("creation was interrupted"))
+            .collect();
+        assert!(damage.is_empty(), "a crash is no damage: {damage:?}");
+        let cursor = self.session.cursor("sink");
+        assert_eq!(cursor.position(), self.model.position);
+        self.reader = self.session.reader(cursor.position().sequence);
+        for (packet_id, payload) in self.model.waiting.clone() {
+            self.deliver(packet_id, true, &payload);
+        }
+        self.take_acks();
+    }
+
+    /// Everything that was ever acknowledged and not passed is there, each once, in order; the sum adds up.
+    fn finish(&mut self) {
+        self.disk.clear_fault();
+        loop {
+            self.commit();
+            let before = self.model.position;
+            self.read_and_advance();
+            let cursor = self.session.cursor("sink");
+            let Position { written, refused, .. } = cursor.position();
+            assert_eq!(
+                cursor.start() + written + refused + cursor.lost() + cursor.waiting(),
+                self.session.shared.durable()
+            );
+            if self.model.waiting.is_empty() && cursor.waiting() == 0 && before == self.model.position {
+                assert_eq!((cursor.lost(), self.reader.lost()), (0, 0));
+                assert_eq!(cursor.position().sequence, self.model.durable.len() as u64);
+                return;
+            }
+        }
+    }
+}
+
+/// Runs one history; a failure names the seed to run again.
+fn history(seed: u64) {
+    let run = std::panic::catch_unwind(|| {
+        let mut run = Run::new(seed);
+        for _ in 0..150 {
+            run.step();
+        }
+        run.finish();
+    });
+    if run.is_err() {
+        panic!("the history of seed {seed} failed");
+    }
+}
+
+#[test]
+fn random_histories_with_crashes_and_failures_agree_with_a_model() {
+    (0..200).for_each(history);
+    history(fastrand::u64(..));
+}

@@ -1,0 +1,494 @@
+//! The journal's writer: takes messages, commits them, and lets go of their acknowledgements.
+//!
+//! It is a plain state machine that one thread drives (`thread.rs`), without a clock, a lock to wait for or a thread
+//! of its own, so that tests can drive it on a simulated disk.
+//!
+//! # When a write or a sync fails
+//!
+//! After a failed sync the kernel may call pages clean that never reached the disk, so the same sync is never tried
+//! again and nothing written with it is believed. The file is given up: it is read back up to its last durable
+//! entry, cut there, and a new segment begins with the entries that were under way, which are still in memory. Only
+//! then are they acknowledged. While that fails, or while there is no room, messages wait: in memory up to the
+//! queue's bounds, beyond that with their senders, whose windows are full.
+
+use std::collections::{HashSet, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::JournalError;
+use super::batch::{BATCH_BYTES_MAX, Batch, message_crc};
+use super::files::File;
+use super::format::{RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::queue::{Item, entry_bytes};
+use super::redelivery::Redeliveries;
+use super::scan::{Found, Limits, Scanner};
+use super::segment::{self, Segment};
+use super::shared::{Shared, State};
+use crate::broker::{Ack, Message};
+use crate::time::Timestamp;
+
+/// How far one commit came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing waits.
+    Idle,
+    /// A batch is durable, its messages are acknowledged.
+    Committed,
+    /// Nothing can be written for now; the state says why.
+    Blocked,
+}
+
+pub struct Writer {
+    shared: Arc<Shared>,
+    key: u32,
+    open: Option<Open>,
+    /// The segment whose last write or sync failed: the last one in the index.
+    given_up: bool,
+    memory: Redeliveries,
+    /// What is not yet durable, oldest first.
+    batches: VecDeque<Batch>,
+    /// The last sequence number given.
+    last: u64,
+    /// Who waits for which entry, in receipt order.
+    acks: VecDeque<(u64, Ack)>,
+    /// Bytes written since the disk's free space was looked at.
+    unchecked_bytes: u64,
+    /// Whether the mark at the end of the file tells the last durable entry.
+    marked: bool,
+}
+
+/// The segment that is written.
+struct Open {
+    file: Box<dyn File>,
+    first: u64,
+    created: Timestamp,
+    /// Where the next commit goes.
+    end: u64,
+}
+
+/// Why nothing can be written now.
+enum Obstacle {
+    Full(String),
+    Failed(JournalError),
+}
+
+/// The disk's free space is looked at after each of so many bytes.
+const FREE_CHECK_BYTES: u64 = 1 << 20;
+
+/// A segment is closed after this part of the retention, so that entries can be deleted not much later than that.
+const SEGMENTS_PER_RETENTION: u32 = 8;
+
+impl Writer {
+    pub fn new(shared: Arc<Shared>, recovered: WriterParts) -> Writer {
+        let (last, newest) = {
+            let index = shared.index();
+            (index.durable, index.segments.back().copied())
+        };
+        let open = recovered.open.zip(newest).map(|(file, newest)| Open {
+            file,
+            first: newest.first,
+            created: newest.created,
+            end: newest.bytes.max(SEGMENT_HEADER_BYTES as u64),
+        });
+        Writer {
+            shared,
+            key: recovered.key,
+            open,
+            given_up: false,
+            memory: recovered.memory,
+            batches: VecDeque::new(),
+            last,
+            acks: VecDeque::new(),
+            unchecked_bytes: FREE_CHECK_BYTES,
+            marked: false,
+        }
+    }
+
+    /// Creates the segment to write to, if recovery found none. A full disk is no error: the segment is created with
+    /// the first commit for which there is room.
+    pub fn start(&mut self, now: Timestamp) -> Result<(), JournalError> {
+        match self.ensure_open(now) {
+            Err(Obstacle::Full(reason)) => {
+                self.shared.set_state(State::Full(reason));
+                Ok(())
+            }
+            Err(Obstacle::Failed(error)) => Err(error),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Whether something waits to be committed.
+    pub fn has_pending(&self) -> bool {
+        !self.batches.is_empty()
+    }
+
+    /// Takes what has arrived: gives each new message its number and place, and recognizes what is delivered again.
+    pub fn accept(&mut self, item: Item) {
+        match item {
+            Item::Message(message) => self.accept_message(message),
+            Item::Forget(source) => {
+                if self.memory.forget(source) {
+                    let key = self.key;
+                    self.batch(RECORD_HEADER_BYTES).push_forget(key, source);
+                }
+            }
+        }
+    }
+
+    /// Acknowledges what was durable before it arrived. To be called after a series of [`Writer::accept`].
+    pub fn acknowledge(&mut self) {
+        let durable = self.shared.durable();
+        while let Some((sequence, ack)) = self.acks.pop_front_if(|(sequence, _)| *sequence <= durable) {
+            ack.durable(sequence);
+        }
+    }
+
+    /// Makes the oldest batch durable and acknowledges it.
+    pub fn commit(&mut self, now: Timestamp) -> Progress {
+        let Some(batch) = self.batches.front() else { return Progress::Idle };
+        let bytes = batch.bytes.len() as u64;
+        match self.prepare(bytes, now).and_then(|()| self.write()) {
+            Ok(()) => {
+                self.shared.set_state(State::Writable);
+                self.acknowledge();
+                Progress::Committed
+            }
+            Err(Obstacle::Full(reason)) => {
+                self.unchecked_bytes = FREE_CHECK_BYTES;
+                self.shared.set_state(State::Full(reason));
+                Progress::Blocked
+            }
+            Err(Obstacle::Failed(error)) => {
+                self.shared.set_state(State::Failed(error.to_string()));
+                Progress::Blocked
+            }
+        }
+    }
+
+    /// Writes the commit mark, if it is not there. It is not synced: it serves to tell damage from a torn tail after
+    /// a crash of this process, and a crash of the machine may take it.
+    pub fn mark(&mut self) {
+        if self.marked || !self.batches.is_empty() {
+            return;
+        }
+        let mark = RecordHeader::committed(self.shared.durable()).encode(self.key);
+        if let Some(open) = &self.open {
+            // If this fails, the next commit writes in the same place and will tell.
+            self.marked = open.file.write_all_at(&mark, open.end).is_ok();
+        }
+    }
+
+    /// Commits what is there, for the last time. Gives the number of messages that could not be made durable.
+    pub fn finish(&mut self, now: Timestamp) -> u64 {
+        while self.commit(now) == Progress::Committed {}
+        self.mark();
+        if let Some(open) = &self.open {
+            drop(open.file.sync_data());
+        }
+        self.last - self.shared.durable()
+    }
+
+    /// Deletes what has been kept long enough, or what takes the room of new entries, if every cursor has passed it.
+    pub fn expire(&mut self, now: Timestamp) {
+        match self.close_aged(now) {
+            Ok(()) => {}
+            Err(Obstacle::Full(reason)) => tracing::warn!("journal: old entries stay, because {reason}"),
+            Err(Obstacle::Failed(error)) => tracing::warn!("journal: old entries stay, because {error}"),
+        }
+        while self.oldest_expired(now) {
+            match self.shared.remove_oldest_passed() {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "journal: an old segment stays");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn accept_message(&mut self, message: Message) {
+        let crc = message_crc(&message);
+        if message.delivery.packet_id != 0 {
+            let digest = self.memory.digest(&message.topic, &message.payload, crc);
+            if let Some(sequence) = self.memory.find(&message.delivery, digest) {
+                self.shared.metrics.redeliveries.increment(1);
+                self.shared.queue.release(entry_bytes(&message));
+                self.acks.push_back((sequence, message.ack));
+                self.drop_void_acks();
+                return;
+            }
+            self.memory.remember(&message.delivery, digest, self.last + 1);
+        }
+        let key = self.key;
+        self.batch(entry_bytes(&message)).push(key, &message, crc);
+        self.last += 1;
+        if !matches!(message.ack, Ack::None) {
+            self.acks.push_back((self.last, message.ack));
+        }
+    }
+
+    /// The batch that takes a record of `bytes` bytes.
+    fn batch(&mut self, bytes: usize) -> &mut Batch {
+        let bytes_max = BATCH_BYTES_MAX.min(self.shared.options.segment_bytes as usize);
+        if self.batches.back().is_none_or(|batch| batch.is_full(bytes, bytes_max)) {
+            self.batches.push_back(Batch::after(self.last));
+        }
+        let newest = self.batches.len() - 1;
+        &mut self.batches[newest]
+    }
+
+    /// While nothing can be written, each reconnection of a sender brings its messages once more. Of the
+    /// acknowledgements of one entry only the latest can still be of use, so that they are bounded too.
+    fn drop_void_acks(&mut self) {
+        let waiting = (self.last - self.shared.durable()) as usize;
+        if self.acks.len() <= 2 * waiting + 4096 {
+            return;
+        }
+        let mut seen = HashSet::new();
+        let latest: Vec<bool> = self.acks.iter().rev().map(|(sequence, _)| seen.insert(*sequence)).collect();
+        let mut keep = latest.into_iter().rev();
+        self.acks.retain(|_| keep.next() == Some(true));
+    }
+
+    /// Sees to it that there is a segment to write to, and room for `bytes` more.
+    fn prepare(&mut self, bytes: u64, now: Timestamp) -> Result<(), Obstacle> {
+        self.mend()?;
+        self.make_room(bytes, now)?;
+        let segment_bytes = self.shared.options.segment_bytes;
+        if self.open.as_ref().is_some_and(|open| open.end + bytes > segment_bytes) && self.newest_has_entries() {
+            self.open = None;
+        }
+        self.ensure_open(now)
+    }
+
+    /// Writes and syncs the oldest batch, then tells everybody.
+    fn write(&mut self) -> Result<(), Obstacle> {
+        let (Some(open), Some(batch)) = (&mut self.open, self.batches.front()) else { return Ok(()) };
+        let started = Instant::now();
+        self.marked = false;
+        let directory = &self.shared.options.directory;
+        let path = segment::path(directory, open.first);
+        if let Err(error) = open.file.write_all_at(&batch.bytes, open.end) {
+            self.shared.metrics.write_errors.increment(1);
+            // Without room nothing has gone wrong that a sync could hide: the file can be gone on with.
+            if !(is_full(&error) && open.file.truncate(open.end).is_ok()) {
+                self.give_up();
+            }
+            return Err(obstacle(JournalError::file("write to", &path, error)));
+        }
+        if let Err(error) = open.file.sync_data() {
+            self.shared.metrics.write_errors.increment(1);
+            self.give_up();
+            return Err(obstacle(JournalError::file("sync", &path, error)));
+        }
+        open.end += batch.bytes.len() as u64;
+        let end = open.end;
+        let metrics = &self.shared.metrics;
+        metrics.commits.increment(1);
+        metrics.written_bytes.increment(batch.bytes.len() as u64);
+        metrics.commit_duration.record(started.elapsed().as_secs_f64());
+        self.unchecked_bytes = self.unchecked_bytes.saturating_add(batch.bytes.len() as u64);
+        self.shared.queue.release(batch.queued_bytes);
+        self.shared.update_index(|index| {
+            index.durable = batch.last;
+            if let Some(newest) = index.segments.back_mut() {
+                newest.bytes = end;
+                newest.first_received = newest.first_received.or(batch.received);
+            }
+        });
+        self.batches.pop_front();
+        Ok(())
+    }
+
+    fn give_up(&mut self) {
+        self.open = None;
+        self.given_up = true;
+    }
+
+    /// Reads the segment that was given up back and cuts it after its last durable entry.
+    fn mend(&mut self) -> Result<(), Obstacle> {
+        let newest = self.shared.index().segments.back().copied();
+        let Some(newest) = newest.filter(|_| self.given_up) else { return Ok(()) };
+        let path = newest.path(&self.shared.options.directory);
+        let durable = self.shared.durable();
+        let file = self.shared.files.open(&path).map_err(|error| failed("open", &path, error))?;
+        if newest.first > durable {
+            // The new segment takes its name.
+            let files = &self.shared.files;
+            files.remove(&path).map_err(|error| failed("remove", &path, error))?;
+            self.shared.update_index(|index| index.segments.pop_back());
+        } else {
+            // What lies behind the durable entries is not read, since the next segment begins there. Cutting it off
+            // only spares the room.
+            if let Err(error) = file.truncate(newest.bytes).and_then(|()| file.sync_data()) {
+                tracing::warn!(path = %path.display(), %error, "journal: cannot cut a segment after a failed write");
+            }
+            let limits = Limits { bytes: newest.bytes, sequence: durable + 1 };
+            let start = SEGMENT_HEADER_BYTES as u64;
+            let mut scanner = Scanner::new(file, self.key, start, newest.first, limits);
+            let mut read = newest.first - 1;
+            loop {
+                match scanner.step().map_err(|error| failed("read", &path, error))? {
+                    Found::End => break,
+                    Found::Hole(_) => {}
+                    Found::Record(record) => read = record.header.sequence,
+                }
+            }
+            if read < durable {
+                tracing::error!(path = %path.display(), read, durable,
+                    "journal: after a failed write, entries that were durable cannot be read back");
+            }
+        }
+        self.given_up = false;
+        Ok(())
+    }
+
+    /// Makes room for `bytes` more, by deleting what every cursor has passed.
+    fn make_room(&mut self, bytes: u64, now: Timestamp) -> Result<(), Obstacle> {
+        while let Some((reason, is_limit)) = self.shortage(bytes) {
+            if self.shared.remove_oldest_passed().map_err(obstacle)? {
+                continue;
+            }
+            let needed = self.shared.needed();
+            if needed.is_none() && self.newest_has_entries() {
+                self.open = None;
+                self.ensure_open(now)?;
+                continue;
+            }
+            return match needed {
+                // One batch larger than the limit, and nothing else left.
+                None if is_limit => Ok(()),
+                None => Err(Obstacle::Full(reason)),
+                Some((sink, entry)) => Err(Obstacle::Full(format!(
+                    "{reason}, and the sink `{sink}` still needs the entries from {entry} on; the broker keeps the \
+                     messages until there is room: see to that sink, or raise journal.max_bytes"
+                ))),
+            };
+        }
+        Ok(())
+    }
+
+    /// What is too small for `bytes` more, and whether that is `max_bytes`.
+    fn shortage(&mut self, bytes: u64) -> Option<(String, bool)> {
+        let (held, max) = (self.shared.index().bytes(), self.shared.options.max_bytes);
+        if held + bytes > max {
+            return Some((format!("the journal holds {held} bytes and journal.max_bytes is {max}"), true));
+        }
+        if self.unchecked_bytes < FREE_CHECK_BYTES {
+            return None;
+        }
+        let directory = &self.shared.options.directory;
+        // Where this cannot be told, the write itself will tell.
+        let free = self.shared.files.free_bytes(directory).unwrap_or(u64::MAX);
+        let reserve = self.shared.options.segment_bytes;
+        if free < reserve + bytes {
+            let place = directory.display();
+            return Some((
+                format!(
+                    "the disk of {place} has {free} bytes free, and {reserve} (journal.segment_bytes) are kept free \
+                     for cursors and stores"
+                ),
+                false,
+            ));
+        }
+        self.unchecked_bytes = 0;
+        None
+    }
+
+    fn newest_has_entries(&self) -> bool {
+        let index = self.shared.index();
+        index.segments.back().is_some_and(|newest| newest.first <= index.durable)
+    }
+
+    /// Begins a new segment when the newest one is old.
+    fn close_aged(&mut self, now: Timestamp) -> Result<(), Obstacle> {
+        let age_max = self.shared.options.retention.as_secs_f64() / f64::from(SEGMENTS_PER_RETENTION);
+        let aged = self.open.as_ref().is_some_and(|open| now.seconds_since(open.created) > age_max);
+        if aged && self.newest_has_entries() {
+            self.open = None;
+            self.ensure_open(now)?;
+        }
+        Ok(())
+    }
+
+    fn oldest_expired(&self, now: Timestamp) -> bool {
+        let index = self.shared.index();
+        // All of the oldest segment's entries were received before the next one was created.
+        let Some(next) = index.segments.get(1) else { return false };
+        let options = &self.shared.options;
+        now.seconds_since(next.created) >= options.retention.as_secs_f64()
+            || index.bytes() + options.segment_bytes > options.max_bytes
+    }
+
+    /// Creates the next segment if there is none to write to.
+    fn ensure_open(&mut self, now: Timestamp) -> Result<(), Obstacle> {
+        if self.open.is_some() {
+            return Ok(());
+        }
+        let first = self.shared.durable() + 1;
+        let path = segment::path(&self.shared.options.directory, first);
+        let file = self.create(first, now).map_err(|error| {
+            self.shared.metrics.write_errors.increment(1);
+            obstacle(JournalError::file("create", &path, error))
+        })?;
+        self.shared.update_index(|index| {
+            index.segments.push_back(Segment {
+                first,
+                key: Some(self.key),
+                header_damaged: false,
+                created: now,
+                first_received: None,
+                bytes: SEGMENT_HEADER_BYTES as u64,
+            });
+        });
+        self.open = Some(Open { file, first, created: now, end: SEGMENT_HEADER_BYTES as u64 });
+        self.marked = false;
+        Ok(())
+    }
+
+    /// Creates a segment file; header and name are durable before it is used.
+    fn create(&self, first: u64, now: Timestamp) -> io::Result<Box<dyn File>> {
+        let (files, directory) = (&self.shared.files, &self.shared.options.directory);
+        let path = segment::path(directory, first);
+        let create = || {
+            let file = match files.create(&path) {
+                // Left by an attempt that failed: it is not in the index, so it holds nothing.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    files.remove(&path)?;
+                    files.create(&path)?
+                }
+                created => created?,
+            };
+            let header = SegmentHeader { key: self.key, first_sequence: first, created: now };
+            file.write_all_at(&header.encode(), 0)?;
+            file.sync_data()?;
+            files.sync_directory(directory)?;
+            Ok(file)
+        };
+        create().inspect_err(|_| drop(files.remove(&path)))
+    }
+}
+
+/// What the writer takes over from recovery.
+pub struct WriterParts {
+    pub key: u32,
+    pub open: Option<Box<dyn File>>,
+    pub memory: Redeliveries,
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+fn failed(action: &'static str, path: &std::path::Path, error: io::Error) -> Obstacle {
+    obstacle(JournalError::file(action, path, error))
+}
+
+fn obstacle(error: JournalError) -> Obstacle {
+    match &error {
+        JournalError::File { source, .. } if is_full(source) => Obstacle::Full(error.to_string()),
+        _ => Obstacle::Failed(error),
+    }
+}

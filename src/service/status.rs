@@ -1,0 +1,95 @@
+//! What the page and the probes ask of the parts.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::broker;
+use crate::config;
+use crate::journal::Journal;
+use crate::sink;
+use crate::sink::embedded::FILE_NAME;
+use crate::web::{Activity, BrokerStatus, Failure, JournalStatus, Service, SinkStatus};
+
+/// The parts as the web server sees them.
+pub struct Parts {
+    pub broker: Arc<broker::Status>,
+    pub embedded_broker: bool,
+    pub journal: Journal,
+    pub journal_bytes_max: u64,
+    pub sinks: Vec<SinkPart>,
+}
+
+/// A sink and what its loop says of itself.
+pub struct SinkPart {
+    pub name: String,
+    pub kind: &'static str,
+    pub target: String,
+    pub status: watch::Receiver<sink::Status>,
+}
+
+impl SinkPart {
+    pub fn new(config: &config::Sink, data: &std::path::Path, status: watch::Receiver<sink::Status>) -> SinkPart {
+        let (kind, target) = match config {
+            config::Sink::Embedded(sink) => {
+                let file = sink.file.clone().unwrap_or_else(|| data.join(FILE_NAME));
+                ("embedded", file.display().to_string())
+            }
+            config::Sink::Influxdb2(sink) => ("influxdb2", sink.url.clone()),
+        };
+        SinkPart { name: config.name().to_owned(), kind, target, status }
+    }
+}
+
+impl Service for Parts {
+    fn broker(&self) -> BrokerStatus {
+        let now = self.broker.now();
+        BrokerStatus {
+            url: now.url,
+            embedded: self.embedded_broker,
+            connected: now.connected,
+            since: Some(now.since),
+            last_error: now.last_error.map(|(time, detail)| Failure { time, detail }),
+        }
+    }
+
+    fn journal(&self) -> JournalStatus {
+        let state = self.journal.state();
+        JournalStatus {
+            last_sequence: self.journal.last_sequence(),
+            size_bytes: self.journal.bytes(),
+            max_bytes: self.journal_bytes_max,
+            oldest: self.journal.oldest_received(),
+            blocked: (!state.is_writable()).then(|| state.to_string()),
+        }
+    }
+
+    fn sinks(&self) -> Vec<SinkStatus> {
+        self.sinks.iter().map(SinkPart::now).collect()
+    }
+}
+
+impl SinkPart {
+    fn now(&self) -> SinkStatus {
+        let status = self.status.borrow();
+        SinkStatus {
+            name: self.name.clone(),
+            kind: self.kind.to_owned(),
+            target: self.target.clone(),
+            activity: match status.activity {
+                sink::Activity::Idle => Activity::Idle,
+                sink::Activity::Writing => Activity::Writing,
+                sink::Activity::Retrying { .. } => Activity::Retrying,
+                sink::Activity::Stopped => Activity::Stopped,
+            },
+            position: status.position.sequence,
+            waiting: status.waiting_messages,
+            waiting_since: status.waiting_since,
+            last_success: status.last_success,
+            last_error: status
+                .last_error
+                .as_ref()
+                .map(|failure| Failure { time: failure.time, detail: failure.detail.clone() }),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! The journal as the consumers behind it see it, and as the broker in front of it does.
+
+use tokio::sync::watch;
+
+use crate::broker::{Intake, Message, NotTaken};
+use crate::journal::{self, Entry, Journal};
+use crate::sink::{BoxError, Cursor, Entries, Position};
+
+impl Intake for Journal {
+    fn append(&self, message: Message) -> Result<(), NotTaken> {
+        Journal::append(self, message)
+    }
+
+    fn forget(&self, source: u64) {
+        Journal::forget(self, source);
+    }
+}
+
+/// A consumer's entries. What the journal lost to damage is told once, and does not stop the consumer.
+pub struct JournalEntries {
+    pub journal: Journal,
+    pub reader: journal::Reader,
+    pub consumer: String,
+}
+
+impl Entries for JournalEntries {
+    fn read(&mut self, entries: &mut Vec<Entry>, bytes_max: usize) -> Result<usize, BoxError> {
+        let read = self.reader.read(entries, bytes_max)?;
+        for gap in self.reader.take_gaps() {
+            tracing::error!(consumer = %self.consumer, "{gap}");
+        }
+        Ok(read)
+    }
+
+    fn sequence(&self) -> u64 {
+        self.reader.sequence()
+    }
+
+    fn durable(&self) -> watch::Receiver<u64> {
+        self.journal.durable()
+    }
+}
+
+/// A consumer's place in the journal.
+pub struct JournalCursor(pub journal::Cursor);
+
+impl Cursor for JournalCursor {
+    fn position(&self) -> Position {
+        let journal::Position { sequence, written, refused, .. } = self.0.position();
+        Position { sequence, written, refused }
+    }
+
+    fn advance(&mut self, position: Position) -> Result<(), BoxError> {
+        let Position { sequence, written, refused } = position;
+        Ok(self.0.advance(journal::Position { sequence, written, refused })?)
+    }
+}
