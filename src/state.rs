@@ -19,6 +19,9 @@ pub const FILE_NAME: &str = "state.sqlite";
 /// The layout below; kept in the file as `PRAGMA user_version`.
 const SCHEMA_VERSION: i64 = 1;
 
+/// Bytes that the write-ahead log keeps for the next transactions.
+const WAL_BYTES_MAX: i64 = 64 << 20;
+
 /// How long a statement waits for another process's lock before it fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -164,6 +167,8 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
+    // After a large transaction the log is cut to this size again.
+    connection.pragma_update(None, "journal_size_limit", WAL_BYTES_MAX)?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(())
 }

@@ -131,7 +131,7 @@ pub(super) fn sinks(status: &Status, text: &Text) -> Markup {
                             th scope="col" class="number" { (text.waiting) }
                             th scope="col" class="number rate" { (text.rate) }
                             th scope="col" class="number" { (text.last_success) }
-                            th scope="col" class="number" { (text.last_error) }
+                            th scope="col" class="number error" { (text.last_error) }
                         } }
                         tbody {
                             @for (index, sink) in status.sinks.iter().enumerate() {
@@ -170,7 +170,7 @@ fn sink_row(sink: &SinkStatus, rate: Option<f64>, status: &Status, text: &Text) 
             }
             td class="number rate" { (format::rate(rate)) }
             td class="number" { (parts::age_or_never(sink.last_success, status.now, text)) }
-            td class="number" {
+            td class="number error" {
                 (parts::age_or_never(sink.last_error.as_ref().map(|error| error.time), status.now, text))
             }
         }
