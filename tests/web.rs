@@ -3,195 +3,19 @@
 
 mod support;
 
-use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::collections::BTreeSet;
+use std::io::Write;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use citywire::fleet::{Field, Fleet, Heard, Severity};
-use citywire::metrics::{self, Exporter};
+use citywire::fleet::{Field, Severity};
 use citywire::point::FieldValue;
-use citywire::refused::{Filter, Limits, Refusal, Refused, Stage, open_read_only};
-use citywire::state::State;
+use citywire::refused::{Filter, open_read_only};
 use citywire::time::Timestamp;
-use citywire::web::{self, Activity, BrokerStatus, Failure, JournalStatus, Service, SinkStatus, Sources};
-use serde_json::Value;
-use support::{TempDir, wait_until};
-use tokio::sync::oneshot;
-
-/// The parts of the service that are not tested here.
-struct Parts {
-    broker: BrokerStatus,
-    journal: JournalStatus,
-    sinks: Vec<SinkStatus>,
-}
-
-struct FakeService(Mutex<Parts>);
-
-impl Service for FakeService {
-    fn broker(&self) -> BrokerStatus {
-        self.0.lock().unwrap().broker.clone()
-    }
-
-    fn journal(&self) -> JournalStatus {
-        self.0.lock().unwrap().journal.clone()
-    }
-
-    fn sinks(&self) -> Vec<SinkStatus> {
-        self.0.lock().unwrap().sinks.clone()
-    }
-}
-
-/// A service in good order, with an empty fleet, and its page.
-struct Site {
-    directory: TempDir,
-    service: Arc<FakeService>,
-    fleet: Arc<Fleet>,
-    address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    task: tokio::task::JoinHandle<std::io::Result<()>>,
-}
-
-async fn site() -> Site {
-    site_in(TempDir::new()).await
-}
-
-async fn site_in(directory: TempDir) -> Site {
-    static EXPORTER: OnceLock<Exporter> = OnceLock::new();
-    let exporter = EXPORTER.get_or_init(|| metrics::install().expect("the only recorder")).clone();
-    let state = Arc::new(State::open(directory.path()).unwrap());
-    let refused = Arc::new(Refused::open(Arc::clone(&state), Limits::default()).unwrap());
-    let classes = ["parking", "smoke_detector"];
-    let fleet = Arc::new(Fleet::open(state, Arc::clone(&refused), &classes, 10_000, u64::MAX).unwrap());
-    let service = Arc::new(FakeService(Mutex::new(parts())));
-    let listener = web::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
-    let address = listener.address().unwrap();
-    let sources = Sources {
-        service: service.clone(),
-        fleet: fleet.clone(),
-        refused,
-        metrics: exporter,
-        started: Timestamp::now(),
-        topics: vec!["city/{pilot}/{class}/{device}/up".into()],
-    };
-    let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(web::serve(listener, sources, async { drop(stopped.await) }));
-    Site { directory, service, fleet, address, stop, task }
-}
-
-fn parts() -> Parts {
-    let url = "mqtt://broker.city.example:1883".to_string();
-    let sink = SinkStatus {
-        name: "embedded".into(),
-        kind: "embedded".into(),
-        target: "data/readings.sqlite".into(),
-        activity: Activity::Idle,
-        position: 1_234_567,
-        waiting: 0,
-        waiting_since: None,
-        last_success: Some(Timestamp::now()),
-        last_error: None,
-    };
-    Parts {
-        broker: BrokerStatus {
-            url,
-            embedded: false,
-            connected: true,
-            since: Some(Timestamp::now()),
-            last_error: None,
-        },
-        journal: JournalStatus {
-            last_sequence: 1_234_567,
-            size_bytes: 3 << 30,
-            max_bytes: 10 << 30,
-            oldest: Some(Timestamp::from_seconds(Timestamp::now().as_seconds() - 7_200)),
-            blocked: None,
-        },
-        sinks: vec![sink],
-    }
-}
-
-impl Site {
-    fn change(&self, change: impl FnOnce(&mut Parts)) {
-        change(&mut self.service.0.lock().unwrap());
-    }
-
-    /// A device says these fields.
-    fn hear(&self, sequence: u64, device: &str, class: &str, fields: &[Field<'_>]) {
-        let received = Timestamp::now();
-        let heard = Heard { sequence, received, device, class: Some(class), profile: Some("acme-1") };
-        self.fleet.heard(&heard);
-        self.fleet.decoded(&heard, received, fields.iter().copied());
-    }
-
-    fn refuse(&self, sequence: u64, detail: &str) {
-        self.fleet.refused(Refusal {
-            sequence,
-            received: Timestamp::now(),
-            stage: Stage::Decode,
-            reason: "checksum",
-            detail: detail.into(),
-            topic: b"city/north/parking/p-1/up".to_vec(),
-            payload: vec![1, 2, 3],
-            device: None,
-            profile: None,
-            sink: None,
-        });
-        self.fleet.commit(sequence).unwrap();
-        self.fleet.flush().unwrap();
-    }
-
-    async fn get(&self, path: &str) -> Answer {
-        self.ask("GET", path, "localhost").await
-    }
-
-    async fn ask(&self, method: &str, path: &str, host: &str) -> Answer {
-        self.send(&format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")).await
-    }
-
-    async fn send(&self, request: &str) -> Answer {
-        let (address, request) = (self.address, request.to_string());
-        tokio::task::spawn_blocking(move || exchange(address, &request)).await.unwrap()
-    }
-}
-
-/// An HTTP answer.
-struct Answer {
-    status: u16,
-    headers: BTreeMap<String, String>,
-    body: String,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        assert_eq!(self.headers["content-type"], "application/json");
-        serde_json::from_str(&self.body).unwrap()
-    }
-
-    /// The names of the devices that the page lists.
-    fn devices(&self) -> Vec<&str> {
-        let table = self.body.split("<table class=\"devices\"").nth(1).unwrap_or_default();
-        let rows = table.split("<tr role=\"row\" data-key=\"").skip(1);
-        rows.map(|row| row.split('"').next().unwrap()).collect()
-    }
-}
-
-fn exchange(address: SocketAddr, request: &str) -> Answer {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).unwrap();
-    let text = String::from_utf8(bytes).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").expect("an HTTP answer");
-    let mut lines = head.lines();
-    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-    let header =
-        |line: &str| line.split_once(": ").map(|(name, value)| (name.to_lowercase(), value.to_string())).unwrap();
-    Answer { status, headers: lines.map(header).collect(), body: body.to_string() }
-}
+use citywire::web::{Activity, Failure};
+use support::site::{Site, parts, site, site_in};
+use support::wait_until;
 
 fn number(name: &'static str, value: f64, unit: &'static str) -> Field<'static> {
     Field { name, unit, value: FieldValue::Float(value), alarm: None }
@@ -317,7 +141,7 @@ async fn the_page_takes_nothing_from_elsewhere_and_nothing_inline() {
 async fn every_part_that_is_updated_has_a_name_of_its_own() {
     let page = site().await.get("/").await.body;
     let ids: Vec<&str> = page.split(" id=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
-    let unique: std::collections::BTreeSet<_> = ids.iter().collect();
+    let unique: BTreeSet<_> = ids.iter().collect();
     assert_eq!(ids.len(), unique.len(), "{ids:?}");
     let live: Vec<&str> = page.split('<').filter(|tag| tag.contains(" data-live")).collect();
     assert!(live.len() >= 8, "{live:?}");

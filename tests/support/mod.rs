@@ -14,6 +14,7 @@ mod mosquitto;
 mod pki;
 mod proxy;
 mod publish;
+pub mod site;
 mod snapshot;
 mod victoria_metrics;
 
