@@ -147,7 +147,7 @@ impl Index {
         let after = self.segments.partition_point(|segment| segment.first <= sequence);
         let segment = self.segments.get(after.saturating_sub(1))?;
         let next = self.segments.get(after.max(1));
-        let end = next.map_or(self.durable + 1, |_| u64::MAX);
+        let end = next.map_or(self.durable + 1, |next| next.first);
         let limits = Limits { bytes: segment.bytes, sequence: end };
         Some(Located { segment: *segment, limits, closed: next.is_some() })
     }
