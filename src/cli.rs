@@ -15,8 +15,10 @@ use crate::problem::{self, Problem};
 
 mod check;
 mod completions;
+mod decode;
 mod output;
 mod refused;
+mod simulate;
 
 /// Smart-city telemetry from an MQTT broker to a time-series database, with nothing in between lost.
 #[derive(Debug, Parser)]
@@ -36,6 +38,8 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Arguments),
+    Decode(decode::Arguments),
+    Simulate(simulate::Arguments),
     #[command(subcommand)]
     Refused(refused::Command),
     Completions(completions::Arguments),
@@ -50,6 +54,8 @@ impl Cli {
     pub fn run(self) -> Result<(), Failure> {
         match self.command {
             Command::Check(arguments) => check::run(&arguments),
+            Command::Decode(arguments) => decode::run(&arguments),
+            Command::Simulate(arguments) => simulate::run(arguments),
             Command::Refused(command) => refused::run(&command),
             Command::Completions(arguments) => completions::run(&arguments),
         }

@@ -184,7 +184,8 @@ impl Rules {
     pub fn load(config: &Config) -> Result<Rules, Vec<Problem>> {
         let library = Library::load(&config.profiles.directory)?;
         let routes = Routes::compile(&config.routes, library.ids());
-        let registry = Registry::load(&config.registry, library.ids());
+        let profiles: Vec<&str> = library.ids().collect();
+        let registry = Registry::load(&config.registry, Some(&profiles));
         match (routes, registry) {
             (Ok(routes), Ok(registry)) => {
                 Ok(Rules { routes, library, registry, max_clock_skew: config.profiles.max_clock_skew.0 })

@@ -1,0 +1,134 @@
+//! `citywire decode`: one payload to readings, without any broker.
+
+use std::io::{self, BufWriter, Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+
+use super::output::{json_lines, printable, table};
+use super::{ConfigArguments, Failure};
+use crate::decode::json::Reading;
+use crate::decode::{self, Readings, Record, Value};
+use crate::profile::spec::parse_hex;
+use crate::profile::{Library, Profile, library};
+
+/// Decode one payload with a device profile.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  citywire decode jiade-nb-smoke 110018010005503225960902000103030001010400011205000160
+  citywire decode device-profiles/water_meter/acme-wm100.toml \"01 0E10 78563412 04 37\" --json
+  mosquitto_sub -t some/topic -C 1 -F %x | citywire decode cjt188 -
+
+With --json, each reading is one JSON object a line:
+  {\"class\":\"smoke_detector\",\"time\":null,\"fields\":{\"smoke_alarm\":true}}
+
+A payload that the profile cannot decode is an error, with the byte and the profile's line, and exit code 1.")]
+pub struct Arguments {
+    /// The id of a profile in force, or a profile's file
+    profile: String,
+    /// The payload in hexadecimal digits; white space is ignored; - reads it from standard input
+    #[arg(value_name = "HEX|-")]
+    payload: String,
+    /// The port that it was sent to (LoRaWAN FPort), for profiles that choose by it
+    #[arg(long)]
+    port: Option<u8>,
+    /// One JSON object a reading, one a line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArguments,
+}
+
+/// As much as is read from standard input: far above any device's payload.
+const INPUT_BYTES_MAX: u64 = 1 << 20;
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let payload = payload(&arguments.payload)?;
+    let profile = profile(arguments)?;
+    let mut readings = Readings::new();
+    decode::decode(&profile, &payload, arguments.port, &mut readings)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    if arguments.json {
+        let readings = &readings;
+        let profile = &*profile;
+        json_lines(&mut out, readings.records().iter().map(|record| Reading { profile, readings, record }))?;
+    } else {
+        show(&mut out, &profile, &readings)?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn payload(argument: &str) -> anyhow::Result<Vec<u8>> {
+    let mut text = argument.to_owned();
+    if argument == "-" {
+        text.clear();
+        let mut input = io::stdin().lock().take(INPUT_BYTES_MAX);
+        input.read_to_string(&mut text).context("the payload cannot be read from standard input")?;
+    }
+    let payload = parse_hex(&text).map_err(|error| anyhow!("the payload: {error}"))?;
+    if payload.is_empty() {
+        return Err(anyhow!("the payload is empty"));
+    }
+    Ok(payload)
+}
+
+/// The profile that the arguments name: a file, if it looks like one, or an id.
+fn profile(arguments: &Arguments) -> Result<Arc<Profile>, Failure> {
+    let name = &arguments.profile;
+    let directory = arguments.config.load()?.profiles.directory;
+    if name.ends_with(".toml") || name.contains(std::path::MAIN_SEPARATOR) {
+        let classes = library::load_classes(&directory).map_err(|problem| Failure::Problems(vec![problem]))?;
+        let profile = library::load_file(Path::new(name), &classes).map_err(Failure::Problems)?;
+        return Ok(Arc::new(profile));
+    }
+    let library = Library::load(&directory).map_err(Failure::Problems)?;
+    let found = library.get(name).cloned();
+    found.ok_or_else(|| {
+        let help = match crate::problem::nearest(name, library.ids()) {
+            Some(nearest) => format!("did you mean `{nearest}`?"),
+            None => format!("those in force: {}", library.ids().collect::<Vec<_>>().join(", ")),
+        };
+        anyhow!("there is no profile `{name}`; {help}").into()
+    })
+}
+
+fn show(out: &mut impl Write, profile: &Profile, readings: &Readings) -> io::Result<()> {
+    for (index, record) in readings.records().iter().enumerate() {
+        if index > 0 {
+            writeln!(out)?;
+        }
+        let time = record.time.map_or("no time of its own".to_owned(), |time| time.to_string());
+        writeln!(out, "{} at {time}", profile.class(record.class))?;
+        table(out, ["FIELD", "VALUE", "UNIT", "MEANING"], &rows(profile, readings, record))?;
+    }
+    if let Some(identity) = readings.identity() {
+        writeln!(out, "\nfrom the device {}", printable(identity))?;
+    }
+    Ok(())
+}
+
+fn rows(profile: &Profile, readings: &Readings, record: &Record) -> Vec<[String; 4]> {
+    let row = |(index, value): &(u16, Value)| {
+        let field = profile.field(*index);
+        let alarm = field.and_then(|field| field.alarm).filter(|_| *value == Value::Bool(true));
+        let value = match value {
+            Value::Float(number) => number.to_string(),
+            Value::Integer(number) => number.to_string(),
+            Value::Bool(truth) => truth.to_string(),
+            Value::Label(label) => profile.label(*label).to_owned(),
+            Value::Text(range) => printable(readings.text(range)),
+            Value::Time(time) => time.to_string(),
+        };
+        [
+            profile.field_name(*index).to_owned(),
+            alarm.map_or(value.clone(), |severity| format!("{value} ({} alarm)", severity.name())),
+            field.and_then(|field| field.unit.clone()).unwrap_or_default(),
+            field.map(|field| field.meaning.clone()).unwrap_or_default(),
+        ]
+    };
+    readings.values(record).iter().map(row).collect()
+}

@@ -1,0 +1,116 @@
+//! `citywire simulate`: a city that is not there, publishing to any broker.
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use clap::Args;
+use serde::Serialize;
+
+use super::{ConfigArguments, Failure};
+use crate::broker::publisher::{self, Publisher};
+use crate::broker::{Endpoint, Security};
+use crate::config::Secret;
+use crate::profile::Library;
+use crate::simulate::{self, City, Options, TOPIC};
+
+/// Publish a simulated city's payloads, encoded from the profiles, to a broker.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  citywire simulate --devices 200 --rate 20
+  citywire simulate --url mqtts://broker.example.org --username city --password-file secret --count 1000
+  citywire simulate --profile cjt188 --topic 'city/demo/water_meter/{device}/up' --seed 7
+
+Each device takes the shape of its messages from its profile's examples, and fills in its identity, the present time and
+values that move. The same seed gives the same city. It ends after --count messages, or with Ctrl-C, when the broker has
+acknowledged all of them.")]
+pub struct Arguments {
+    /// The broker: mqtt://HOST[:PORT] or mqtts://HOST[:PORT]
+    #[arg(long, default_value = "mqtt://127.0.0.1:1883")]
+    url: String,
+    #[arg(long)]
+    username: Option<String>,
+    /// A file that holds the password
+    #[arg(long, value_name = "FILE", requires = "username")]
+    password_file: Option<PathBuf>,
+    /// The password; better kept in a file
+    #[arg(long, requires = "username", conflicts_with = "password_file")]
+    password: Option<String>,
+    /// Certificate authorities (PEM) to trust in place of the system's
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// How many devices the city has
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    devices: u32,
+    /// Messages a second, over all devices
+    #[arg(long, default_value_t = 10.0, value_parser = rate)]
+    rate: f64,
+    /// How many messages to publish; without it: until Ctrl-C
+    #[arg(long)]
+    count: Option<u64>,
+    /// The same seed gives the same city; without it: another one each time
+    #[arg(long)]
+    seed: Option<u64>,
+    /// The topic of each message; {pilot}, {class}, {profile} and {device} are filled in
+    #[arg(long, default_value = TOPIC)]
+    topic: String,
+    /// Only devices of this profile; may be given several times. Without it: one profile of each class
+    #[arg(long = "profile", value_name = "PROFILE")]
+    profiles: Vec<String>,
+    /// What was published, as one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArguments,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| (0.001..=1e6).contains(rate));
+    rate.ok_or_else(|| "write the messages a second, from 0.001 to 1000000".to_owned())
+}
+
+/// What was published.
+#[derive(Serialize)]
+struct Report {
+    seed: u64,
+    acknowledged: u64,
+    refused: u64,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let config = arguments.config.load()?;
+    let library = Library::load(&config.profiles.directory).map_err(Failure::Problems)?;
+    let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
+    let city = City::new(
+        &library,
+        &Options { devices: arguments.devices as usize, seed, topic: arguments.topic, profiles: arguments.profiles },
+    )?;
+    let security = Security {
+        username: arguments.username,
+        password: arguments.password.map(Secret::new),
+        password_file: arguments.password_file,
+        ca_file: arguments.ca_file,
+        ..Security::default()
+    };
+    let mut options = publisher::Options::new(Endpoint::new(&arguments.url, security)?);
+    options.rate = Some(arguments.rate);
+    eprintln!("Publishing to {} (seed {seed}).", options.endpoint.url());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let published = runtime.block_on(async {
+        let publisher = Publisher::connect(options).await?;
+        let stop = async {
+            let _ = tokio::signal::ctrl_c().await;
+        };
+        simulate::publish(city, publisher, arguments.count, stop).await
+    })?;
+    let report = Report { seed, acknowledged: published.acknowledged, refused: published.refused };
+    if arguments.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        eprintln!("The broker has taken {} messages.", report.acknowledged);
+    }
+    match published.last_refusal {
+        None => Ok(()),
+        Some(reason) => Err(anyhow!("the broker refused {} messages; the last: {reason}", report.refused).into()),
+    }
+}
