@@ -101,8 +101,8 @@ fn show(out: &mut impl Write, profile: &Profile, readings: &Readings) -> io::Res
         if index > 0 {
             writeln!(out)?;
         }
-        let time = record.time.map_or("no time of its own".to_owned(), |time| time.to_string());
-        writeln!(out, "{} at {time}", profile.class(record.class))?;
+        let time = record.time.map_or("no time of its own".to_owned(), |time| format!("at {time}"));
+        writeln!(out, "{}, {time}", profile.class(record.class))?;
         table(out, ["FIELD", "VALUE", "UNIT", "MEANING"], &rows(profile, readings, record))?;
     }
     if let Some(identity) = readings.identity() {

@@ -276,7 +276,7 @@ fn write_bcd(bytes: &mut [u8], value: i64, order: ByteOrder) -> Result<(), Strin
     let mut rest = u64::try_from(value).map_err(|_| format!("{value} is negative"))?;
     for byte in bytes.iter_mut().rev() {
         let (digits, next) = ((rest % 100) as u8, rest / 100);
-        *byte = digits / 10 << 4 | digits % 10;
+        *byte = packed(digits);
         rest = next;
     }
     if rest > 0 {
@@ -286,6 +286,11 @@ fn write_bcd(bytes: &mut [u8], value: i64, order: ByteOrder) -> Result<(), Strin
         bytes.reverse();
     }
     Ok(())
+}
+
+/// Two decimal digits in a byte.
+fn packed(number: u8) -> u8 {
+    ((number / 10) << 4) | (number % 10)
 }
 
 fn write_calendar(bytes: &mut [u8], time: Timestamp, calendar: &Calendar) -> Result<(), String> {
@@ -304,7 +309,7 @@ fn write_calendar(bytes: &mut [u8], time: Timestamp, calendar: &Calendar) -> Res
             CalendarPart::Ignored => continue,
         };
         let number = u8::try_from(number).map_err(|_| format!("the year {} has no place", local.year()))?;
-        *byte = if calendar.bcd { number / 10 << 4 | number % 10 } else { number };
+        *byte = if calendar.bcd { packed(number) } else { number };
     }
     Ok(())
 }

@@ -41,14 +41,16 @@ pub fn parse_type(text: &str) -> Option<Kind> {
         None => text.split_at(letters),
     };
     let number: Option<u32> = if number.is_empty() { None } else { Some(number.parse().ok().filter(|n| *n > 0)?) };
-    let whole_bytes = |bits: u32| (bits % 8 == 0 && bits <= 64).then_some((bits / 8) as u8);
+    let whole_bytes = |bits: u32| (bits.is_multiple_of(8) && bits <= 64).then_some((bits / 8) as u8);
     match (name, number) {
         ("u", Some(bits)) => Some(Kind::Integer { bytes: whole_bytes(bits)?, signed: false }),
         ("i", Some(bits)) => Some(Kind::Integer { bytes: whole_bytes(bits)?, signed: true }),
         ("f", Some(32)) => Some(Kind::Float { bytes: 4 }),
         ("f", Some(64)) => Some(Kind::Float { bytes: 8 }),
-        ("bcd", Some(digits)) if digits % 2 == 0 && digits <= 18 => Some(Kind::Bcd { bytes: (digits / 2) as u8 }),
-        ("digits", Some(digits)) if digits % 2 == 0 => Some(Kind::Digits { bytes: Some(digits / 2) }),
+        ("bcd", Some(digits)) if digits.is_multiple_of(2) && digits <= 18 => {
+            Some(Kind::Bcd { bytes: (digits / 2) as u8 })
+        }
+        ("digits", Some(digits)) if digits.is_multiple_of(2) => Some(Kind::Digits { bytes: Some(digits / 2) }),
         ("digits", None) => Some(Kind::Digits { bytes: None }),
         ("hex", bytes) => Some(Kind::Hex { bytes }),
         ("ascii" | "utf8", bytes) => Some(Kind::Text { bytes }),
