@@ -307,7 +307,7 @@ async fn shutdown_leaves_to_the_journal_what_a_dead_or_silent_database_does_not_
 #[tokio::test]
 async fn the_database_is_asked_no_sooner_than_it_wants() {
     let busy = |request: &Request| match request.is_write() {
-        true => Reply::Answer(429, "retry-after: 600\r\n", String::new()),
+        true => Reply::Answer(429, "retry-after: 600\r\n".into(), String::new()),
         false => Reply::status(404),
     };
     let (journal, database) = (Journal::new(), FakeDatabase::start(busy).await);

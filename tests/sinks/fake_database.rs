@@ -34,7 +34,7 @@ impl Request {
 
 pub enum Reply {
     /// Status, header lines and body.
-    Answer(u16, &'static str, String),
+    Answer(u16, String, String),
     /// The head of an answer, and a body that never ends.
     SlowBody(u16),
     /// Nothing, on a connection that stays open.
@@ -45,12 +45,12 @@ pub enum Reply {
 
 impl Reply {
     pub fn status(status: u16) -> Reply {
-        Reply::Answer(status, "", String::new())
+        Reply::Answer(status, String::new(), String::new())
     }
 
     /// An error as InfluxDB 2 gives it.
     pub fn error(status: u16, message: &str) -> Reply {
-        Reply::Answer(status, "", serde_json::json!({ "code": "x", "message": message }).to_string())
+        Reply::Answer(status, String::new(), serde_json::json!({ "code": "x", "message": message }).to_string())
     }
 }
 
@@ -91,9 +91,14 @@ impl FakeDatabase {
         options(self.url())
     }
 
+    /// Every request so far.
+    pub fn requests(&self) -> Vec<Request> {
+        self.requests.lock().expect("no panic before").clone()
+    }
+
     /// Every write so far.
     pub fn writes(&self) -> Vec<Request> {
-        self.requests.lock().expect("no panic before").iter().filter(|request| request.is_write()).cloned().collect()
+        self.requests().into_iter().filter(Request::is_write).collect()
     }
 }
 

@@ -60,7 +60,7 @@ async fn a_batch_is_one_compressed_request_with_token_bucket_and_precision() {
 
 #[tokio::test]
 async fn a_base_path_is_kept_and_any_2xx_is_success() {
-    let database = FakeDatabase::start(|_| Reply::Answer(200, "", "{}".into())).await;
+    let database = FakeDatabase::start(|_| Reply::Answer(200, String::new(), "{}".into())).await;
     let options = options(format!("{}/insert/0/influx/", database.url()));
     assert_eq!(written(&mut sink(&options, 1)).await.written_points, 1);
     assert!(database.writes()[0].target.starts_with("/insert/0/influx/api/v2/write?"));
@@ -178,7 +178,7 @@ async fn a_missing_bucket_is_named_beside_those_that_exist() {
             assert!(target.contains("org=my+city"), "{target}");
             let bucket = |name: &str| serde_json::json!({ "name": name, "retentionRules": [] });
             let buckets = serde_json::json!({ "buckets": [bucket("pilots"), bucket("_tasks")] });
-            Reply::Answer(200, "content-type: application/json\r\n", buckets.to_string())
+            Reply::Answer(200, "content-type: application/json\r\n".into(), buckets.to_string())
         }
         _ => Reply::error(404, "bucket \"pilot\" not found"),
     })
@@ -208,7 +208,7 @@ async fn an_unhealthy_database_says_what_ails_it() {
     let database = FakeDatabase::start(|request| match request.target.as_str() {
         "/health" => {
             let health = serde_json::json!({ "name": "influxdb", "status": "fail", "message": "disk is full" });
-            Reply::Answer(503, "", health.to_string())
+            Reply::Answer(503, String::new(), health.to_string())
         }
         _ => Reply::error(500, "internal error"),
     })
@@ -222,7 +222,7 @@ async fn an_unhealthy_database_says_what_ails_it() {
 async fn the_wait_that_a_busy_database_asks_for_is_passed_on() {
     for status in [429, 503] {
         let busy = move |request: &Request| match request.is_write() {
-            true => Reply::Answer(status, "retry-after: 7\r\n", String::new()),
+            true => Reply::Answer(status, "retry-after: 7\r\n".into(), String::new()),
             false => Reply::status(404),
         };
         let database = FakeDatabase::start(busy).await;
@@ -234,12 +234,13 @@ async fn the_wait_that_a_busy_database_asks_for_is_passed_on() {
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
     let elsewhere = FakeDatabase::start(|_| Reply::status(204)).await;
-    let database =
-        FakeDatabase::start(|_| Reply::Answer(307, "location: http://elsewhere.example/x\r\n", String::new())).await;
+    let target = format!("{}/x", elsewhere.url());
+    let location = format!("location: {target}\r\n");
+    let database = FakeDatabase::start(move |_| Reply::Answer(307, location.clone(), String::new())).await;
     let error = failed(&mut sink(&database.options(), 1)).await;
     assert_eq!(error.reason, "not_found");
-    assert!(error.detail.contains("redirects to http://elsewhere.example/x (307"), "{}", error.detail);
-    assert!(elsewhere.writes().is_empty());
+    assert!(error.detail.contains(&format!("redirects to {target} (307")), "{}", error.detail);
+    assert!(elsewhere.requests().is_empty());
 }
 
 #[tokio::test]
