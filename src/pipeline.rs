@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::decode::{self, Readings};
-use crate::envelope::{self, Scratch, Uplink, check_device};
+use crate::envelope::{self, EnvelopeError, Scratch, Uplink, check_device};
 use crate::journal::Entry;
 use crate::point::{Origin, Point, Points};
 use crate::problem::Problem;
 use crate::profile::{Library, Profile};
 use crate::refused::{Refusal, Stage};
 use crate::registry::{Registered, Registry, RegistryError};
-use crate::route::{Route, Routes};
+use crate::route::{Route, RouteError, Routes};
 use crate::sink::{Decode, Outcome};
 
 /// What the stages need to know; checked as a whole before it takes effect.
@@ -171,6 +171,16 @@ impl Decoder {
         self.points.make(&origin, profile, &self.readings, &mut |point| receiver.point(profile, point));
         Ok(())
     }
+}
+
+/// Every reason for which a stage of the pipeline refuses a message.
+pub fn reasons() -> impl Iterator<Item = (Stage, &'static str)> {
+    let of = |stage: Stage| move |reason: &'static str| (stage, reason);
+    let route = RouteError::REASONS.into_iter().map(of(Stage::Route));
+    let envelope = EnvelopeError::REASONS.into_iter().map(of(Stage::Envelope));
+    let registry = RegistryError::REASONS.into_iter().map(of(Stage::Registry));
+    let decode = decode::Reason::ALL.into_iter().map(decode::Reason::name).map(of(Stage::Decode));
+    route.chain(envelope).chain(registry).chain(decode)
 }
 
 /// How many tags a point may have from route and registry together.

@@ -159,11 +159,11 @@ impl Refused {
         counts
     }
 
-    /// Puts these reasons into the metric at zero, so that the first message refused for one shows as an increase.
-    pub fn count_from_zero(&self, stage: Stage, reasons: &[&'static str]) {
+    /// Puts these into the metric at zero, so that the first message refused for one shows as an increase.
+    pub fn count_from_zero(&self, reasons: impl IntoIterator<Item = (Stage, &'static str)>) {
         let mut counters = lock(&self.counters);
-        for reason in reasons {
-            counters.entry((stage, *reason)).or_insert_with(|| REFUSED_MESSAGES.counter(&[stage.name(), *reason]));
+        for (stage, reason) in reasons {
+            counters.entry((stage, reason)).or_insert_with(|| REFUSED_MESSAGES.counter(&[stage.name(), reason]));
         }
     }
 

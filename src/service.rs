@@ -19,9 +19,9 @@ use crate::config::{self, Config};
 use crate::fleet::{self, Fleet};
 use crate::journal::{Journal, JournalError};
 use crate::metrics;
-use crate::pipeline::{Pipeline, Rules};
+use crate::pipeline::{self, Pipeline, Rules};
 use crate::problem::Problem;
-use crate::refused::{Limits, Refused};
+use crate::refused::{Limits, Refused, Stage};
 use crate::sink::{self, embedded::Embedded as EmbeddedSink, influxdb2::Influxdb2};
 use crate::state::{State, StateError};
 use crate::store::StoreError;
@@ -96,6 +96,7 @@ pub async fn run(
     let journal = open_journal(&config)?;
     let state = Arc::new(State::open(&config.data_directory)?);
     let refused = Arc::new(Refused::open(Arc::clone(&state), Limits::default())?);
+    refused.count_from_zero(pipeline::reasons().chain([(Stage::Sink, sink::REJECTED)]));
     let classes: Vec<&str> = rules.library.classes.names().collect();
     let fleet = Fleet::open(state, Arc::clone(&refused), &classes, DEVICES_MAX, journal.last_sequence())?;
     let fleet = Arc::new(fleet);
@@ -124,7 +125,7 @@ pub async fn run(
         refused,
         metrics: exporter.clone(),
         started: Timestamp::now(),
-        topics: rules.routes.subscriptions().into_iter().map(str::to_owned).collect(),
+        topics: config.routes.iter().map(|route| route.topic.value.to_string()).collect(),
     };
     let mut web_stopped = stopped;
     let web = tokio::spawn(web::serve(listener, sources, async move {

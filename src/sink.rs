@@ -15,6 +15,7 @@ use std::time::Duration;
 
 pub use run::{Options, Upstream, run, spawn};
 pub use status::{Activity, Failure, Status};
+pub use taken::REJECTED;
 pub use upstream::{BoxError, Cursor, Decode, Entries, Outcome, Position, Rejections};
 
 use crate::point::Point;

@@ -282,7 +282,7 @@ fn metrics_of_every_class_start_at_zero_and_count_what_happened() {
         f.decoded(1, "p-1", "parking", &[alarm("tamper", Severity::Warning, true)]);
         f.decoded(2, "p-1", "parking", &[alarm("tamper", Severity::Warning, true)]);
         f.refused(3, "x-1");
-        f.fleet.refused.count_from_zero(Stage::Decode, &["checksum", "framing"]);
+        f.fleet.refused.count_from_zero([(Stage::Decode, "checksum"), (Stage::Decode, "framing")]);
         recorder.handle().render()
     });
     for line in [

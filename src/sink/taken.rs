@@ -10,6 +10,9 @@ use crate::point::Point;
 use crate::refused::{Refusal, Stage};
 use crate::time::Timestamp;
 
+/// The one reason for which the stage `sink` refuses.
+pub const REJECTED: &str = "rejected";
+
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     entries: Vec<TakenEntry>,
@@ -99,7 +102,7 @@ impl Taken {
             sequence: taken.entry.sequence,
             received: taken.entry.received,
             stage: Stage::Sink,
-            reason: "rejected",
+            reason: REJECTED,
             detail: format!(
                 "sink \"{sink}\": the database rejected {of_how_many}: {}; the first is {}",
                 first.message, first.point
