@@ -16,8 +16,12 @@ use crate::problem::{self, Problem};
 mod check;
 mod completions;
 mod decode;
+mod demo;
+mod journal;
+mod log;
 mod output;
 mod refused;
+mod run;
 mod simulate;
 
 /// Smart-city telemetry from an MQTT broker to a time-series database, with nothing in between lost.
@@ -37,11 +41,15 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Arguments),
+    Demo(demo::Arguments),
     Check(check::Arguments),
     Decode(decode::Arguments),
     Simulate(simulate::Arguments),
     #[command(subcommand)]
     Refused(refused::Command),
+    #[command(subcommand)]
+    Journal(journal::Command),
     Completions(completions::Arguments),
 }
 
@@ -53,10 +61,13 @@ impl Cli {
     /// When the command failed, or found something wrong.
     pub fn run(self) -> Result<(), Failure> {
         match self.command {
+            Command::Run(arguments) => run::run(&arguments),
+            Command::Demo(arguments) => demo::run(&arguments),
             Command::Check(arguments) => check::run(&arguments),
             Command::Decode(arguments) => decode::run(&arguments),
             Command::Simulate(arguments) => simulate::run(arguments),
             Command::Refused(command) => refused::run(&command),
+            Command::Journal(command) => journal::run(&command),
             Command::Completions(arguments) => completions::run(&arguments),
         }
     }

@@ -192,9 +192,9 @@ section! {
     /// The messages on disk, as they came.
     pub struct Journal {
         /// The size of one file of the journal.
-        pub segment_bytes: ByteSize = mib(64), in kib(64)..=gib(1);
+        pub segment_bytes: ByteSize = mib(64), in kib(4)..=gib(1);
         /// At this size, with entries that a sink still needs, acknowledging stops until there is room.
-        pub max_bytes: ByteSize = gib(10), in kib(128)..=ByteSize(1 << 50);
+        pub max_bytes: ByteSize = gib(10), in kib(8)..=ByteSize(1 << 50);
         /// How long entries are kept that every sink has taken, as far as `max_bytes` allows.
         pub retention: HumanDuration = days(30), in seconds(0)..=days(3_650);
         /// How long a commit may wait for more messages to share its fsync.

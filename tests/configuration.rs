@@ -288,6 +288,9 @@ token_file = "missing"
 [[sink]]
 kind = "embedded"
 name = "City"
+[[sink]]
+kind = "embedded"
+name = "fleet"
 "#,
         &[],
     );

@@ -10,6 +10,9 @@ use super::{
     Route, Unknown,
 };
 
+/// How many tags a route may give to its points, besides those of its topic's levels.
+const TAGS_MAX: usize = 8;
+
 pub(super) fn config(config: &mut Config, options: &mut Options<'_, '_, '_>) {
     if cfg!(not(feature = "embedded-broker")) && config.broker.url.is_none() && options.sound(&["broker"]) {
         options
@@ -234,6 +237,9 @@ pub(super) fn route(route: &mut Route, options: &mut Options<'_, '_, '_>) {
         options.problem("device", "`device` needs 1 to 128 characters, no control characters among them");
     }
     profile_of_route(route, options);
+    if route.tags.len() > TAGS_MAX {
+        options.problem("tags", format!("a route has at most {TAGS_MAX} tags"));
+    }
     for tag in route.tags.keys() {
         if route.topic.value.names().contains(tag) {
             options.problem("tags", format!("the tag `{tag}` is also a level of the topic")).help =
@@ -325,6 +331,10 @@ fn sink_name(name: &str, options: &mut Options<'_, '_, '_>) {
     let is_word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
     if name.is_empty() || name.len() > 64 || !name.bytes().all(is_word) {
         options.problem("name", "a sink's name is 1 to 64 small letters, digits, `-` and `_`");
+    }
+    // The journal keeps the place of the page's list of devices under this name.
+    if name == "fleet" {
+        options.problem("name", "no sink can have the name \"fleet\", which the list of devices has");
     }
 }
 

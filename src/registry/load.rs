@@ -12,7 +12,7 @@ use crate::envelope::check_device;
 use crate::problem::{Problem, nearest};
 
 /// How many tags a point may get from the registry.
-const TAG_COLUMNS_MAX: usize = 32;
+const TAG_COLUMNS_MAX: usize = 16;
 
 /// How many characters a tag's value may have.
 const TAG_CHARS_MAX: usize = 256;
