@@ -27,7 +27,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 200, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     devices: u32,
     /// How many messages they publish a second, together
-    #[arg(long, default_value_t = 20.0, value_name = "NUMBER", value_parser = positive)]
+    #[arg(long, default_value_t = 20.0, value_name = "NUMBER", value_parser = super::simulate::rate)]
     rate: f64,
     /// The same number gives the same city
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
@@ -105,12 +105,5 @@ impl Demo {
         );
         simulate::publish(city, publisher, None, stop).await.context("the simulated city cannot publish")?;
         Ok(())
-    }
-}
-
-fn positive(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
-        _ => Err("it is no number above 0".into()),
     }
 }

@@ -1,11 +1,14 @@
 //! `citywire simulate`: a city that is not there, publishing to any broker.
 
+use std::io;
 use std::path::PathBuf;
 
 use anyhow::anyhow;
 use clap::Args;
 use serde::Serialize;
 
+use super::output::json_lines;
+use super::run::{runtime, stop_signal};
 use super::{ConfigArguments, Failure};
 use crate::broker::publisher::{self, Publisher};
 use crate::broker::{Endpoint, Security};
@@ -22,7 +25,7 @@ Examples:
   citywire simulate --profile cjt188 --topic 'city/demo/water_meter/{device}/up' --seed 7
 
 Each device takes the shape of its messages from its profile's examples, and fills in its identity, the present time and
-values that move. The same seed gives the same city. It ends after --count messages, or with Ctrl-C, when the broker has
+values that move. The same seed gives the same city. It ends after --count messages, or on Ctrl-C, when the broker has
 acknowledged all of them.")]
 pub struct Arguments {
     /// The broker: mqtt://HOST[:PORT] or mqtts://HOST[:PORT]
@@ -51,7 +54,7 @@ pub struct Arguments {
     /// The same seed gives the same city; without it: another one each time
     #[arg(long)]
     seed: Option<u64>,
-    /// The topic of each message; {pilot}, {class}, {profile} and {device} are filled in
+    /// The messages' topic: {pilot}, {class}, {profile}, {device} are filled in
     #[arg(long, default_value = TOPIC)]
     topic: String,
     /// Only devices of this profile; may be given several times. Without it: one profile of each class
@@ -64,7 +67,7 @@ pub struct Arguments {
     config: ConfigArguments,
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+pub(super) fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate| (0.001..=1e6).contains(rate));
     rate.ok_or_else(|| "write the messages a second, from 0.001 to 1000000".to_owned())
 }
@@ -95,17 +98,14 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut options = publisher::Options::new(Endpoint::new(&arguments.url, security)?);
     options.rate = Some(arguments.rate);
     eprintln!("Publishing to {} (seed {seed}).", options.endpoint.url());
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let published = runtime.block_on(async {
+    let published = runtime()?.block_on(async {
+        let stop = stop_signal()?;
         let publisher = Publisher::connect(options).await?;
-        let stop = async {
-            let _ = tokio::signal::ctrl_c().await;
-        };
-        simulate::publish(city, publisher, arguments.count, stop).await
+        anyhow::Ok(simulate::publish(city, publisher, arguments.count, stop).await?)
     })?;
     let report = Report { seed, acknowledged: published.acknowledged, refused: published.refused };
     if arguments.json {
-        println!("{}", serde_json::to_string(&report)?);
+        json_lines(&mut io::stdout().lock(), [&report])?;
     } else {
         eprintln!("The broker has taken {} messages.", report.acknowledged);
     }
