@@ -46,12 +46,10 @@ pub struct JournalCursor(pub journal::Cursor);
 
 impl Cursor for JournalCursor {
     fn position(&self) -> Position {
-        let journal::Position { sequence, written, refused, .. } = self.0.position();
-        Position { sequence, written, refused }
+        self.0.position()
     }
 
     fn advance(&mut self, position: Position) -> Result<(), BoxError> {
-        let Position { sequence, written, refused } = position;
-        Ok(self.0.advance(journal::Position { sequence, written, refused })?)
+        Ok(self.0.advance(position)?)
     }
 }

@@ -3,6 +3,7 @@
 use tokio::sync::watch;
 
 use crate::journal::Entry;
+pub use crate::journal::Position;
 use crate::point::Point;
 use crate::refused::Refusal;
 
@@ -29,14 +30,6 @@ pub trait Cursor: Send {
 
     /// Moves on. When this has returned, no entry up to there is read again.
     fn advance(&mut self, position: Position) -> Result<(), BoxError>;
-}
-
-/// The last entry that is done with, and what became of all until there, since the cursor was created.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Position {
-    pub sequence: u64,
-    pub written: u64,
-    pub refused: u64,
 }
 
 /// The stages between journal and sink.
