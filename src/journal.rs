@@ -281,15 +281,21 @@ fn prepare(
         files.create_directories(&path).map_err(|error| JournalError::file("create", &path, error))?;
     }
     files.sync_directory(&directory).map_err(|error| JournalError::file("sync", &directory, error))?;
+    // The data directory may be new as well. One that cannot be opened is not ours, so it is not.
+    for above in directory.ancestors().skip(1).take(2) {
+        drop(files.sync_directory(if above.as_os_str().is_empty() { Path::new(".") } else { above }));
+    }
     let lock_path = directory.join("lock");
     let lock = files
         .lock(&lock_path)
         .map_err(|error| JournalError::file("lock", &lock_path, error))?
         .ok_or_else(|| JournalError::Locked { directory: directory.clone() })?;
-    let Recovered { index, cursors, memory, key, open, findings, unreadable } = recovery::recover(&*files, &options)?;
+    let Recovered { index, cursors, memory, key, open, findings, unreadable, damaged } =
+        recovery::recover(&*files, &options)?;
     let shared = Arc::new(Shared::new(files, options, index, cursors, lock));
     let mut writer = Writer::new(shared.clone(), WriterParts { key, open, memory });
     writer.start(now)?;
+    damaged.into_iter().for_each(|first| shared.count_damaged(first));
     // Without room for the new segment they stay in place, as proof of the numbers that were given.
     for first in unreadable.into_iter().filter(|_| shared.state().is_writable()) {
         recovery::move_aside(&*shared.files, &directory, first)?;

@@ -1,7 +1,7 @@
 //! The entries of one commit, in the bytes that go to disk.
 
 use super::format::{Kind, RecordHeader, content_crc};
-use super::queue::entry_bytes;
+use super::queue::{entry_bytes, queued_bytes};
 use crate::broker::Message;
 use crate::time::Timestamp;
 
@@ -22,9 +22,10 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// A batch that goes on after entry `last`.
-    pub fn after(last: u64) -> Batch {
-        Batch { bytes: Vec::new(), last, entries: 0, received: None, queued_bytes: 0 }
+    /// A batch that goes on after entry `last`. The buffer of an earlier one serves again.
+    pub fn after(last: u64, mut bytes: Vec<u8>) -> Batch {
+        bytes.clear();
+        Batch { bytes, last, entries: 0, received: None, queued_bytes: 0 }
     }
 
     /// Whether an entry of `bytes` bytes is to go into another batch.
@@ -52,7 +53,7 @@ impl Batch {
         self.received.get_or_insert(message.received);
         self.last += 1;
         self.entries += 1;
-        self.queued_bytes += bytes;
+        self.queued_bytes += queued_bytes(message);
     }
 
     /// Adds the record that a source's packet identifiers start anew.

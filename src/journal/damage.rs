@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::files::FileSystem;
-use super::{scan, segment};
+use super::{Options, scan, segment};
 
-/// `damaged/` takes no more copies beyond this many bytes or files, so that a failing disk cannot fill it.
-pub const DAMAGED_BYTES_MAX: u64 = 256 << 20;
+/// `damaged/` takes no more copies beyond this many bytes or files, and beyond an eighth of the journal's limit, so
+/// that a failing disk cannot fill it.
+const DAMAGED_BYTES_MAX: u64 = 256 << 20;
 const DAMAGED_FILES_MAX: usize = 1_000;
 
 /// Something that was found in the journal's files.
@@ -73,7 +74,7 @@ pub fn directory(journal: &Path) -> PathBuf {
 #[derive(Default)]
 pub struct Told {
     places: HashSet<(u64, u64)>,
-    segments: HashSet<u64>,
+    pub segments: HashSet<u64>,
 }
 
 /// How much of a place is new.
@@ -95,26 +96,26 @@ impl Told {
 /// directory; `None` when `damaged/` is full. A copy made earlier serves.
 pub fn copy(
     files: &dyn FileSystem,
-    journal: &Path,
+    options: &Options,
     first: u64,
     offset: u64,
     bytes: u64,
 ) -> io::Result<Option<String>> {
-    let directory = directory(journal);
+    let directory = directory(&options.directory);
     let name = format!("{first:020}-{offset}");
     let present = files.list(&directory)?;
     if present.iter().any(|file| file.name == name && file.bytes >= bytes) {
         return Ok(Some(format!("damaged/{name}")));
     }
     let held: u64 = present.iter().map(|file| file.bytes).sum();
-    if held + bytes > DAMAGED_BYTES_MAX || present.len() >= DAMAGED_FILES_MAX {
+    if held + bytes > DAMAGED_BYTES_MAX.min(options.max_bytes / 8) || present.len() >= DAMAGED_FILES_MAX {
         return Ok(None);
     }
     let path = directory.join(&name);
     if present.iter().any(|file| file.name == name) {
         files.remove(&path)?;
     }
-    let source = files.open_read_only(&segment::path(journal, first))?;
+    let source = files.open_read_only(&segment::path(&options.directory, first))?;
     let copied = write_copy(files, &path, &source, offset, bytes);
     if let Err(error) = copied {
         // Half a copy would pass for a whole one; without it the next attempt starts afresh.

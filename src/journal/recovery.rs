@@ -48,6 +48,8 @@ pub struct Recovered {
     pub findings: Vec<Finding>,
     /// Segments that cannot be read: to be moved to `damaged/` once a new one holds their place in the sequence.
     pub unreadable: Vec<u64>,
+    /// Segments with damage, these among them.
+    pub damaged: Vec<u64>,
 }
 
 /// Enough to rebuild the memory of redeliveries from: entries before the newest segment that are read at start.
@@ -58,11 +60,12 @@ struct Recoverer<'a> {
     files: &'a dyn FileSystem,
     options: &'a Options,
     findings: Vec<Finding>,
+    damaged: Vec<u64>,
 }
 
 /// Reads the directory, mends what a crash left, and finds the number at which to go on.
 pub fn recover(files: &dyn FileSystem, options: &Options) -> Result<Recovered, JournalError> {
-    Recoverer { files, options, findings: Vec::new() }.recover()
+    Recoverer { files, options, findings: Vec::new(), damaged: Vec::new() }.recover()
 }
 
 impl Recoverer<'_> {
@@ -83,6 +86,7 @@ impl Recoverer<'_> {
             open: None,
             findings: Vec::new(),
             unreadable: Vec::new(),
+            damaged: Vec::new(),
         };
         recovered.index.durable = match (segments.last().copied(), key) {
             (None, _) => committed,
@@ -112,6 +116,7 @@ impl Recoverer<'_> {
         self.take_over_cursors(found_cursors, &recovered)?;
         recovered.index.damaged_bytes = self.damaged_bytes()?;
         recovered.findings = self.findings;
+        recovered.damaged = self.damaged;
         Ok(recovered)
     }
 
@@ -192,7 +197,7 @@ impl Recoverer<'_> {
     fn cut(&mut self, newest: &Segment, torn: u64, last: u64) -> Result<(), JournalError> {
         let bytes = newest.bytes - torn;
         let path = newest.path(&self.options.directory);
-        let became = match damage::copy(self.files, &self.options.directory, newest.first, torn, bytes) {
+        let became = match damage::copy(self.files, self.options, newest.first, torn, bytes) {
             Err(error) if last >= newest.first => {
                 format!("they stay where they are, since they cannot be copied ({error})")
             }
@@ -336,7 +341,7 @@ impl Recoverer<'_> {
     }
 
     fn set_aside(&self, first: u64, offset: u64, bytes: u64) -> String {
-        match damage::copy(self.files, &self.options.directory, first, offset, bytes) {
+        match damage::copy(self.files, self.options, first, offset, bytes) {
             Ok(Some(copy)) => format!("the damaged bytes are kept in {copy}"),
             Ok(None) => "damaged/ is full, so there is no copy".into(),
             Err(error) => format!("the damaged bytes could not be copied ({error})"),
@@ -348,6 +353,9 @@ impl Recoverer<'_> {
     }
 
     fn find(&mut self, severity: Severity, first: u64, detail: String, advice: String) {
+        if severity == Severity::Damage {
+            self.damaged.push(first);
+        }
         self.findings.push(Finding { severity, file: segment::file_name(first), detail, advice });
     }
 }

@@ -181,9 +181,16 @@ impl Shared {
         }
     }
 
+    /// Counts a segment that was found damaged at start.
+    pub fn count_damaged(&self, first: u64) {
+        if lock(&self.told).segments.insert(first) {
+            self.metrics.damaged_segments.increment(1);
+        }
+    }
+
     fn set_aside(&self, first: u64, hole: Hole) -> io::Result<Option<String>> {
         let directory = &self.options.directory;
-        let copy = damage::copy(&*self.files, directory, first, hole.offset, hole.bytes)?;
+        let copy = damage::copy(&*self.files, &self.options, first, hole.offset, hole.bytes)?;
         let damaged_bytes = self.files.list(&damage::directory(directory))?.iter().map(|file| file.bytes).sum();
         self.update_index(|index| index.damaged_bytes = damaged_bytes);
         Ok(copy)

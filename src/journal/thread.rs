@@ -19,6 +19,9 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(10);
 /// all senders have used up their windows and wait for us.
 const QUIET_PART: u32 = 8;
 
+/// The queue keeps memory for so many messages after a rush.
+const ITEMS_KEPT: usize = 16 << 10;
+
 /// Commits what arrives until the journal is closed.
 ///
 /// A commit starts at once when the one before it began `commit_delay_max` ago or longer, and takes all that arrived
@@ -40,6 +43,7 @@ pub fn run(mut writer: Writer, shared: &Shared) -> Result<(), JournalError> {
         }
         let signal = queue.take(&mut items);
         items.drain(..).for_each(|item| writer.accept(item));
+        items.shrink_to(ITEMS_KEPT);
         writer.acknowledge();
         if signal.close {
             return close(writer, shared);

@@ -20,7 +20,7 @@ use super::JournalError;
 use super::batch::{BATCH_BYTES_MAX, Batch, message_crc};
 use super::files::File;
 use super::format::{RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
-use super::queue::{Item, entry_bytes};
+use super::queue::{Item, entry_bytes, queued_bytes};
 use super::redelivery::Redeliveries;
 use super::scan::{Found, Limits, Scanner};
 use super::segment::{self, Segment};
@@ -48,6 +48,8 @@ pub struct Writer {
     memory: Redeliveries,
     /// What is not yet durable, oldest first.
     batches: VecDeque<Batch>,
+    /// The buffer of a batch that is done with.
+    spare: Vec<u8>,
     /// The last sequence number given.
     last: u64,
     /// Who waits for which entry, in receipt order.
@@ -98,6 +100,7 @@ impl Writer {
             given_up: false,
             memory: recovered.memory,
             batches: VecDeque::new(),
+            spare: Vec::new(),
             last,
             acks: VecDeque::new(),
             unchecked_bytes: FREE_CHECK_BYTES,
@@ -214,7 +217,7 @@ impl Writer {
             let digest = self.memory.digest(&message.topic, &message.payload, crc);
             if let Some(sequence) = self.memory.find(&message.delivery, digest) {
                 self.shared.metrics.redeliveries.increment(1);
-                self.shared.queue.release(entry_bytes(&message));
+                self.shared.queue.release(queued_bytes(&message));
                 self.acks.push_back((sequence, message.ack));
                 self.drop_void_acks();
                 return;
@@ -233,7 +236,8 @@ impl Writer {
     fn batch(&mut self, bytes: usize) -> &mut Batch {
         let bytes_max = BATCH_BYTES_MAX.min(self.shared.options.segment_bytes as usize);
         if self.batches.back().is_none_or(|batch| batch.is_full(bytes, bytes_max)) {
-            self.batches.push_back(Batch::after(self.last));
+            let buffer = std::mem::take(&mut self.spare);
+            self.batches.push_back(Batch::after(self.last, buffer));
         }
         let newest = self.batches.len() - 1;
         &mut self.batches[newest]
@@ -298,7 +302,9 @@ impl Writer {
                 newest.first_received = newest.first_received.or(batch.received);
             }
         });
-        self.batches.pop_front();
+        if let Some(done) = self.batches.pop_front().filter(|done| done.bytes.capacity() <= 2 * BATCH_BYTES_MAX) {
+            self.spare = done.bytes;
+        }
         Ok(())
     }
 

@@ -72,6 +72,19 @@ fn any_flipped_byte_costs_at_most_the_entry_that_it_hits_and_no_number_is_given_
 }
 
 #[test]
+fn without_the_mark_a_later_commit_proves_the_earlier_ones() {
+    let mut whole = small_journal().file(&segment_path(1)).expect("written");
+    whole.truncate(whole.len() - 48);
+    let last_commit = whole.len() - (3 * 48 + 2 * 13 + 4 + 3);
+    for position in 128..last_commit {
+        let mut bytes = whole.clone();
+        bytes[position] ^= 0x10;
+        let kept = open_damaged(&disk_with(&bytes), &format!("byte {position}"));
+        assert_eq!(kept.len(), PAYLOADS.len() - 1, "byte {position}: {kept:?}");
+    }
+}
+
+#[test]
 fn any_cut_keeps_the_whole_entries_before_it() {
     let whole = small_journal().file(&segment_path(1)).expect("written");
     let scanned = scan_segment(&whole).expect("whole");
