@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use clap::CommandFactory;
-use support::{TempDir, assert_snapshot};
+use support::{Metrics, TempDir, assert_snapshot, free_port, wait_until_blocking};
 
 /// Runs citywire in a directory of its own, without our environment's variables.
 fn citywire(directory: &Path, arguments: &[&str]) -> Output {
@@ -265,4 +265,101 @@ fn completions_are_made_for_each_shell() {
         assert_eq!((code(&output), stderr(&output)), (Some(0), ""), "{shell}");
         assert!(stdout(&output).contains("refused"), "{shell}");
     }
+}
+
+const METER: &str =
+    "68 10 01 00 00 05 08 00 00 81 16 90 1F 00 00 23 01 00 2C 00 00 00 00 2C 00 00 00 00 00 00 00 00 00 48 16";
+
+#[test]
+fn decode_gives_one_json_object_a_reading() {
+    let directory = TempDir::new();
+    let output = citywire(directory.path(), &["decode", "cjt188", METER, "--json"]);
+    assert_eq!((code(&output), stderr(&output)), (Some(0), ""));
+    let lines: Vec<&str> = stdout(&output).lines().collect();
+    assert_eq!(lines.len(), 1);
+    let reading: serde_json::Value = serde_json::from_str(lines[0]).expect("JSON");
+    assert_eq!((&reading["class"], &reading["time"]), (&"water_meter".into(), &serde_json::Value::Null));
+    assert_eq!(reading["fields"]["volume_m3"], 123.0);
+}
+
+#[test]
+fn decode_tells_what_it_cannot_decode() {
+    let directory = TempDir::new();
+    let f = |arguments: &[&str], expected: &str| {
+        let output = citywire(directory.path(), arguments);
+        assert_eq!((code(&output), stdout(&output)), (Some(1), ""), "{arguments:?}");
+        assert!(stderr(&output).contains(expected), "{arguments:?}: {}", stderr(&output));
+    };
+    f(&["decode", "cjt188", &METER.replace("48 16", "49 16")], "profile cjt188, line ");
+    f(&["decode", "cjt188", "68 1"], "the payload");
+    f(&["decode", "cjt188", ""], "the payload is empty");
+    f(&["decode", "cjt189", METER], "did you mean `cjt188`?");
+    f(&["decode", "missing.toml", METER], "missing.toml");
+}
+
+#[test]
+fn run_refuses_a_configuration_with_mistakes_and_starts_nothing() {
+    let directory = TempDir::new();
+    directory.file("citywire.toml", "[http]\nlisen = \"127.0.0.1:0\"\n");
+    let output = citywire(directory.path(), &["run"]);
+    assert_eq!((code(&output), stdout(&output)), (Some(1), ""));
+    assert!(stderr(&output).contains("did you mean `listen`?"), "{}", stderr(&output));
+    directory.file("citywire.toml", "[[route]]\ntopic = \"a/{device}\"\nprofile = \"cjt189\"\n");
+    let output = citywire(directory.path(), &["run"]);
+    assert_eq!((code(&output), stdout(&output)), (Some(1), ""));
+    assert!(stderr(&output).contains("did you mean `cjt188`?"), "{}", stderr(&output));
+    assert!(!directory.path().join("data").exists());
+}
+
+/// The first command that a newcomer runs.
+#[test]
+fn demo_runs_a_city_whose_messages_can_be_looked_at_afterwards() {
+    let directory = TempDir::new();
+    let (mqtt, http) = (free_port(), free_port());
+    let mut child = command(directory.path(), &["demo", "--rate", "500", "--devices", "20"])
+        .env("CITYWIRE_BROKER__EMBEDDED__LISTEN", format!("127.0.0.1:{mqtt}"))
+        .env("CITYWIRE_HTTP__LISTEN", format!("127.0.0.1:{http}"))
+        .stderr(std::fs::File::create(directory.path().join("log")).expect("create the log"))
+        .spawn()
+        .expect("run citywire");
+    wait_until_blocking("the city's messages are written", || {
+        let ended = child.try_wait().expect("look at citywire");
+        let log = || std::fs::read_to_string(directory.path().join("log")).unwrap_or_default();
+        assert!(ended.is_none(), "{}", log());
+        let Some((200, body)) = support::http::get(http, "/metrics") else { return false };
+        Metrics::parse(&body).sum("citywire_sink_written_messages_total", &[]) >= 100.0
+    });
+    let terminated = Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status();
+    assert!(terminated.is_ok_and(|status| status.success()), "send SIGTERM");
+    let status = child.wait().expect("wait for citywire");
+    let log = std::fs::read_to_string(directory.path().join("log")).expect("read the log");
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains(&format!("Open http://127.0.0.1:{http}")), "{log}");
+    // Without a terminal, the log is JSON.
+    assert!(log.lines().any(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{log}");
+
+    let output = citywire(directory.path(), &["journal", "verify"]);
+    assert_eq!((code(&output), stderr(&output)), (Some(0), ""));
+    assert!(stdout(&output).starts_with("sound: "), "{}", stdout(&output));
+    let inspection = citywire(directory.path(), &["journal", "inspect", "--json"]);
+    let inspection: serde_json::Value = serde_json::from_str(stdout(&inspection)).expect("JSON");
+    let entries = inspection["last_sequence"].as_u64().expect("a number");
+    assert!(entries >= 100, "{inspection}");
+    let embedded = &inspection["cursors"][0];
+    assert_eq!((&embedded["name"], &embedded["waiting"]), (&"embedded".into(), &0.into()), "all of it was written");
+    let table = citywire(directory.path(), &["journal", "inspect"]);
+    assert!(stdout(&table).contains(&format!("{entries} entries, from 1 to {entries}")), "{}", stdout(&table));
+
+    damage(&directory.path().join("data/journal").join(inspection["segments"][0]["file"].as_str().expect("a name")));
+    let output = citywire(directory.path(), &["journal", "verify"]);
+    assert_eq!((code(&output), stderr(&output)), (Some(1), ""));
+    assert!(stdout(&output).starts_with("damaged: "), "{}", stdout(&output));
+}
+
+/// Changes a byte in the middle of a file.
+fn damage(file: &Path) {
+    let mut bytes = std::fs::read(file).expect("read the segment");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    std::fs::write(file, bytes).expect("write the segment");
 }

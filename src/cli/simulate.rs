@@ -54,7 +54,7 @@ pub struct Arguments {
     /// The same seed gives the same city; without it: another one each time
     #[arg(long)]
     seed: Option<u64>,
-    /// The messages' topic: {pilot}, {class}, {profile}, {device} are filled in
+    /// The messages' topic; names in braces are filled in, {profile} too
     #[arg(long, default_value = TOPIC)]
     topic: String,
     /// Only devices of this profile; may be given several times. Without it: one profile of each class
