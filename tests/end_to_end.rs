@@ -190,12 +190,18 @@ fn as_number(value: &Value) -> f64 {
 /// The value of a field at this second, as VictoriaMetrics has it. It keeps numbers only, and milliseconds.
 fn exported(database: &VictoriaMetrics, sample: &Sample, field: &str, seconds: i64) -> f64 {
     let name = format!("{}_{field}", sample.class);
-    let all = database.export(sample.class);
-    let series = all.iter().find(|series| series.name == name && series.labels["device"] == sample.device);
-    let series = series.unwrap_or_else(|| panic!("VictoriaMetrics has no {name} of {}: {all:?}", sample.device));
-    assert_eq!(series.labels["pilot"], "harbour");
-    let at = series.samples.iter().find(|(millis, _)| millis.div_euclid(1_000) == seconds);
-    at.unwrap_or_else(|| panic!("{name} has no value at {seconds}: {series:?}")).1
+    let mut found = None;
+    // What it has taken, it shows a moment later.
+    support::wait_until_blocking(&format!("VictoriaMetrics has {name} of {} at {seconds}", sample.device), || {
+        let all = database.export(sample.class);
+        let series = all.iter().find(|series| series.name == name && series.labels["device"] == sample.device);
+        found = series.and_then(|series| {
+            assert_eq!(series.labels["pilot"], "harbour");
+            series.samples.iter().find(|(millis, _)| millis.div_euclid(1_000) == seconds).copied()
+        });
+        found.is_some()
+    });
+    found.map(|(_, value)| value).expect("waited for")
 }
 
 fn hex(text: &str) -> Vec<u8> {

@@ -6,7 +6,7 @@ use citywire::sink::influxdb2::Influxdb2;
 use citywire::time::Timestamp;
 
 use crate::fake_database::options;
-use crate::support::VictoriaMetrics;
+use crate::support::{VictoriaMetrics, wait_until};
 
 const SECONDS: i64 = 1_704_176_134;
 
@@ -30,6 +30,8 @@ async fn points_are_read_back_from_victoria_metrics() {
     let receipt = sink.flush().await.expect("VictoriaMetrics takes the points");
     assert_eq!((receipt.written_points, receipt.rejected), (3, vec![]));
 
+    // What it has taken, it shows a moment later.
+    wait_until("VictoriaMetrics shows the points", || database.export("water_meter").len() == 12).await;
     let mut read: Vec<_> = database
         .export("water_meter")
         .into_iter()
