@@ -4,19 +4,16 @@
 //!
 //! A packet identifier means something on one connection only. After a reconnect the broker may use the same one
 //! for another message, and acknowledging that unread message would lose it. So each connection has an *epoch*, and
-//! a rumqttc event loop and request queue of its own (see [`super::mqtt`]). A message carries the epoch of the
-//! connection that it came by. Its acknowledgement comes back through one channel, and is written only by the task
-//! that runs that very connection, into that connection's own queue; one of another epoch is dropped and counted.
-//! The broker then delivers the message again, which the journal recognises.
+//! a buffer of its own into which its PUBACKs are written. A message carries the epoch of the connection that it came
+//! by. Its acknowledgement comes back through one channel to the one task, which knows the present epoch; one of
+//! another epoch is dropped and counted. The broker then delivers the message again, which the journal recognises.
 //!
 //! # What waits for what
 //!
-//! One task. In it, side by side and never cancelling each other while the connection lives ([`session`]): the
-//! *receiving* loop polls the connection and hands messages to the journal, which takes or refuses them at once; the
-//! *acknowledging* loop passes what the journal made durable to the connection's request queue, which wakes the
-//! poll, so acknowledgements flow also when nothing arrives. Nothing here waits for disk, decoding or a database.
-//! What is under way is bounded by the receive maximum, or by the number of packet identifiers where a broker does
-//! not keep to that: the broker sends no more until we acknowledge.
+//! One task with one loop ([`session`]). It hands messages to the journal, which takes or refuses them at once, and
+//! writes the acknowledgements that the journal gives, many in one write, also when nothing arrives. Nothing in it
+//! waits for disk, decoding or a database. What is under way is bounded by the receive maximum, or by the number of
+//! packet identifiers where a broker does not keep to that: it sends no more until we acknowledge.
 
 mod backoff;
 mod session;
@@ -70,9 +67,9 @@ impl Options {
             return Err(out_of_range("receive_maximum", 0, "from 1 to 65535"));
         }
         let keep_alive = config.keep_alive.0;
-        if !(5..=65_535).contains(&keep_alive.as_secs()) {
+        if !(1..=65_535).contains(&keep_alive.as_secs()) {
             let value = format!("{}s", keep_alive.as_secs_f64());
-            return Err(out_of_range("keep_alive", value, "from 5s to 65535s"));
+            return Err(out_of_range("keep_alive", value, "from 1s to 65535s"));
         }
         let packet_bytes_max = u32::try_from(config.packet_bytes_max.0)
             .ok()
@@ -102,8 +99,6 @@ impl Options {
             keep_alive: self.keep_alive,
             session_expiry: Some(self.session_expiry),
             receive_maximum: self.receive_maximum,
-            // We publish nothing; rumqttc keeps a table of this size.
-            send_maximum: 1,
             packet_bytes_max: self.packet_bytes_max,
             connect_timeout: CONNECT_TIMEOUT,
         })
@@ -380,7 +375,7 @@ mod tests {
         };
         f(|broker| broker.client_id.clear(), "client_id is empty");
         f(|broker| broker.receive_maximum = 0, "receive_maximum 0");
-        f(|broker| broker.keep_alive.0 = Duration::from_secs(4), "keep_alive 4s");
+        f(|broker| broker.keep_alive.0 = Duration::from_millis(500), "keep_alive 0.5s");
         f(|broker| broker.packet_bytes_max.0 = 100, "packet_bytes_max 100");
     }
 

@@ -172,8 +172,8 @@ fn unreadable(option: &'static str, file: &Path, reason: impl ToString) -> Error
 fn parse(url: &str) -> Result<(bool, String, u16), String> {
     let (scheme, rest) = url.split_once("://").ok_or("has no scheme")?;
     let tls = match scheme {
-        "mqtt" | "tcp" => false,
-        "mqtts" | "ssl" => true,
+        "mqtt" => false,
+        "mqtts" => true,
         _ => return Err(format!("has the scheme `{scheme}`, which is neither mqtt nor mqtts")),
     };
     if rest.contains('@') {

@@ -2,9 +2,7 @@
 //! demonstration, benchmarks and tests.
 //!
 //! After a lost connection, whatever has no PUBACK yet is published again, in order, as new messages: MQTT promises
-//! at least once. Each connection has a rumqttc event loop of its own, as in [`super::client`]; one event loop over
-//! several connections can wait for ever for a packet identifier that the broker never acknowledges (rumqttc issues
-//! 1014 and 1056).
+//! at least once.
 
 mod outbox;
 
@@ -17,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use self::outbox::Outbox;
-use super::mqtt::{self, Connection, Event, Failure, Parameters, Requests, Version};
+use super::mqtt::{Connection, Event, Failure, Parameters, Version};
 use super::{Endpoint, Error};
 
 /// How to publish.
@@ -181,7 +179,6 @@ impl Task {
                 keep_alive: Duration::from_secs(30),
                 session_expiry: None,
                 receive_maximum: 1,
-                send_maximum: self.options.window.max(1),
                 packet_bytes_max: 1 << 20,
                 connect_timeout: Duration::from_secs(10),
             };
@@ -206,22 +203,13 @@ impl Task {
     /// One connection: `Ok` when everything was published and answered, else whether there was a CONNACK, and why it
     /// ended.
     async fn connection(&mut self, version: Version, parameters: &Parameters) -> Result<(), (bool, Failure)> {
-        let (mut connection, requests) = mqtt::open(version, parameters);
-        loop {
-            match connection.next().await {
-                Ok(Event::Connected { .. }) => break,
-                Ok(_) => {}
-                Err(failure) => return Err((false, failure)),
-            }
+        let connected = Connection::connect(version, parameters).await;
+        let (connection, connected) = connected.map_err(|failure| (false, failure))?;
+        if let Some(told) = self.connected.take() {
+            let _ = told.send(());
         }
-        if let Some(connected) = self.connected.take() {
-            let _ = connected.send(());
-        }
-        self.outbox.restart();
-        tokio::select! {
-            end = receive(&self.outbox, &mut connection) => end.map_err(|failure| (true, failure)),
-            () = send(&self.outbox, &requests) => unreachable!("it runs until it is dropped"),
-        }
+        self.outbox.restart(connected.receive_maximum);
+        serve(&self.outbox, connection).await.map_err(|failure| (true, failure))
     }
 }
 
@@ -229,24 +217,26 @@ fn may_be_for_its_version(failure: &Failure) -> bool {
     matches!(failure, Failure::VersionRefused(_) | Failure::Closed | Failure::Unreadable(_) | Failure::Protocol(_))
 }
 
-/// Polls the connection; `Ok` once our DISCONNECT is out.
-async fn receive(outbox: &Outbox, connection: &mut Connection) -> Result<(), Failure> {
-    loop {
-        match connection.next().await? {
-            Event::PublishSent(packet_id) => outbox.sent(packet_id),
-            Event::PublishAcknowledged(packet_id, result) => outbox.acknowledged(packet_id, result),
-            Event::DisconnectSent => return Ok(()),
-            _ => {}
+/// Publishes everything, and disconnects when all is answered.
+async fn serve(outbox: &Outbox, mut connection: Connection) -> Result<(), Failure> {
+    while !outbox.is_done() {
+        tokio::select! {
+            event = connection.next() => {
+                let mut next = Some(event?);
+                while let Some(event) = next {
+                    if let Event::PublishAcknowledged(packet_id, result) = event {
+                        outbox.acknowledged(packet_id, result);
+                    }
+                    next = connection.read_event()?;
+                }
+            }
+            () = outbox.has_more() => {
+                while let Some((packet_id, topic, payload)) = outbox.next() {
+                    connection.publish(packet_id, &topic, &payload)?;
+                }
+            }
         }
     }
-}
-
-/// Asks for every message to be published, and for the disconnect when all are answered.
-async fn send(outbox: &Outbox, requests: &Requests) {
-    while let Some((topic, payload)) = outbox.next().await {
-        requests.publish(&topic, payload).await;
-    }
-    outbox.all_answered().await;
-    requests.disconnect().await;
-    std::future::pending().await
+    connection.disconnect().await;
+    Ok(())
 }

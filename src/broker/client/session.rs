@@ -1,92 +1,80 @@
-//! One connection, from CONNECT to its end: three loops side by side in one task.
+//! One connection, from CONNECT to its end: one loop in which nothing waits but the loop itself.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::subscriptions::Subscriptions;
-use super::{End, Metrics, Options, Task};
-use crate::broker::mqtt::{self, Connection, Event, Failure, Parameters, Publish, Requests, Version};
-use crate::broker::{Ack, Delivery, Intake, Message, NotTaken, PublishAck, Status};
+use super::{End, Metrics, Task};
+use crate::broker::mqtt::{Connected, Connection, Event, Failure, Parameters, Publish, Version};
+use crate::broker::{Ack, Delivery, Intake, Message, NotTaken, PublishAck};
 use crate::time::Timestamp;
-
-/// How long a full journal queue is left alone before it is offered a message again.
-const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(5);
-
-/// How long the DISCONNECT may take to be written.
-const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Runs one connection to its end. Whatever it had under way is dropped with it.
-pub(super) async fn run(task: &mut Task, version: Version, parameters: &Parameters) -> End {
-    let (mut connection, requests) = mqtt::open(version, parameters);
-    let connected = tokio::select! {
-        connected = connect(&mut connection) => connected,
-        _ = task.stop.wait_for(Option::is_some) => return End::Stopped,
-    };
-    let (session_present, session_expiry) = match connected {
-        Ok(connected) => connected,
-        Err(failure) => return End::Failed { failure, connected: None, progress: false },
-    };
-    let since = Instant::now();
-    task.epoch += 1;
-    announce(task, version, session_present, session_expiry);
-
-    let Task { options, intake, status, stop, source, epoch, acks_sender, acks, metrics } = task;
-    let session = Session {
-        options,
-        intake: intake.as_ref(),
-        status,
-        metrics,
-        requests: &requests,
-        acks: acks_sender,
-        epoch: *epoch,
-        delivery: Delivery { source: *source, window: WINDOW, ..Delivery::default() },
-        stopping: AtomicBool::new(false),
-        unacknowledged: AtomicUsize::new(0),
-        progress: AtomicBool::new(false),
-        all_acknowledged: Notify::new(),
-        held: Mutex::new(VecDeque::new()),
-        holding: Notify::new(),
-    };
-    // None of these is cancelled before the connection's end: a poll cut off could lose a request half written.
-    let end = tokio::select! {
-        end = session.receive(&mut connection) => end,
-        () = session.acknowledge(acks) => unreachable!("it runs until it is dropped"),
-        () = session.offer_again() => unreachable!("it runs until it is dropped"),
-        () = session.leave(stop) => Ok(()),
-    };
-    session.metrics.unacknowledged.set(0.0);
-    let progress = session.progress.load(Ordering::Relaxed);
-    match end {
-        Ok(()) => End::Stopped,
-        Err(failure) => End::Failed { failure, connected: Some(since), progress },
-    }
-}
-
-/// Waits for the CONNACK.
-async fn connect(connection: &mut Connection) -> Result<(bool, Option<Duration>), Failure> {
-    loop {
-        if let Event::Connected { session_present, session_expiry } = connection.next().await? {
-            return Ok((session_present, session_expiry));
-        }
-    }
-}
 
 /// How many messages may be under way. Not the receive maximum that we announce: Mosquitto 2.0.11 sends that many
 /// again for each single PUBACK while it has more in its queue, and in 3.1.1 a broker announces nothing. What always
 /// holds is that each message under way has a packet identifier of its own.
 const WINDOW: u16 = u16::MAX;
 
-fn announce(task: &Task, version: Version, session_present: bool, session_expiry: Option<Duration>) {
+/// How long a full journal queue is left alone before it is offered a message again.
+const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(5);
+
+/// How often the subscriptions are looked after.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Acknowledgements taken from the journal at a time.
+const ACKS_MAX: usize = 1_024;
+
+/// Runs one connection to its end. Whatever it had under way is dropped with it.
+pub(super) async fn run(task: &mut Task, version: Version, parameters: &Parameters) -> End {
+    let connected = tokio::select! {
+        connected = Connection::connect(version, parameters) => connected,
+        _ = task.stop.wait_for(Option::is_some) => return End::Stopped,
+    };
+    let (connection, connected) = match connected {
+        Ok(connected) => connected,
+        Err(failure) => return End::Failed { failure, connected: None, progress: false },
+    };
+    let since = Instant::now();
+    task.epoch += 1;
+    announce(task, version, &connected);
+    let subscriptions = Subscriptions::new(
+        task.options.filters.clone(),
+        task.status.clone(),
+        task.metrics.subscription_refusals.clone(),
+    );
+    let mut session = Session {
+        intake: task.intake.as_ref(),
+        metrics: &task.metrics,
+        acks: &task.acks_sender,
+        epoch: task.epoch,
+        delivery: Delivery { source: task.source, window: WINDOW, ..Delivery::default() },
+        connection,
+        subscriptions,
+        stopping: false,
+        unacknowledged: 0,
+        progress: false,
+        held: VecDeque::new(),
+    };
+    let end = session.serve(&mut task.acks, &mut task.stop).await;
+    task.metrics.unacknowledged.set(0.0);
+    let progress = session.progress;
+    match end {
+        Ok(()) => {
+            session.connection.disconnect().await;
+            End::Stopped
+        }
+        Err(failure) => End::Failed { failure, connected: Some(since), progress },
+    }
+}
+
+fn announce(task: &Task, version: Version, connected: &Connected) {
+    let Connected { session_present, session_expiry, .. } = *connected;
     let url = task.options.endpoint.url();
     tracing::info!(
         target: "citywire::broker", url, mqtt = version.name(), session_present, "Connected to the broker."
     );
-    if let Some(expiry) = session_expiry {
+    if let Some(expiry) = session_expiry.filter(|&expiry| expiry < task.options.session_expiry) {
         tracing::warn!(
             target: "citywire::broker",
             "The broker keeps our session for {} s only, not for the {} s of broker.session_expiry: what it receives \
@@ -103,63 +91,80 @@ fn announce(task: &Task, version: Version, session_present: bool, session_expiry
     task.metrics.connected.set(1.0);
 }
 
-/// What the loops of one connection share.
 struct Session<'a> {
-    options: &'a Options,
     intake: &'a dyn Intake,
-    status: &'a Status,
     metrics: &'a Metrics,
-    requests: &'a Requests,
     acks: &'a mpsc::UnboundedSender<PublishAck>,
     epoch: u64,
     /// Source and window of all messages of this connection.
     delivery: Delivery,
+    connection: Connection,
+    subscriptions: Subscriptions,
     /// Whether messages are no longer handed over.
-    stopping: AtomicBool,
-    /// Messages handed over, or held, whose PUBACK is not yet written.
-    unacknowledged: AtomicUsize,
-    /// Whether a PUBACK has been written.
-    progress: AtomicBool,
-    all_acknowledged: Notify,
+    stopping: bool,
+    /// Messages handed over, or held, that are not yet acknowledged.
+    unacknowledged: usize,
+    /// Whether anything has been acknowledged.
+    progress: bool,
     /// QoS 1 messages that the journal's queue had no room for, in order. Bounded by [`WINDOW`].
-    held: Mutex<VecDeque<Message>>,
-    holding: Notify,
+    held: VecDeque<Message>,
 }
 
 impl Session<'_> {
-    /// Polls the connection until it ends; `Ok` once our DISCONNECT is out.
-    async fn receive(&self, connection: &mut Connection) -> Result<(), Failure> {
-        let refusals = &self.metrics.subscription_refusals;
-        let mut subscriptions = Subscriptions::start(&self.options.filters, self.requests, self.status, refusals)?;
+    /// Runs until the connection fails, or until we were told to stop and all is acknowledged that can be.
+    async fn serve(
+        &mut self,
+        acks: &mut mpsc::UnboundedReceiver<PublishAck>,
+        stop: &mut tokio::sync::watch::Receiver<Option<Instant>>,
+    ) -> Result<(), Failure> {
+        self.subscriptions.ask(&mut self.connection)?;
+        let mut check = tokio::time::interval(CHECK_INTERVAL);
+        let mut batch = Vec::with_capacity(ACKS_MAX);
+        let mut deadline = Instant::now();
         loop {
-            match connection.next().await? {
-                Event::Received(publish) => self.received(publish),
-                Event::AcknowledgementSent => self.acknowledgement_sent(),
-                Event::Subscribed(results) => subscriptions.answered(results, self.requests)?,
-                Event::DisconnectSent => return Ok(()),
-                // A PINGREQ or PINGRESP: there is one in each keep-alive.
-                Event::Other => subscriptions.check(self.requests)?,
-                Event::Connected { .. } | Event::PublishSent(_) | Event::PublishAcknowledged(..) => {}
+            tokio::select! {
+                event = self.connection.next() => self.events(event?)?,
+                _ = acks.recv_many(&mut batch, ACKS_MAX) => self.acknowledge(&mut batch),
+                _ = check.tick() => self.subscriptions.check(&mut self.connection)?,
+                () = tokio::time::sleep(QUEUE_FULL_PAUSE), if !self.held.is_empty() => self.offer_held(),
+                word = stop.wait_for(Option::is_some), if !self.stopping => {
+                    // When the client was dropped, there is no word, and no time to wait either.
+                    deadline = word.ok().and_then(|word| *word).unwrap_or(deadline);
+                    self.stop();
+                }
+                () = tokio::time::sleep_until(deadline.into()), if self.stopping => return Ok(()),
+            }
+            if self.stopping && self.unacknowledged == 0 {
+                return Ok(());
             }
         }
     }
 
-    fn received(&self, publish: Publish) {
-        if self.stopping.load(Ordering::Relaxed) {
+    /// Takes an event, and all others that have been read with it.
+    fn events(&mut self, event: Event) -> Result<(), Failure> {
+        let mut next = Some(event);
+        while let Some(event) = next {
+            match event {
+                Event::Received(publish) => self.received(publish),
+                Event::TooLarge(publish, payload_bytes) => self.too_large(&publish, payload_bytes),
+                Event::Subscribed(results) => self.subscriptions.answered(results, &mut self.connection)?,
+                Event::PublishAcknowledged(..) => {
+                    return Err(Failure::Protocol("it acknowledged a message that we did not publish".into()));
+                }
+            }
+            next = self.connection.read_event()?;
+        }
+        Ok(())
+    }
+
+    fn received(&mut self, publish: Publish) {
+        if self.stopping {
             return;
         }
-        let length = publish.topic.len() + publish.payload.len();
-        self.metrics.received_messages.increment(1);
-        self.metrics.received_bytes.increment(length as u64);
-        let ack = publish.packet_id.map(|packet_id| PublishAck { epoch: self.epoch, packet_id });
-        if ack.is_some() {
-            let before = self.unacknowledged.fetch_add(1, Ordering::Relaxed);
-            self.metrics.unacknowledged.set((before + 1) as f64);
-        }
+        let ack = self.count(&publish, publish.payload.len());
         let message = Message {
-            // Copied, since both keep the connection's whole read buffer alive, of 8 KiB and more.
-            topic: Bytes::copy_from_slice(&publish.topic),
-            payload: Bytes::copy_from_slice(&publish.payload),
+            topic: publish.topic,
+            payload: publish.payload,
             received: Timestamp::now(),
             delivery: Delivery {
                 packet_id: publish.packet_id.unwrap_or(0),
@@ -169,117 +174,99 @@ impl Session<'_> {
             },
             ack: ack.map_or(Ack::None, |ack| Ack::Publish(ack, self.acks.clone())),
         };
-        if length > self.options.packet_bytes_max as usize {
-            // Only in MQTT 3.1.1: a broker of MQTT 5 knows our limit.
-            return self.drop_too_large(message);
+        if self.held.is_empty() {
+            self.offer(message);
+        } else {
+            self.hold(message);
         }
-        let mut held = self.held();
-        if held.is_empty() { self.offer(message, &mut held) } else { self.hold(message, &mut held) }
     }
 
-    fn offer(&self, message: Message, held: &mut VecDeque<Message>) {
+    /// Counts a message that arrived; gives what acknowledges it.
+    fn count(&mut self, publish: &Publish, payload_bytes: usize) -> Option<PublishAck> {
+        self.metrics.received_messages.increment(1);
+        self.metrics.received_bytes.increment((publish.topic.len() + payload_bytes) as u64);
+        let ack = publish.packet_id.map(|packet_id| PublishAck { epoch: self.epoch, packet_id })?;
+        self.unacknowledged += 1;
+        self.metrics.unacknowledged.set(self.unacknowledged as f64);
+        Some(ack)
+    }
+
+    fn offer(&mut self, message: Message) {
         match self.intake.append(message) {
-            // One that came while the journal closes is delivered again on the next start.
+            // One that comes while the journal closes is delivered again on the next start.
             Ok(()) | Err(NotTaken::Closed) => {}
-            Err(NotTaken::Full(message)) => self.hold(message, held),
-            Err(NotTaken::TooLarge(message)) => self.drop_too_large(message),
+            Err(NotTaken::Full(message)) => self.hold(message),
+            Err(NotTaken::TooLarge(message)) => self.not_for_the_journal(message),
         }
     }
 
-    fn hold(&self, message: Message, held: &mut VecDeque<Message>) {
+    fn hold(&mut self, message: Message) {
         if matches!(message.ack, Ack::None) {
             // QoS 0 knows no flow control: nothing bounds what would be held.
             self.metrics.dropped_queue_full.increment(1);
-            return;
+        } else {
+            self.held.push_back(message);
         }
-        held.push_back(message);
-        self.holding.notify_one();
     }
 
-    /// Acknowledged, or the broker would send it for ever.
-    fn drop_too_large(&self, message: Message) {
-        self.metrics.dropped_too_large.increment(1);
-        tracing::error!(
-            target: "citywire::broker",
-            topic = %String::from_utf8_lossy(&message.topic),
-            payload_bytes = message.payload.len(),
-            "Dropped a message that is longer than broker.packet_bytes_max ({}) or than the journal takes.",
-            self.options.packet_bytes_max
-        );
+    /// Offers held messages in order, as many as the journal takes.
+    fn offer_held(&mut self) {
+        while let Some(message) = self.held.pop_front() {
+            match self.intake.append(message) {
+                Ok(()) | Err(NotTaken::Closed) => {}
+                Err(NotTaken::TooLarge(message)) => self.not_for_the_journal(message),
+                Err(NotTaken::Full(message)) => return self.held.push_front(message),
+            }
+        }
+    }
+
+    fn not_for_the_journal(&self, message: Message) {
+        self.drop_too_large(&message.topic, message.payload.len(), "the journal takes");
         if let Ack::Publish(ack, connection) = message.ack {
             let _ = connection.send(ack);
         }
     }
 
-    fn acknowledgement_sent(&self) {
-        self.progress.store(true, Ordering::Relaxed);
-        self.metrics.acknowledged.increment(1);
-        let before = self.unacknowledged.fetch_sub(1, Ordering::Relaxed);
-        self.metrics.unacknowledged.set((before - 1) as f64);
-        if before == 1 && self.stopping.load(Ordering::Relaxed) {
-            self.all_acknowledged.notify_one();
+    fn too_large(&mut self, publish: &Publish, payload_bytes: usize) {
+        if self.stopping {
+            return;
         }
+        let ack = self.count(publish, payload_bytes);
+        self.drop_too_large(&publish.topic, payload_bytes, "broker.packet_bytes_max allows");
+        if let Some(ack) = ack {
+            let _ = self.acks.send(ack);
+        }
+    }
+
+    /// Acknowledged nevertheless, or the broker would send it for ever.
+    fn drop_too_large(&self, topic: &[u8], payload_bytes: usize, than: &str) {
+        self.metrics.dropped_too_large.increment(1);
+        let topic = String::from_utf8_lossy(topic);
+        tracing::error!(target: "citywire::broker", %topic, payload_bytes, "Dropped a message longer than {than}.");
     }
 
     /// Passes on what the journal has made durable, in the order it was received.
-    async fn acknowledge(&self, acks: &mut mpsc::UnboundedReceiver<PublishAck>) {
-        // The task holds a sender, so the channel never closes.
-        while let Some(ack) = acks.recv().await {
+    fn acknowledge(&mut self, batch: &mut Vec<PublishAck>) {
+        let (mut sent, mut void) = (0, 0);
+        for ack in batch.drain(..) {
             if ack.epoch == self.epoch {
-                self.requests.acknowledge(ack.packet_id).await;
+                self.connection.acknowledge(ack.packet_id);
+                sent += 1;
             } else {
-                self.metrics.void.increment(1);
+                void += 1;
             }
         }
-        std::future::pending().await
+        self.unacknowledged = self.unacknowledged.saturating_sub(sent);
+        self.progress |= sent > 0;
+        self.metrics.acknowledged.increment(sent as u64);
+        self.metrics.void.increment(void);
+        self.metrics.unacknowledged.set(self.unacknowledged as f64);
     }
 
-    /// Offers held messages to the journal until it takes them.
-    async fn offer_again(&self) {
-        loop {
-            self.holding.notified().await;
-            while self.offer_held() {
-                tokio::time::sleep(QUEUE_FULL_PAUSE).await;
-            }
-        }
-    }
-
-    /// Offers held messages in order; whether some are still held.
-    fn offer_held(&self) -> bool {
-        let mut held = self.held();
-        while let Some(message) = held.pop_front() {
-            match self.intake.append(message) {
-                Ok(()) | Err(NotTaken::Closed) => {}
-                Err(NotTaken::TooLarge(message)) => self.drop_too_large(message),
-                Err(NotTaken::Full(message)) => {
-                    held.push_front(message);
-                    return true;
-                }
-            }
-        }
-        false
-    }
-
-    fn held(&self) -> std::sync::MutexGuard<'_, VecDeque<Message>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits for the word to stop; then for the acknowledgements of what was handed over, until the given time; then
-    /// disconnects. Normally [`Session::receive`] ends first, by the DISCONNECT.
-    async fn leave(&self, stop: &mut watch::Receiver<Option<Instant>>) {
-        let deadline = match stop.wait_for(Option::is_some).await {
-            Ok(deadline) => *deadline,
-            Err(_) => None, // The handle was dropped: leave at once.
-        };
-        self.stopping.store(true, Ordering::Relaxed);
-        let never_handed_over = std::mem::take(&mut *self.held()).len();
-        self.unacknowledged.fetch_sub(never_handed_over, Ordering::Relaxed);
-        if let Some(deadline) = deadline
-            && self.unacknowledged.load(Ordering::Relaxed) > 0
-        {
-            let _ = tokio::time::timeout_at(deadline.into(), self.all_acknowledged.notified()).await;
-        }
-        self.requests.disconnect().await;
-        tokio::time::sleep(DISCONNECT_TIMEOUT).await;
+    /// From now on no message is handed over; those held never are.
+    fn stop(&mut self) {
+        self.stopping = true;
+        self.unacknowledged -= self.held.len();
+        self.held.clear();
     }
 }

@@ -1,11 +1,13 @@
 //! Subscribes to every filter after each CONNACK, and again to what the broker refused.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::super::Status;
-use super::super::mqtt::{Failure, Requests};
 use metrics::Counter;
+
+use crate::broker::Status;
+use crate::broker::mqtt::{Connection, Failure};
 
 /// Filters in one SUBSCRIBE; some brokers take no more (AWS IoT Core: 8).
 const FILTERS_PER_PACKET: usize = 8;
@@ -13,41 +15,39 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const RETRY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The subscriptions of one connection. One SUBSCRIBE is under way at a time, so each SUBACK is the last one's.
-pub(super) struct Subscriptions<'a> {
-    filters: &'a [String],
+pub(super) struct Subscriptions {
+    filters: Vec<String>,
     waiting: VecDeque<usize>,
     asked: Vec<usize>,
     asked_at: Instant,
     refused: HashMap<usize, &'static str>,
     retry_at: Option<Instant>,
-    status: &'a Status,
-    refusals: &'a Counter,
+    status: Arc<Status>,
+    refusals: Counter,
 }
 
-impl<'a> Subscriptions<'a> {
-    /// Asks for all filters, also when the broker still has the session: it may have been made with other filters.
-    pub fn start(
-        filters: &'a [String],
-        requests: &Requests,
-        status: &'a Status,
-        refusals: &'a Counter,
-    ) -> Result<Subscriptions<'a>, Failure> {
-        let mut subscriptions = Subscriptions {
-            filters,
+impl Subscriptions {
+    /// All filters are to be asked for, also when the broker still has the session: it may have been made with
+    /// others.
+    pub fn new(filters: Vec<String>, status: Arc<Status>, refusals: Counter) -> Subscriptions {
+        Subscriptions {
             waiting: (0..filters.len()).collect(),
+            filters,
             asked: Vec::new(),
             asked_at: Instant::now(),
             refused: HashMap::new(),
             retry_at: None,
             status,
             refusals,
-        };
-        subscriptions.ask(requests)?;
-        Ok(subscriptions)
+        }
     }
 
     /// Takes a SUBACK.
-    pub fn answered(&mut self, results: Vec<Result<(), &'static str>>, requests: &Requests) -> Result<(), Failure> {
+    pub fn answered(
+        &mut self,
+        results: Vec<Result<(), &'static str>>,
+        connection: &mut Connection,
+    ) -> Result<(), Failure> {
         let asked = std::mem::take(&mut self.asked);
         if asked.len() != results.len() {
             let text = format!("its SUBACK has {} results for {} filters", results.len(), asked.len());
@@ -59,27 +59,28 @@ impl<'a> Subscriptions<'a> {
                 Err(reason) => self.refused(index, reason),
             }
         }
-        self.ask(requests)?;
+        self.ask(connection)?;
         if self.asked.is_empty() {
             self.publish_status();
         }
         Ok(())
     }
 
-    /// Called from time to time, at least once a keep-alive: asks again for what was refused.
-    pub fn check(&mut self, requests: &Requests) -> Result<(), Failure> {
+    /// Called from time to time: asks again for what was refused.
+    pub fn check(&mut self, connection: &mut Connection) -> Result<(), Failure> {
         if !self.asked.is_empty() && self.asked_at.elapsed() > ANSWER_TIMEOUT {
             return Err(Failure::Timeout("a SUBSCRIBE was not answered"));
         }
         if self.retry_at.is_some_and(|at| Instant::now() >= at) {
             self.retry_at = None;
             self.waiting.extend(self.refused.keys());
-            self.ask(requests)?;
+            self.ask(connection)?;
         }
         Ok(())
     }
 
-    fn ask(&mut self, requests: &Requests) -> Result<(), Failure> {
+    /// Asks for what is waiting, if nothing is asked for.
+    pub fn ask(&mut self, connection: &mut Connection) -> Result<(), Failure> {
         if !self.asked.is_empty() || self.waiting.is_empty() {
             return Ok(());
         }
@@ -87,7 +88,7 @@ impl<'a> Subscriptions<'a> {
         self.asked = self.waiting.drain(..count).collect();
         self.asked_at = Instant::now();
         let filters: Vec<String> = self.asked.iter().map(|&index| self.filters[index].clone()).collect();
-        requests.subscribe(&filters)
+        connection.subscribe(&filters)
     }
 
     fn granted(&mut self, index: usize) {
