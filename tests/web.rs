@@ -86,6 +86,26 @@ async fn what_needs_attention_is_said_with_what_to_do() {
 }
 
 #[tokio::test]
+async fn a_sink_is_behind_when_something_waits_longer_than_a_batch_takes() {
+    let site = site().await;
+    let state_after = async |activity, seconds: i64, expected: &str| {
+        site.change(|parts| {
+            let since = Timestamp::from_seconds(Timestamp::now().as_seconds() - seconds);
+            let sink = &mut parts.sinks[0];
+            (sink.activity, sink.waiting, sink.waiting_since) = (activity, 17, Some(since));
+        });
+        let page = site.get("/").await.body;
+        let row = page.split("<tr data-key=\"embedded\">").nth(1).unwrap();
+        assert!(row.contains(&format!("<span>{expected}</span>")), "{row}");
+    };
+    state_after(Activity::Writing, 1, "Up to date").await;
+    state_after(Activity::Writing, 60, "Catching up").await;
+    state_after(Activity::Idle, 60, "Catching up").await;
+    state_after(Activity::Retrying, 1, "Trying again").await;
+    state_after(Activity::Stopped, 1, "Stopped").await;
+}
+
+#[tokio::test]
 async fn an_empty_page_tells_what_to_do_next() {
     let page = site().await.get("/").await.body;
     assert!(page.contains("No device has been heard yet."), "{page}");

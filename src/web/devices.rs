@@ -11,7 +11,7 @@ use crate::fleet::{DeviceState, DeviceView, FieldView, Severity, Snapshot, Sort}
 use crate::time::Timestamp;
 
 /// Fields of a reading that show at once; the rest can be unfolded.
-const FIELDS_SHOWN: usize = 6;
+const FIELDS_SHOWN: usize = 8;
 /// A reading whose own time is further from its arrival is shown with that time.
 const SECONDS_APART_MAX: f64 = 120.0;
 

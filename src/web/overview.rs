@@ -10,6 +10,9 @@ use super::text::Text;
 use crate::fleet::{ActiveAlarm, DeviceState, Severity};
 use crate::refused::ReasonCount;
 
+/// A sink whose oldest waiting entry is younger is up to date: it collects its batch.
+const SECONDS_BEHIND: f64 = 10.0;
+
 /// What somebody has to look at, a sentence each.
 pub(super) fn problems(status: &Status, text: &Text) -> Vec<String> {
     let sinks = status.sinks.iter().filter_map(|sink| match (sink.activity, &sink.last_error) {
@@ -146,9 +149,12 @@ pub(super) fn sinks(status: &Status, text: &Text) -> Markup {
 }
 
 fn sink_row(sink: &SinkStatus, rate: Option<f64>, status: &Status, text: &Text) -> Markup {
+    let waited = sink.waiting_since.map_or(0.0, |since| status.now.seconds_since(since));
     let (mark, word) = match sink.activity {
-        Activity::Idle => (Mark::Good, text.idle),
-        Activity::Writing => (Mark::Busy, text.writing),
+        Activity::Idle | Activity::Writing if sink.waiting == 0 || waited < SECONDS_BEHIND => {
+            (Mark::Good, text.up_to_date)
+        }
+        Activity::Idle | Activity::Writing => (Mark::Busy, text.catching_up),
         Activity::Retrying => (Mark::Bad, text.retrying),
         Activity::Stopped => (Mark::Bad, text.stopped),
     };
