@@ -139,7 +139,10 @@ async fn api_devices(State(context): State<Arc<Context>>, parameters: Query<Hash
 async fn metrics(State(context): State<Arc<Context>>) -> Response {
     let content_type = "text/plain; version=0.0.4; charset=utf-8";
     context
-        .blocking(|context| context.sources.metrics.render())
+        .blocking(|context| {
+            context.sources.service.refresh_metrics();
+            context.sources.metrics.render()
+        })
         .await
         .map_or_else(IntoResponse::into_response, |text| asset(content_type, text))
 }

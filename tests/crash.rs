@@ -6,29 +6,12 @@
 
 mod support;
 
-use support::{Citywire, Mosquitto, TempDir, publish, wait_until};
+use support::{Citywire, Mosquitto, counter_profile, publish, wait_until};
 
 const KILLS: u32 = 5;
 const MESSAGES_PER_ROUND: u32 = 500;
 const MESSAGES: u32 = (KILLS + 1) * MESSAGES_PER_ROUND;
 const DEVICES: u32 = 20;
-
-/// A device that counts: four bytes.
-const COUNTER: &str = r#"
-id = "counter"
-class = "water_meter"
-report_interval = "1h"
-byte_order = "big"
-
-[[frame]]
-name = "count"
-fields = [{ name = "volume_m3", type = "u32" }]
-
-[[example]]
-source = "own"
-payload = "0000002A"
-expect = { volume_m3 = 42.0 }
-"#;
 
 /// The point of a message is known by its device and its own time.
 #[tokio::test(flavor = "multi_thread")]
@@ -61,13 +44,11 @@ async fn messages_that_are_alike_are_stored_exactly_once_each() {
 
 /// Publishes [`MESSAGES`] while it kills citywire [`KILLS`] times, and checks that the store then has as many rows.
 async fn survive_kills(envelope: &str, payload: impl Fn(u32) -> Vec<u8>) -> Citywire {
-    let profiles = TempDir::new();
-    profiles.file("counter.toml", COUNTER);
-    let broker = Mosquitto::start();
+    let (profiles, broker) = (counter_profile(), Mosquitto::start());
     let mut citywire = Citywire::start(&format!(
         "[broker]\nurl = \"{}\"\n\
          [[route]]\ntopic = \"city/{{device}}/up\"\nprofile = \"counter\"\nenvelope = {envelope}\n\
-         [[sink]]\nkind = \"embedded\"\nbatch_delay_max = \"20ms\"\nbatch_points_max = 50\n\
+         [[sink]]\nkind = \"embedded\"\nretention = \"36500d\"\nbatch_delay_max = \"20ms\"\nbatch_points_max = 50\n\
          [profiles]\ndirectory = {:?}\n",
         broker.url(),
         profiles.path()

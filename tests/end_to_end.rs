@@ -108,7 +108,7 @@ async fn five_classes_pass_through_mosquitto() {
 async fn five_classes_pass_through(broker: &str, port: u16) {
     let database = VictoriaMetrics::start();
     let mut citywire = Citywire::start(&format!(
-        "{broker}\n[[sink]]\nkind = \"embedded\"\n[[sink]]\nkind = \"influxdb2\"\nurl = \"{}\"\n",
+        "{broker}\n[[sink]]\nkind = \"embedded\"\nretention = \"36500d\"\n[[sink]]\nkind = \"influxdb2\"\nurl = \"{}\"\n",
         database.url()
     ));
     let begin = Timestamp::now().as_seconds();

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use metrics::Gauge;
 use tokio::sync::watch;
 
 use crate::broker;
 use crate::config;
 use crate::journal::Journal;
+use crate::metrics::{SINK_WAITING_MESSAGES, SINK_WAITING_SECONDS};
 use crate::sink;
 use crate::sink::embedded::FILE_NAME;
+use crate::time::Timestamp;
 use crate::web::{Activity, BrokerStatus, Failure, JournalStatus, Service, SinkStatus};
 
 /// The parts as the web server sees them.
@@ -26,6 +29,8 @@ pub struct SinkPart {
     pub kind: &'static str,
     pub target: String,
     pub status: watch::Receiver<sink::Status>,
+    waiting_messages: Gauge,
+    waiting_seconds: Gauge,
 }
 
 impl SinkPart {
@@ -37,7 +42,10 @@ impl SinkPart {
             }
             config::Sink::Influxdb2(sink) => ("influxdb2", sink.url.clone()),
         };
-        SinkPart { name: config.name().to_owned(), kind, target, status }
+        let name = config.name().to_owned();
+        let waiting_messages = SINK_WAITING_MESSAGES.gauge(&[&name]);
+        let waiting_seconds = SINK_WAITING_SECONDS.gauge(&[&name]);
+        SinkPart { name, kind, target, status, waiting_messages, waiting_seconds }
     }
 }
 
@@ -65,13 +73,25 @@ impl Service for Parts {
     }
 
     fn sinks(&self) -> Vec<SinkStatus> {
-        self.sinks.iter().map(SinkPart::now).collect()
+        let last_sequence = self.journal.last_sequence();
+        self.sinks.iter().map(|sink| sink.now(last_sequence)).collect()
+    }
+
+    fn refresh_metrics(&self) {
+        let last_sequence = self.journal.last_sequence();
+        for sink in &self.sinks {
+            let (messages, since) = sink.status.borrow().waiting(last_sequence);
+            let seconds = since.map_or(0.0, |since| Timestamp::now().seconds_since(since).max(0.0));
+            sink.waiting_messages.set(messages as f64);
+            sink.waiting_seconds.set(seconds);
+        }
     }
 }
 
 impl SinkPart {
-    fn now(&self) -> SinkStatus {
+    fn now(&self, last_sequence: u64) -> SinkStatus {
         let status = self.status.borrow();
+        let (waiting, waiting_since) = status.waiting(last_sequence);
         SinkStatus {
             name: self.name.clone(),
             kind: self.kind.to_owned(),
@@ -83,8 +103,8 @@ impl SinkPart {
                 sink::Activity::Stopped => Activity::Stopped,
             },
             position: status.position.sequence,
-            waiting: status.waiting_messages,
-            waiting_since: status.waiting_since,
+            waiting,
+            waiting_since,
             last_success: status.last_success,
             last_error: status
                 .last_error

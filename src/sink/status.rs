@@ -29,6 +29,15 @@ pub struct Status {
     pub waiting_since: Option<Timestamp>,
 }
 
+impl Status {
+    /// How many entries wait when the journal's last one is `last_sequence`, and since when. While the loop waits for a
+    /// database it counts nothing itself, and the journal grows.
+    pub fn waiting(&self, last_sequence: u64) -> (u64, Option<Timestamp>) {
+        let messages = last_sequence.saturating_sub(self.position.sequence);
+        (messages, self.waiting_since.filter(|_| messages > 0))
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Activity {
     /// Nothing waits but what a batch still collects.

@@ -13,6 +13,9 @@ pub trait Service: Send + Sync {
     fn journal(&self) -> JournalStatus;
     /// In the order of the configuration.
     fn sinks(&self) -> Vec<SinkStatus>;
+    /// Brings the metrics up to this moment that change while the part they tell of stands still: what waits for a sink,
+    /// and for how long.
+    fn refresh_metrics(&self) {}
 }
 
 /// The connection that messages come from.

@@ -6,6 +6,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod citywire;
+mod counter;
 pub mod fake_broker;
 pub mod http;
 mod intake;
@@ -24,6 +25,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub use citywire::Citywire;
+pub use counter::counter_profile;
 pub use intake::{HeldIntake, Seen};
 pub use metrics::Metrics;
 pub use mosquitto::{Mosquitto, mosquitto_passwords};

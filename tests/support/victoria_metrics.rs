@@ -20,7 +20,7 @@ pub struct Series {
     /// Measurement and field, joined by an underscore.
     pub name: String,
     pub labels: serde_json::Map<String, Value>,
-    /// Unix time in milliseconds, and value; in the order of time.
+    /// Unix time in milliseconds, and value; in the order of time and, within a millisecond, of value.
     pub samples: Vec<(i64, f64)>,
 }
 
@@ -91,7 +91,7 @@ impl Series {
         let values = line["values"].as_array().expect("values").iter();
         let mut samples: Vec<(i64, f64)> =
             times.zip(values).map(|(t, v)| (t.as_i64().expect("a time"), v.as_f64().expect("a number"))).collect();
-        samples.sort_by_key(|(time, _)| *time);
+        samples.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
         Series { name: labels["__name__"].as_str().expect("a name").to_string(), labels, samples }
     }
 }
