@@ -184,8 +184,8 @@ impl Setting for Envelope {
                         Some("write { json = { payload = \"/data\" } }".into());
                 }
                 _ => {
-                    let problem = reader.report(&node.origin, format!("{} is not an envelope", quoted(text)));
-                    *problem = problem.clone().suggest(text, WORDS);
+                    let message = format!("{} is not an envelope", quoted(text));
+                    reader.report_unknown(&node.origin, message, text, WORDS);
                 }
             },
             Value::Table(table) => {
@@ -268,8 +268,7 @@ fn read_profile_table(table: &Table, node: &Node, reader: &mut Reader<'_>) -> Op
 fn only_keys(table: &Table, known: &[&str], reader: &mut Reader<'_>) {
     for (key, (origin, _)) in &table.entries {
         if !known.contains(&key.as_str()) {
-            let problem = reader.report(origin, format!("unknown key `{key}`"));
-            *problem = problem.clone().suggest(key, known.iter().copied());
+            reader.report_unknown(origin, format!("unknown key `{key}`"), key, known.iter().copied());
         }
     }
 }

@@ -235,8 +235,8 @@ pub(super) fn read_word<T: Copy>(node: &Node, reader: &mut Reader<'_>, words: &[
     let found = words.iter().find(|(word, _)| *word == text).map(|&(_, value)| value);
     if found.is_none() {
         let known: Vec<&str> = words.iter().map(|&(word, _)| word).collect();
-        let problem = reader.report(&node.origin, format!("{} is not a value of this option", quoted(&text)));
-        *problem = problem.clone().suggest(&text, known);
+        let message = format!("{} is not a value of this option", quoted(&text));
+        reader.report_unknown(&node.origin, message, &text, known);
     }
     found
 }
@@ -265,8 +265,7 @@ impl<'n, 'r, 'a> Options<'n, 'r, 'a> {
             if section.option(key).is_none() {
                 failed.push(UNKNOWN);
                 let known = section.options.iter().map(|option| option.name);
-                let problem = reader.report(origin, format!("unknown option `{key}`"));
-                *problem = problem.clone().suggest(key, known);
+                reader.report_unknown(origin, format!("unknown option `{key}`"), key, known);
             }
         }
         Some(Options { table, origin: &node.origin, reader, section, failed })

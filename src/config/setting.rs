@@ -73,6 +73,18 @@ impl Reader<'_> {
         self.problems.last_mut().expect("BUG: a problem was pushed just now")
     }
 
+    /// Reports a `name` that is none of the `known` ones, and suggests one of them.
+    pub(super) fn report_unknown<'k>(
+        &mut self,
+        origin: &Origin,
+        message: impl Into<String>,
+        name: &str,
+        known: impl IntoIterator<Item = &'k str>,
+    ) {
+        let problem = self.position(origin).problem(message);
+        self.problems.push(problem.suggest(name, known));
+    }
+
     /// Reports that something else was expected at `node`.
     pub(super) fn expected(&mut self, expected: &str, node: &Node) {
         self.report(&node.origin, format!("expected {expected}, found {}", node.value.describe()));

@@ -103,8 +103,8 @@ impl Setting for Sink {
             "embedded" => EmbeddedSink::read(&node, reader).map(Sink::Embedded),
             "influxdb2" => Influxdb2Sink::read(&node, reader).map(Sink::Influxdb2),
             _ => {
-                let problem = reader.report(&kind.origin, format!("{} is not a kind of sink", quoted(&word)));
-                *problem = problem.clone().suggest(&word, Sink::KINDS.iter().map(|(name, _)| *name));
+                let known = Sink::KINDS.iter().map(|(name, _)| *name);
+                reader.report_unknown(&kind.origin, format!("{} is not a kind of sink", quoted(&word)), &word, known);
                 None
             }
         }
