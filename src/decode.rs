@@ -1,7 +1,7 @@
 //! The stage between envelope and point: payload bytes and a compiled profile give [`Readings`].
 //!
 //! There is no clock, no I/O, no panic and, once the output's buffers have grown, no allocation here, except for the
-//! words of an error. [`program`] is the compiled form, [`machine`] runs it, [`read`] reads single values.
+//! words of an error. [`program`] is the compiled form, [`machine`] runs it, `read` reads single values.
 //! [`encode`] goes the other way: it puts values into the bytes of an example.
 
 use std::ops::Range;

@@ -1,7 +1,7 @@
 //! A city that is not there: devices that publish real payloads, encoded from the profiles' own examples.
 //!
 //! Each device takes the shape of its messages from its profile's examples and fills in its own identity, the present
-//! time and values that move as such devices' values do ([`curve`]). The same seed gives the same city.
+//! time and values that move as such devices' values do (`curve`). The same seed gives the same city.
 
 use std::sync::Arc;
 

@@ -10,7 +10,7 @@
 //!
 //! # What waits for what
 //!
-//! One task with one loop ([`session`]). It hands messages to the journal, which takes or refuses them at once, and
+//! One task with one loop (`session`). It hands messages to the journal, which takes or refuses them at once, and
 //! writes the acknowledgements that the journal gives, many in one write, also when nothing arrives. Nothing in it
 //! waits for disk, decoding or a database. What is under way is bounded by the receive maximum, or by the number of
 //! packet identifiers where a broker does not keep to that: it sends no more until we acknowledge.

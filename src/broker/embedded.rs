@@ -1,12 +1,12 @@
 //! A broker in this process, for pilots without one of their own: devices connect to citywire itself.
 //!
 //! It is the broker of the mqtt5 crate, MQTT 5 and 3.1.1 on one port. Every PUBLISH passes a hook of ours before it
-//! is answered ([`hook`]): the hook hands the message to the journal and returns after the fsync, so a device's
+//! is answered (`hook`): the hook hands the message to the journal and returns after the fsync, so a device's
 //! PUBACK (or PUBREC) means "on disk", with no loop through TCP. While the journal is full the hook waits, and with
 //! it that device's connection; the device keeps its message.
 //!
 //! The crate's hook can only say yes, and is not told of the DUP flag. So we accept the connections ourselves
-//! ([`serve`]) and give each to the crate as a stream of our own ([`device`]), which reads the DUP flags in passing
+//! (`serve`) and give each to the crate as a stream of our own (`device`), which reads the DUP flags in passing
 //! and can be broken off, so that a yes that must not be said is never sent.
 //!
 //! What follows from the hook running in the connection's own task: the messages of one connection are made durable
