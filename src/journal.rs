@@ -10,7 +10,7 @@
 //! - A message is acknowledged after its entry was synced, never before. What was acknowledged is read back after
 //!   `kill -9` and loss of power, as far as the disk keeps what it has synced.
 //! - Entries are numbered from 1 without gaps, in the order of arrival, and no number is given twice.
-//! - A message that is delivered again is not stored again, also over a restart (see [`redelivery`]).
+//! - A message that is delivered again is not stored again, also over a restart (`redelivery.rs` tells how it is known).
 //! - Damage costs the entries that it hits. It is told, counted and set aside in `damaged/`; the entries after it are
 //!   read, and [`Cursor::lost`] counts what is missing.
 //! - When there is no room and a sink still needs the oldest entries, nothing is acknowledged until there is room; no
@@ -18,9 +18,9 @@
 //!
 //! The files are described in [`format`](mod@format). Nothing outside this module reads or writes them.
 
-pub mod assess;
+mod assess;
 mod batch;
-pub mod cursor;
+mod cursor;
 mod damage;
 mod error;
 pub mod files;
@@ -29,8 +29,8 @@ mod inspect;
 mod queue;
 mod reader;
 mod recovery;
-pub mod redelivery;
-pub mod scan;
+mod redelivery;
+mod scan;
 mod segment;
 mod shared;
 #[cfg(test)]
@@ -49,7 +49,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-pub use assess::{SegmentScan, scan_segment};
+pub use assess::{Assessment, Damage, SegmentScan, scan_segment};
 pub use cursor::{Cursor, Position};
 pub use damage::{Finding, Gap, Severity};
 pub use error::JournalError;
@@ -57,6 +57,7 @@ pub use format::{ENTRY_BYTES_MAX, HeaderFault};
 pub use inspect::{CursorReport, DamagedFile, Inspection, SegmentReport, inspect};
 pub use reader::Reader;
 pub use recovery::Recovery;
+pub use scan::Hole;
 pub use shared::State;
 pub use verify::{Verification, verify};
 

@@ -54,6 +54,7 @@ fn open(disk: &SimulatedDisk) -> Session {
 
 fn try_open(disk: &SimulatedDisk, options: Options) -> Result<Session, JournalError> {
     let (shared, writer, recovery) = prepare(Arc::new(disk.clone()), options, now())?;
+    #[expect(clippy::disallowed_methods, reason = "each test appends a known number of messages")]
     let (connection, acks) = mpsc::unbounded_channel();
     Ok(Session { shared, writer, recovery, connection, acks })
 }

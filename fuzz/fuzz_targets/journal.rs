@@ -1,0 +1,52 @@
+//! A segment of the journal, changed in any way, gives entries that were written or none: nothing is invented.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use citywire::broker::Delivery;
+use citywire::journal::format::{Kind, RECORD_HEADER_BYTES, RecordHeader, SegmentHeader, content_crc};
+use citywire::journal::{SegmentScan, scan_segment};
+use citywire::time::Timestamp;
+use libfuzzer_sys::fuzz_target;
+
+const KEY: u32 = 0x5eed;
+
+/// A whole segment with commits of one to three entries.
+static SEGMENT: LazyLock<(Vec<u8>, SegmentScan)> = LazyLock::new(|| {
+    let header = SegmentHeader { key: KEY, first_sequence: 100, created: Timestamp::from_seconds(1) };
+    let mut bytes = header.encode().to_vec();
+    for (number, commit_index) in (0_u8..).zip([0, 0, 1, 2, 0, 1, 0, 0]) {
+        let payload = vec![number; usize::from(number) * 7];
+        let header = RecordHeader {
+            length: (RECORD_HEADER_BYTES + 1 + payload.len()) as u32,
+            content_crc: content_crc(b"t", &payload),
+            sequence: 100 + u64::from(number),
+            received: Timestamp::from_seconds(2),
+            delivery: Delivery { source: 1, packet_id: u16::from(number) + 1, window: 10, ..Delivery::default() },
+            topic_length: 1,
+            kind: Kind::Entry,
+            commit_index,
+        };
+        bytes.extend([&header.encode(KEY)[..], b"t", &payload].concat());
+    }
+    let scan = scan_segment(&bytes).expect("a whole segment");
+    assert_eq!(scan.entries.len(), 8);
+    (bytes, scan)
+});
+
+fuzz_target!(|input: &[u8]| {
+    drop(scan_segment(input));
+    // Three bytes each: where, and what is put there.
+    let (mut bytes, whole) = SEGMENT.clone();
+    for edit in input.chunks_exact(3) {
+        let at = usize::from(u16::from_le_bytes([edit[0], edit[1]]));
+        match bytes.get_mut(at) {
+            Some(byte) => *byte = edit[2],
+            None => bytes.truncate(at % (bytes.len() + 1)),
+        }
+    }
+    if let Ok(scan) = scan_segment(&bytes) {
+        assert!(scan.entries.iter().all(|entry| whole.entries.contains(entry)), "an entry was invented");
+        assert!(scan.entries.is_sorted_by(|one, other| one.sequence < other.sequence), "out of order");
+    }
+});
