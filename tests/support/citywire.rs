@@ -142,10 +142,13 @@ impl Citywire {
         store
     }
 
+    pub fn process_id(&self) -> u32 {
+        self.child.as_ref().expect("citywire runs").id()
+    }
+
     /// Memory of the process now, in bytes (resident set size).
     pub fn resident_bytes(&self) -> u64 {
-        let id = self.child.as_ref().expect("citywire runs").id();
-        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("read /proc");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process_id())).expect("read /proc");
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
         let kibibytes: u64 = line.split_whitespace().nth(1).expect("a number").parse().expect("a number");
         kibibytes * 1024

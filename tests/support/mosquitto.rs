@@ -22,14 +22,22 @@ impl Mosquitto {
     /// As [`Mosquitto::start`], with these lines of `mosquitto.conf` after its `listener` line instead of
     /// `allow_anonymous true`. Files that they name may be written to a [`TempDir`] of the caller.
     pub fn start_with(lines: &str) -> Mosquitto {
-        let directory = TempDir::new();
+        Mosquitto::start_in(TempDir::new(), "persistence true\nlog_type all\n", lines)
+    }
+
+    /// For measurements: it logs no packets and keeps its sessions in memory.
+    pub fn start_for_load() -> Mosquitto {
+        Mosquitto::start_in(TempDir::new(), "persistence false\nlog_type error\n", "allow_anonymous true\n")
+    }
+
+    fn start_in(directory: TempDir, general: &str, lines: &str) -> Mosquitto {
         let port = free_port();
         let data = directory.path().display();
         directory.file(
             "mosquitto.conf",
             format!(
-                "user root\npersistence true\npersistence_location {data}/\nmax_queued_messages 0\n\
-                 log_dest file {data}/mosquitto.log\nlog_type all\nlistener {port} 127.0.0.1\n{lines}"
+                "user root\nmax_queued_messages 0\npersistence_location {data}/\n{general}\
+                 log_dest file {data}/mosquitto.log\nlistener {port} 127.0.0.1\n{lines}"
             ),
         );
         let mut broker = Mosquitto { directory, port, child: None };
