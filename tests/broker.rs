@@ -320,7 +320,8 @@ async fn a_refused_subscription_is_named() {
     wait_until("the refusal is shown", || !status.now().refused_filters.is_empty()).await;
     assert_eq!(status.now().refused_filters, [("other/#".to_owned(), "not authorized")]);
     assert_eq!(subscriber.metric("citywire_broker_subscription_refusals_total"), 1);
-    assert!(status.now().connected);
+    subscriber.failed_with("`other/#` (not authorized); allow it").await;
+    assert!(status.now().connected && !status.now().subscribed);
 }
 
 #[tokio::test]

@@ -69,6 +69,16 @@ impl Status {
     /// Every topic filter has been answered; these were refused.
     pub(crate) fn subscribed(&self, refused: Vec<(String, &'static str)>) {
         self.change(|now| {
+            if !refused.is_empty() {
+                let filters: Vec<String> =
+                    refused.iter().map(|(filter, why)| format!("`{filter}` ({why})")).collect();
+                let sentence = format!(
+                    "the broker refused to subscribe us to {}; allow it in the broker's access list, or correct the \
+                     route's topic",
+                    filters.join(", ")
+                );
+                now.last_error = Some((Timestamp::now(), sentence));
+            }
             now.subscribed = refused.is_empty();
             now.refused_filters = refused;
         });
