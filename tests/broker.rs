@@ -13,6 +13,8 @@ use citywire::broker::publisher::{self, Publisher};
 use citywire::broker::{Endpoint, Security};
 use citywire::config::{self, ByteSize, HumanDuration, Protocol};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::{AsyncClient, MqttOptions};
 use support::fake_broker::{self, FakeBroker};
 use support::*;
 
@@ -375,6 +377,39 @@ async fn a_full_queue_holds_messages_back_and_loses_none() {
     .await;
     assert_eq!(subscriber.intake.payloads(), numbers(0..25));
     assert_eq!(subscriber.metric("citywire_broker_connects_total"), 1);
+}
+
+#[tokio::test]
+async fn messages_of_qos_0_are_dropped_and_counted_while_the_queue_is_full() {
+    let broker = Mosquitto::start();
+    let subscriber = start(&broker.url(), &config());
+    subscriber.subscribed().await;
+    let (device, mut connection) = AsyncClient::new(MqttOptions::new("device", "127.0.0.1", broker.port()), 10);
+    tokio::spawn(async move { while connection.poll().await.is_ok() {} });
+
+    subscriber.intake.set_full(true);
+    device.publish("city/a/up", QoS::AtMostOnce, false, "0").await.unwrap();
+    subscriber.metric_reaches("citywire_broker_dropped_messages_total{reason=\"queue_full\"}", 1).await;
+    subscriber.intake.set_full(false);
+    device.publish("city/a/up", QoS::AtMostOnce, false, "1").await.unwrap();
+    subscriber.arrived(1).await;
+    assert_eq!(subscriber.intake.payloads(), ["1"]);
+    assert_eq!(subscriber.intake.seen()[0].packet_id, 0);
+}
+
+#[tokio::test]
+async fn clients_that_share_a_subscription_divide_its_messages() {
+    let broker = Mosquitto::start();
+    let start = |client_id: &str| {
+        let config = config::Broker { client_id: client_id.into(), ..config() };
+        start_with(&broker.url(), &config, &["$share/citywire/city/#"])
+    };
+    let (first, second) = (start("one"), start("two"));
+    first.subscribed().await;
+    second.subscribed().await;
+    publish(broker.port(), messages(0..100)).await;
+    wait_until("all arrive", || first.intake.count() + second.intake.count() == 100).await;
+    assert!(first.intake.count() > 0 && second.intake.count() > 0);
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ pub struct Options {
     pub window: u16,
     /// Messages a second; `None` for as fast as the broker takes them.
     pub rate: Option<f64>,
-    /// How long to try without any success before giving up.
+    /// How long to try to get a lost connection back before giving up.
     pub patience: Duration,
 }
 
@@ -166,7 +166,7 @@ impl Task {
     async fn run(mut self) -> Result<(), PublishError> {
         let mut version = Version::V5;
         let mut delay = Duration::from_millis(100);
-        let mut last_success = Instant::now();
+        let mut trouble: Option<Instant> = None;
         loop {
             let credentials = self.options.endpoint.credentials();
             let credentials = credentials.map_err(|error| PublishError::Configuration(Arc::new(error)))?;
@@ -182,19 +182,23 @@ impl Task {
                 packet_bytes_max: 1 << 20,
                 connect_timeout: Duration::from_secs(10),
             };
-            let answered = self.outbox.answered();
+            let (begin, answered) = (Instant::now(), self.outbox.answered());
             let Err((connected, failure)) = self.connection(version, &parameters).await else { return Ok(()) };
-            if self.outbox.answered() > answered {
-                last_success = Instant::now();
-                delay = Duration::from_millis(100);
-            }
             if !connected && version == Version::V5 && may_be_for_its_version(&failure) {
                 version = Version::V311;
                 continue;
             }
-            if self.connected.is_some() || last_success.elapsed() > self.options.patience {
-                return Err(PublishError::Broker(format!("{}: {failure}", self.options.endpoint.url())));
+            // An idle connection that lasted is a success too.
+            if self.outbox.answered() > answered || connected && begin.elapsed() > self.options.patience {
+                trouble = None;
+                delay = Duration::from_millis(100);
             }
+            let in_trouble = trouble.get_or_insert_with(Instant::now).elapsed();
+            let sentence = format!("{}: {failure}", self.options.endpoint.url());
+            if self.connected.is_some() || in_trouble > self.options.patience {
+                return Err(PublishError::Broker(sentence));
+            }
+            tracing::warn!(target: "citywire::broker", "{sentence}; connecting again, to publish what is left.");
             tokio::time::sleep(delay.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
             delay = (delay * 2).min(Duration::from_secs(5));
         }
