@@ -15,6 +15,10 @@ use super::{Options, scan, segment};
 const DAMAGED_BYTES_MAX: u64 = 256 << 20;
 const DAMAGED_FILES_MAX: usize = 1_000;
 
+/// Of a disk that falls apart, no more places than this are told and counted; those beyond are skipped all the same,
+/// and each cursor counts what is lost to it.
+const TOLD_MAX: usize = 1_000;
+
 /// Something that was found in the journal's files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
@@ -86,8 +90,7 @@ pub struct News {
 impl Told {
     /// Notes damage at `offset` of the segment that starts with entry `first`.
     pub fn note(&mut self, first: u64, offset: u64) -> News {
-        // A bound on memory; damage beyond it is skipped all the same.
-        let place = self.places.len() < 10_000 && self.places.insert((first, offset));
+        let place = self.places.len() < TOLD_MAX && self.places.insert((first, offset));
         News { place, segment: self.segments.insert(first) }
     }
 }

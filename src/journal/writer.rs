@@ -3,6 +3,9 @@
 //! It is a plain state machine that one thread drives (`thread.rs`), without a clock, a lock to wait for or a thread
 //! of its own, so that tests can drive it on a simulated disk.
 //!
+//! Here: what is accepted, committed and acknowledged. `open.rs` has the file that is written, `room.rs` how large the
+//! journal may become.
+//!
 //! # When a write or a sync fails
 //!
 //! After a failed sync the kernel may call pages clean that never reached the disk, so the same sync is never tried
@@ -10,6 +13,9 @@
 //! entry, cut there, and a new segment begins with the entries that were under way, which are still in memory. Only
 //! then are they acknowledged. While that fails, or while there is no room, messages wait: in memory up to the
 //! queue's bounds, beyond that with their senders, whose windows are full.
+
+mod open;
+mod room;
 
 use std::collections::{HashSet, VecDeque};
 use std::io;
@@ -19,11 +25,10 @@ use std::time::Instant;
 use super::JournalError;
 use super::batch::{BATCH_BYTES_MAX, Batch, message_crc};
 use super::files::File;
-use super::format::{RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::format::{RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES};
 use super::queue::{Item, entry_bytes, queued_bytes};
 use super::redelivery::Redeliveries;
-use super::scan::{Found, Limits, Scanner};
-use super::segment::{self, Segment};
+use super::segment;
 use super::shared::{Shared, State};
 use crate::broker::{Ack, Message};
 use crate::time::Timestamp;
@@ -75,12 +80,6 @@ enum Obstacle {
     Failed(JournalError),
 }
 
-/// The disk's free space is looked at after each of so many bytes.
-const FREE_CHECK_BYTES: u64 = 1 << 20;
-
-/// A segment is closed after this part of the retention, so that entries can be deleted not much later than that.
-const SEGMENTS_PER_RETENTION: u32 = 8;
-
 impl Writer {
     pub fn new(shared: Arc<Shared>, recovered: WriterParts) -> Writer {
         let (last, newest) = {
@@ -103,7 +102,7 @@ impl Writer {
             spare: Vec::new(),
             last,
             acks: VecDeque::new(),
-            unchecked_bytes: FREE_CHECK_BYTES,
+            unchecked_bytes: room::FREE_CHECK_BYTES,
             marked: false,
         }
     }
@@ -158,7 +157,7 @@ impl Writer {
                 Progress::Committed
             }
             Err(Obstacle::Full(reason)) => {
-                self.unchecked_bytes = FREE_CHECK_BYTES;
+                self.unchecked_bytes = room::FREE_CHECK_BYTES;
                 self.shared.set_state(State::Full(reason));
                 Progress::Blocked
             }
@@ -190,25 +189,6 @@ impl Writer {
             drop(open.file.sync_data());
         }
         self.last - self.shared.durable()
-    }
-
-    /// Deletes what has been kept long enough, or what takes the room of new entries, if every cursor has passed it.
-    pub fn expire(&mut self, now: Timestamp) {
-        match self.close_aged(now) {
-            Ok(()) => {}
-            Err(Obstacle::Full(reason)) => tracing::warn!("journal: old entries stay, because {reason}"),
-            Err(Obstacle::Failed(error)) => tracing::warn!("journal: old entries stay, because {error}"),
-        }
-        while self.oldest_expired(now) {
-            match self.shared.remove_oldest_passed() {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => {
-                    tracing::warn!(%error, "journal: an old segment stays");
-                    return;
-                }
-            }
-        }
     }
 
     fn accept_message(&mut self, message: Message) {
@@ -307,174 +287,6 @@ impl Writer {
         }
         Ok(())
     }
-
-    fn give_up(&mut self) {
-        self.open = None;
-        self.given_up = true;
-    }
-
-    /// Reads the segment that was given up back and cuts it after its last durable entry.
-    fn mend(&mut self) -> Result<(), Obstacle> {
-        let newest = self.shared.index().segments.back().copied();
-        let Some(newest) = newest.filter(|_| self.given_up) else { return Ok(()) };
-        let path = newest.path(&self.shared.options.directory);
-        let durable = self.shared.durable();
-        let file = self.shared.files.open(&path).map_err(|error| failed("open", &path, error))?;
-        if newest.first > durable {
-            // The new segment takes its name.
-            let files = &self.shared.files;
-            files.remove(&path).map_err(|error| failed("remove", &path, error))?;
-            self.shared.update_index(|index| index.segments.pop_back());
-        } else {
-            // What lies behind the durable entries is not read, since the next segment begins there. Cutting it off
-            // only spares the room.
-            if let Err(error) = file.truncate(newest.bytes).and_then(|()| file.sync_data()) {
-                tracing::warn!(path = %path.display(), %error, "journal: cannot cut a segment after a failed write");
-            }
-            let limits = Limits { bytes: newest.bytes, sequence: durable + 1 };
-            let start = SEGMENT_HEADER_BYTES as u64;
-            let mut scanner = Scanner::new(file, self.key, start, newest.first, limits);
-            let mut read = newest.first - 1;
-            loop {
-                match scanner.step().map_err(|error| failed("read", &path, error))? {
-                    Found::End => break,
-                    Found::Hole(_) => {}
-                    Found::Record(record) => read = record.header.sequence,
-                }
-            }
-            if read < durable {
-                tracing::error!(path = %path.display(), read, durable,
-                    "journal: after a failed write, entries that were durable cannot be read back");
-            }
-        }
-        self.given_up = false;
-        Ok(())
-    }
-
-    /// Makes room for `bytes` more, by deleting what every cursor has passed.
-    fn make_room(&mut self, bytes: u64, now: Timestamp) -> Result<(), Obstacle> {
-        while let Some((reason, is_limit)) = self.shortage(bytes) {
-            if self.shared.remove_oldest_passed().map_err(obstacle)? {
-                continue;
-            }
-            let needed = self.shared.needed();
-            if needed.is_none() && self.newest_has_entries() {
-                self.open = None;
-                self.ensure_open(now)?;
-                continue;
-            }
-            return match needed {
-                // One batch larger than the limit, and nothing else left.
-                None if is_limit => Ok(()),
-                None => Err(Obstacle::Full(reason)),
-                Some((sink, entry)) => Err(Obstacle::Full(format!(
-                    "{reason}, and the sink `{sink}` still needs the entries from {entry} on; the broker keeps the \
-                     messages until there is room: see to that sink, or raise journal.max_bytes"
-                ))),
-            };
-        }
-        Ok(())
-    }
-
-    /// What is too small for `bytes` more, and whether that is `max_bytes`.
-    fn shortage(&mut self, bytes: u64) -> Option<(String, bool)> {
-        let (held, max) = (self.shared.index().bytes(), self.shared.options.max_bytes);
-        if held + bytes > max {
-            return Some((format!("the journal holds {held} bytes and journal.max_bytes is {max}"), true));
-        }
-        if self.unchecked_bytes < FREE_CHECK_BYTES {
-            return None;
-        }
-        let directory = &self.shared.options.directory;
-        // Where this cannot be told, the write itself will tell.
-        let free = self.shared.files.free_bytes(directory).unwrap_or(u64::MAX);
-        let reserve = self.shared.options.segment_bytes;
-        if free < reserve + bytes {
-            let place = directory.display();
-            return Some((
-                format!(
-                    "the disk of {place} has {free} bytes free, and {reserve} (journal.segment_bytes) are kept free \
-                     for cursors and stores"
-                ),
-                false,
-            ));
-        }
-        self.unchecked_bytes = 0;
-        None
-    }
-
-    fn newest_has_entries(&self) -> bool {
-        let index = self.shared.index();
-        index.segments.back().is_some_and(|newest| newest.first <= index.durable)
-    }
-
-    /// Begins a new segment when the newest one is old.
-    fn close_aged(&mut self, now: Timestamp) -> Result<(), Obstacle> {
-        let age_max = self.shared.options.retention.as_secs_f64() / f64::from(SEGMENTS_PER_RETENTION);
-        let aged = self.open.as_ref().is_some_and(|open| now.seconds_since(open.created) > age_max);
-        if aged && self.newest_has_entries() {
-            self.open = None;
-            self.ensure_open(now)?;
-        }
-        Ok(())
-    }
-
-    fn oldest_expired(&self, now: Timestamp) -> bool {
-        let index = self.shared.index();
-        // All of the oldest segment's entries were received before the next one was created.
-        let Some(next) = index.segments.get(1) else { return false };
-        let options = &self.shared.options;
-        now.seconds_since(next.created) >= options.retention.as_secs_f64()
-            || index.bytes() + options.segment_bytes > options.max_bytes
-    }
-
-    /// Creates the next segment if there is none to write to.
-    fn ensure_open(&mut self, now: Timestamp) -> Result<(), Obstacle> {
-        if self.open.is_some() {
-            return Ok(());
-        }
-        let first = self.shared.durable() + 1;
-        let path = segment::path(&self.shared.options.directory, first);
-        let file = self.create(first, now).map_err(|error| {
-            self.shared.metrics.write_errors.increment(1);
-            obstacle(JournalError::file("create", &path, error))
-        })?;
-        self.shared.update_index(|index| {
-            index.segments.push_back(Segment {
-                first,
-                key: Some(self.key),
-                header_damaged: false,
-                created: now,
-                first_received: None,
-                bytes: SEGMENT_HEADER_BYTES as u64,
-            });
-        });
-        self.open = Some(Open { file, first, created: now, end: SEGMENT_HEADER_BYTES as u64 });
-        self.marked = false;
-        Ok(())
-    }
-
-    /// Creates a segment file; header and name are durable before it is used.
-    fn create(&self, first: u64, now: Timestamp) -> io::Result<Box<dyn File>> {
-        let (files, directory) = (&self.shared.files, &self.shared.options.directory);
-        let path = segment::path(directory, first);
-        let create = || {
-            let file = match files.create(&path) {
-                // Left by an attempt that failed: it is not in the index, so it holds nothing.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    files.remove(&path)?;
-                    files.create(&path)?
-                }
-                created => created?,
-            };
-            let header = SegmentHeader { key: self.key, first_sequence: first, created: now };
-            file.write_all_at(&header.encode(), 0)?;
-            file.sync_data()?;
-            files.sync_directory(directory)?;
-            Ok(file)
-        };
-        create().inspect_err(|_| drop(files.remove(&path)))
-    }
 }
 
 /// What the writer takes over from recovery.
@@ -486,10 +298,6 @@ pub struct WriterParts {
 
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
-fn failed(action: &'static str, path: &std::path::Path, error: io::Error) -> Obstacle {
-    obstacle(JournalError::file(action, path, error))
 }
 
 fn obstacle(error: JournalError) -> Obstacle {
