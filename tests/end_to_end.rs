@@ -172,7 +172,7 @@ fn stored(citywire: &Citywire, sample: &Sample) -> Vec<Row> {
     let store = citywire.store();
     let query = format!("SELECT *, unixepoch(time) AS seconds FROM {} WHERE device = ? ORDER BY time", sample.class);
     let mut statement = store.prepare(&query).unwrap_or_else(|error| panic!("{}: {error}", sample.class));
-    let names: Vec<String> = statement.column_names().into_iter().map(String::from).collect();
+    let names: Vec<String> = statement.column_names().map(String::from).collect();
     let rows = statement.query_map([sample.device], |row| {
         names.iter().enumerate().map(|(column, name)| Ok((name.clone(), row.get(column)?))).collect()
     });
