@@ -24,13 +24,16 @@ impl Citywire {
 
     /// As [`Citywire::start`], without starting it.
     pub fn prepare(configuration: &str) -> Citywire {
-        let directory = TempDir::new();
-        let http_port = free_port();
+        let (directory, http_port) = (TempDir::new(), free_port());
         let data = directory.path().join("data");
-        directory.file(
-            "citywire.toml",
-            format!("data_directory = {data:?}\n{configuration}\n[http]\nlisten = \"127.0.0.1:{http_port}\"\n"),
-        );
+        let added = format!("[http]\nlisten = \"127.0.0.1:{http_port}\"\n");
+        Citywire::with_file(directory, http_port, format!("data_directory = {data:?}\n{configuration}\n{added}"))
+    }
+
+    /// As [`Citywire::prepare`], with a configuration that is whole: it has to name this port, and `data` in this
+    /// directory.
+    pub fn with_file(directory: TempDir, http_port: u16, configuration: String) -> Citywire {
+        directory.file("citywire.toml", configuration);
         Citywire { directory, http_port, child: None }
     }
 
