@@ -46,22 +46,26 @@ pub struct Upstream<E, C, D, R> {
 /// Then what is in the journal is still written, for as long as the grace period lasts and no write fails; the rest
 /// stays in the journal. Blocks its thread while it reads the journal and while an embedded database writes, so it
 /// belongs on a thread of its own: see [`spawn`].
-pub async fn run<S, E, C, D, R>(
+pub fn run<S, E, C, D, R>(
     sink: S,
     upstream: Upstream<E, C, D, R>,
     options: Options,
     status: watch::Sender<Status>,
     shutdown: watch::Receiver<bool>,
-) where
+) -> impl Future<Output = ()> + Send
+where
     S: Sink,
     E: Entries,
     C: Cursor,
     D: Decode,
     R: Rejections,
 {
-    let reporter = Reporter::new(sink.name(), status);
+    // Before the loop's thread has begun: nobody shall see a sink that has not said how far it has come.
+    let durable = upstream.entries.durable();
+    let reporter = Reporter::new(sink.name(), status, durable.clone());
+    reporter.progress(upstream.cursor.position(), None);
     let mut delivery = Delivery {
-        durable: upstream.entries.durable(),
+        durable,
         upstream,
         unread: VecDeque::new(),
         taken: Taken::default(),
@@ -72,8 +76,10 @@ pub async fn run<S, E, C, D, R>(
         options,
         reporter,
     };
-    while delivery.step().await.is_continue() {}
-    delivery.reporter.stopped(delivery.taken.len());
+    async move {
+        while delivery.step().await.is_continue() {}
+        delivery.reporter.stopped(delivery.taken.len());
+    }
 }
 
 /// Runs a sink's loop on a thread of its own, with the runtime's timers and connections.
@@ -118,7 +124,7 @@ const READ_BYTES_MAX: usize = 1 << 20;
 const TAKEN_ENTRIES_MAX: usize = 100_000;
 const TAKEN_BYTES_MAX: usize = 32 << 20;
 
-/// How often the gauges follow, and upkeep is done, while nothing else happens.
+/// How often upkeep is done while nothing else happens.
 const TICK: Duration = Duration::from_secs(1);
 
 struct Delivery<S, E, C, D, R> {
@@ -147,7 +153,7 @@ enum Fill {
 impl<S: Sink, E: Entries, C: Cursor, D: Decode, R: Rejections> Delivery<S, E, C, D, R> {
     async fn step(&mut self) -> ControlFlow<()> {
         let fill = self.fill();
-        self.report_waiting();
+        self.report_progress();
         let stopping = self.stop.asked();
         if self.taken.is_empty() {
             if self.upstream.entries.sequence() > self.upstream.cursor.position().sequence {
@@ -258,7 +264,7 @@ impl<S: Sink, E: Entries, C: Cursor, D: Decode, R: Rejections> Delivery<S, E, C,
         }
         self.backoff.reset();
         self.taken.clear();
-        self.report_waiting();
+        self.report_progress();
         self.upkeep();
         ControlFlow::Continue(())
     }
@@ -283,9 +289,9 @@ impl<S: Sink, E: Entries, C: Cursor, D: Decode, R: Rejections> Delivery<S, E, C,
         }
     }
 
-    fn report_waiting(&self) {
+    fn report_progress(&self) {
         let oldest = self.taken.oldest().or_else(|| self.unread.front().map(|entry| entry.received));
-        self.reporter.waiting(self.upstream.cursor.position(), *self.durable.borrow(), oldest);
+        self.reporter.progress(self.upstream.cursor.position(), oldest);
     }
 
     /// Until more is in the journal, the batch is due, a tick has passed or shutdown is asked for.
@@ -309,12 +315,9 @@ impl<S: Sink, E: Entries, C: Cursor, D: Decode, R: Rejections> Delivery<S, E, C,
         if self.stop.asked() {
             return ControlFlow::Break(());
         }
-        let end = Instant::now() + wait;
-        while Instant::now() < end && !self.stop.asked() {
-            tokio::select! {
-                () = tokio::time::sleep_until(end.min(Instant::now() + TICK)) => self.report_waiting(),
-                () = self.stop.wait_asked() => {}
-            }
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = self.stop.wait_asked() => {}
         }
         ControlFlow::Continue(())
     }

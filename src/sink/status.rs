@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use super::upstream::Position;
 use super::{Receipt, WriteError};
 use crate::metrics::{
-    SINK_LAST_SUCCESS, SINK_REFUSED_MESSAGES, SINK_REJECTED_POINTS, SINK_WAITING_MESSAGES, SINK_WAITING_SECONDS,
-    SINK_WRITE_DURATION, SINK_WRITE_ERRORS, SINK_WRITTEN_MESSAGES, SINK_WRITTEN_POINTS,
+    SINK_LAST_SUCCESS, SINK_REFUSED_MESSAGES, SINK_REJECTED_POINTS, SINK_WRITE_DURATION, SINK_WRITE_ERRORS,
+    SINK_WRITTEN_MESSAGES, SINK_WRITTEN_POINTS,
 };
 use crate::time::Timestamp;
 
@@ -23,15 +23,13 @@ pub struct Status {
     pub last_error: Option<Failure>,
     /// Messages done with since the cursor was created.
     pub position: Position,
-    /// Journal entries that this sink has yet to take.
-    pub waiting_messages: u64,
-    /// Receive time of the oldest of them, as far as it has been read.
+    /// Receive time of the oldest message that waits, as far as it has been read.
     pub waiting_since: Option<Timestamp>,
 }
 
 impl Status {
-    /// How many entries wait when the journal's last one is `last_sequence`, and since when. While the loop waits for a
-    /// database it counts nothing itself, and the journal grows.
+    /// How many entries wait when the journal's last one is `last_sequence`, and since when. Whoever asks gives it, since
+    /// the journal grows while the loop waits for its database and counts nothing.
     pub fn waiting(&self, last_sequence: u64) -> (u64, Option<Timestamp>) {
         let messages = last_sequence.saturating_sub(self.position.sequence);
         (messages, self.waiting_since.filter(|_| messages > 0))
@@ -65,6 +63,7 @@ pub struct Failure {
 pub(super) struct Reporter {
     sink: String,
     status: watch::Sender<Status>,
+    durable: watch::Receiver<u64>,
     complaints: Complaints,
     /// Since when nothing is written, once that has been said in the log.
     failing_since: Option<Instant>,
@@ -74,8 +73,6 @@ pub(super) struct Reporter {
 struct Metrics {
     written_messages: Counter,
     refused_messages: Counter,
-    waiting_messages: Gauge,
-    waiting_seconds: Gauge,
     written_points: Counter,
     rejected_points: Counter,
     write_duration: Histogram,
@@ -84,13 +81,12 @@ struct Metrics {
 }
 
 impl Reporter {
-    pub fn new(sink: &str, status: watch::Sender<Status>) -> Reporter {
+    /// Has every series of the sink there from now on.
+    pub fn new(sink: &str, status: watch::Sender<Status>, durable: watch::Receiver<u64>) -> Reporter {
         let labels = [sink];
         let metrics = Metrics {
             written_messages: SINK_WRITTEN_MESSAGES.counter(&labels),
             refused_messages: SINK_REFUSED_MESSAGES.counter(&labels),
-            waiting_messages: SINK_WAITING_MESSAGES.gauge(&labels),
-            waiting_seconds: SINK_WAITING_SECONDS.gauge(&labels),
             written_points: SINK_WRITTEN_POINTS.counter(&labels),
             rejected_points: SINK_REJECTED_POINTS.counter(&labels),
             write_duration: SINK_WRITE_DURATION.histogram(&labels),
@@ -100,22 +96,23 @@ impl Reporter {
                 .collect(),
             last_success: SINK_LAST_SUCCESS.gauge(&labels),
         };
-        Reporter { sink: sink.to_string(), status, complaints: Complaints::default(), failing_since: None, metrics }
+        Reporter {
+            sink: sink.to_string(),
+            status,
+            durable,
+            complaints: Complaints::default(),
+            failing_since: None,
+            metrics,
+        }
     }
 
-    /// What waits after `position`. Cheap: called for each piece that is read.
-    pub fn waiting(&self, position: Position, durable: u64, oldest: Option<Timestamp>) {
-        let waiting = durable.saturating_sub(position.sequence);
-        let oldest = oldest.filter(|_| waiting > 0);
-        self.metrics.waiting_messages.set(waiting as f64);
-        let seconds = oldest.map_or(0.0, |oldest| Timestamp::now().seconds_since(oldest).max(0.0));
-        self.metrics.waiting_seconds.set(seconds);
-        self.metrics.written_messages.absolute(position.written);
-        self.metrics.refused_messages.absolute(position.refused);
+    /// The cursor is here; the oldest entry after it, if one has been read, was received then.
+    pub fn progress(&self, position: Position, waiting_since: Option<Timestamp>) {
         self.status.send_modify(|status| {
+            self.metrics.written_messages.absolute(position.written);
+            self.metrics.refused_messages.absolute(position.refused);
             status.position = position;
-            status.waiting_messages = waiting;
-            status.waiting_since = oldest;
+            status.waiting_since = waiting_since;
         });
     }
 
@@ -142,7 +139,7 @@ impl Reporter {
             self.status.send_modify(|status| status.last_success = Some(now));
         }
         if let Some(since) = self.failing_since.take() {
-            let waiting_messages = self.status.borrow().waiting_messages;
+            let waiting_messages = self.waiting_messages();
             tracing::info!(
                 sink = self.sink,
                 failing_seconds = since.elapsed().as_secs(),
@@ -166,17 +163,16 @@ impl Reporter {
         let next = Timestamp::from_nanos(
             time.as_nanos().saturating_add(i64::try_from(retry.as_nanos()).unwrap_or(i64::MAX)),
         );
-        let mut waiting_messages = 0;
         self.status.send_modify(|status| {
             status.activity = Activity::Retrying { next };
             status.last_error = Some(Failure { time, reason, detail: detail.to_string() });
-            waiting_messages = status.waiting_messages;
         });
         let now = Instant::now();
         if !self.complaints.is_due(reason, now) {
             return;
         }
         self.failing_since.get_or_insert(now);
+        let waiting_messages = self.waiting_messages();
         let (sink, retry_seconds) = (&self.sink, retry.as_secs_f64());
         if NEEDS_A_HUMAN.contains(&reason) {
             tracing::error!(
@@ -195,6 +191,10 @@ impl Reporter {
                 "A write failed and is tried again: {detail}. {waiting_messages} messages wait in the journal."
             );
         }
+    }
+
+    fn waiting_messages(&self) -> u64 {
+        self.status.borrow().waiting(*self.durable.borrow()).0
     }
 
     pub fn stopped(&self, left_messages: usize) {

@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use citywire::metrics::{SINK_REFUSED_MESSAGES, SINK_WAITING_MESSAGES, SINK_WRITE_ERRORS, SINK_WRITTEN_MESSAGES};
+use citywire::metrics::{SINK_REFUSED_MESSAGES, SINK_WRITE_ERRORS, SINK_WRITTEN_MESSAGES};
 use citywire::sink::influxdb2::Influxdb2;
 use citywire::sink::{Activity, Options, Position, Status, run, spawn};
+use citywire::time::Timestamp;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::watch;
 
@@ -67,9 +68,13 @@ impl Loop {
         line.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a number")
     }
 
-    /// received = written + refused + waiting
-    fn messages(&self) -> [f64; 3] {
-        [SINK_WRITTEN_MESSAGES.name, SINK_REFUSED_MESSAGES.name, SINK_WAITING_MESSAGES.name]
+    fn waiting(&self) -> u64 {
+        self.status.borrow().waiting(self.journal.last_sequence()).0
+    }
+
+    /// Written and refused, by the metrics.
+    fn messages(&self) -> [f64; 2] {
+        [SINK_WRITTEN_MESSAGES.name, SINK_REFUSED_MESSAGES.name]
             .map(|name| self.metric(&format!("{name}{{sink=\"city\"}}")))
     }
 }
@@ -102,8 +107,8 @@ async fn messages_reach_the_database_and_then_the_cursor_moves() {
     assert_eq!(journal.position(), Position { sequence: 2, written: 1, refused: 1 });
     let status = sink.stop().await;
     assert_eq!(
-        (status.activity, status.position, status.waiting_messages),
-        (Activity::Stopped, journal.position(), 0)
+        (status.activity, status.position, status.waiting(2)),
+        (Activity::Stopped, journal.position(), (0, None))
     );
     assert!(status.last_success.is_some() && status.last_error.is_none(), "{status:?}");
     assert_eq!(database.writes().len(), 1, "a batch without points asks nothing of the database");
@@ -147,7 +152,7 @@ async fn an_outage_loses_nothing_and_keeps_each_devices_order() {
     journal.extend(devices(20_000));
     let status = sink.fails_with("network").await;
     assert_eq!(status.position, Position::default());
-    wait_until("all are seen to wait", || sink.status.borrow().waiting_messages == 20_000).await;
+    assert_eq!(sink.waiting(), 20_000);
     // One read's worth (a mebibyte of entries, each of them more than 1000 bytes) and one batch, not the whole backlog.
     let read = journal.read.load(Ordering::SeqCst);
     assert!(read <= 500 + 1049, "{read}");
@@ -172,26 +177,25 @@ async fn an_outage_loses_nothing_and_keeps_each_devices_order() {
 }
 
 #[tokio::test]
-async fn the_metrics_add_up_before_during_and_after_an_outage() {
+async fn what_is_counted_adds_up_before_during_and_after_an_outage() {
     let (journal, database) = (Journal::new(), FakeDatabase::start(takes_all).await);
     let sink = Loop::start(&journal, &database, |_| ());
-    wait_until("the loop runs", || sink.metrics.render().contains("waiting_messages")).await;
-    assert_eq!(sink.messages(), [0.0, 0.0, 0.0]);
+    wait_until("the loop runs", || sink.metrics.render().contains(SINK_WRITTEN_MESSAGES.name)).await;
+    assert_eq!((sink.messages(), sink.waiting()), ([0.0, 0.0], 0));
     journal.extend(["d1", "refused", "d2"].map(String::from));
     sink.reaches(3).await;
-    wait_until("the metrics follow", || sink.messages() == [2.0, 1.0, 0.0]).await;
+    wait_until("the counts follow", || (sink.messages(), sink.waiting()) == ([2.0, 1.0], 0)).await;
     database.answer(|_| Reply::error(401, "unauthorized"));
     journal.extend(["d1", "refused"].map(String::from));
-    sink.fails_with("unauthorized").await;
-    wait_until("the metrics follow", || sink.messages() == [2.0, 1.0, 2.0]).await;
+    let status = sink.fails_with("unauthorized").await;
+    assert_eq!((sink.messages(), sink.waiting()), ([2.0, 1.0], 2));
+    assert_eq!(status.waiting_since, Some(Timestamp::from_seconds(1_704_176_134)));
     let errors = format!("{}{{sink=\"city\",reason=\"unauthorized\"}}", SINK_WRITE_ERRORS.name);
     assert!(sink.metric(&errors) >= 1.0);
-    assert!(sink.metric("citywire_sink_waiting_seconds") > 1e6, "the entries are from 2024");
     database.answer(takes_all);
     sink.reaches(5).await;
-    wait_until("the metrics follow", || sink.messages() == [3.0, 2.0, 0.0]).await;
-    assert_eq!(sink.metric("citywire_sink_waiting_seconds"), 0.0);
-    sink.stop().await;
+    wait_until("the counts follow", || (sink.messages(), sink.waiting()) == ([3.0, 2.0], 0)).await;
+    assert_eq!(sink.stop().await.waiting(5), (0, None));
 }
 
 #[tokio::test]
@@ -261,7 +265,7 @@ async fn entries_that_damage_took_do_not_hold_the_cursor() {
     journal.extend(["d1", "lost", "d2", "lost", "lost"].map(String::from));
     sink.reaches(5).await;
     assert_eq!(journal.position(), Position { sequence: 5, written: 2, refused: 0 });
-    assert_eq!(sink.stop().await.waiting_messages, 0);
+    assert_eq!(sink.stop().await.waiting(5), (0, None));
 }
 
 #[tokio::test]
@@ -299,7 +303,7 @@ async fn shutdown_leaves_to_the_journal_what_a_dead_or_silent_database_does_not_
         journal.append("d1");
         wait_until("a write is under way", || !database.writes().is_empty()).await;
         let status = sink.stop().await;
-        assert_eq!((status.activity, status.waiting_messages), (Activity::Stopped, 1));
+        assert_eq!((status.activity, status.waiting(1).0), (Activity::Stopped, 1));
         assert_eq!(journal.position(), Position::default());
     }
 }

@@ -75,6 +75,10 @@ impl Journal {
         *self.position.lock().expect("no panic before")
     }
 
+    pub fn last_sequence(&self) -> u64 {
+        *self.durable.borrow()
+    }
+
     /// The messages that were kept as rejected.
     pub fn kept(&self) -> Vec<Refusal> {
         self.kept.lock().expect("no panic before").clone()
