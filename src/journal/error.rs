@@ -42,6 +42,12 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    /// The sentence without the name of the part that it comes from, to be put into another sentence.
+    pub(crate) fn reason(&self) -> String {
+        let sentence = self.to_string();
+        sentence.strip_prefix("journal: ").map_or(sentence.clone(), str::to_owned)
+    }
+
     /// An error of the operating system, with what it calls for.
     pub(crate) fn file(action: &'static str, path: &Path, source: io::Error) -> JournalError {
         let advice = match source.kind() {

@@ -162,7 +162,7 @@ impl Writer {
                 Progress::Blocked
             }
             Err(Obstacle::Failed(error)) => {
-                self.shared.set_state(State::Failed(error.to_string()));
+                self.shared.set_state(State::Failed(error.reason()));
                 Progress::Blocked
             }
         }
@@ -302,7 +302,7 @@ fn is_full(error: &io::Error) -> bool {
 
 fn obstacle(error: JournalError) -> Obstacle {
     match &error {
-        JournalError::File { source, .. } if is_full(source) => Obstacle::Full(error.to_string()),
+        JournalError::File { source, .. } if is_full(source) => Obstacle::Full(error.reason()),
         _ => Obstacle::Failed(error),
     }
 }

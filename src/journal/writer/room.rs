@@ -23,7 +23,7 @@ impl Writer {
         match self.close_aged(now) {
             Ok(()) => {}
             Err(Obstacle::Full(reason)) => tracing::warn!("journal: old entries stay, because {reason}"),
-            Err(Obstacle::Failed(error)) => tracing::warn!("journal: old entries stay, because {error}"),
+            Err(Obstacle::Failed(error)) => tracing::warn!("journal: old entries stay, because {}", error.reason()),
         }
         while self.oldest_expired(now) {
             match self.shared.remove_oldest_passed() {
@@ -71,13 +71,14 @@ impl Writer {
             let reason = format!("the journal holds {} and journal.max_bytes is {}", size(held), size(max));
             return Some(Shortage::Limit(reason));
         }
-        if self.unchecked_bytes < FREE_CHECK_BYTES {
+        // Often enough that the reserve is not used up in between.
+        let reserve = self.shared.options.segment_bytes;
+        if self.unchecked_bytes < FREE_CHECK_BYTES.min(reserve / 2) {
             return None;
         }
         let directory = &self.shared.options.directory;
         // Where this cannot be told, the write itself will tell.
         let free = self.shared.files.free_bytes(directory).unwrap_or(u64::MAX);
-        let reserve = self.shared.options.segment_bytes;
         if free < reserve + bytes {
             let place = directory.display();
             let reason = format!(
