@@ -5,10 +5,8 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::broker::client::{self, Client};
@@ -28,9 +26,11 @@ use crate::store::StoreError;
 use crate::time::Timestamp;
 use crate::web;
 
+mod consumers;
 mod status;
 mod upstream;
 
+use consumers::Consumers;
 use status::{Parts, SinkPart};
 use upstream::{JournalCursor, JournalEntries};
 
@@ -70,6 +70,10 @@ pub enum ServiceError {
     Page(#[from] web::BindError),
     #[error("no thread could be started: {0}")]
     Thread(std::io::Error),
+    #[error(
+        "BUG: a part of the service ended with a panic (its words are above); what it had not finished is in the journal"
+    )]
+    Panicked,
     #[error(transparent)]
     Metrics(#[from] metrics::InstalledTwice),
     #[error(
@@ -102,12 +106,11 @@ pub async fn run(
     let fleet = Arc::new(fleet);
 
     let (stopping, stopped) = watch::channel(false);
-    let mut consumers = vec![follow(&fleet, &journal, &rules, stopped.clone())?];
+    let mut consumers = Consumers::default();
+    follow(&mut consumers, &fleet, &journal, &rules, stopped.clone())?;
     let mut sinks = Vec::new();
     for sink in &config.sinks {
-        let (part, thread) = start_sink(sink, &config, &journal, &rules, &refused, stopped.clone())?;
-        sinks.push(part);
-        consumers.push(thread);
+        sinks.push(start_sink(&mut consumers, sink, &config, &journal, &rules, &refused, stopped.clone())?);
     }
     let source = Source::start(&config, &rules, &journal).await?;
 
@@ -134,16 +137,19 @@ pub async fn run(
     let upkeep = tokio::spawn(exporter.upkeep());
     started(&Started { page, broker: source.status().now().url });
 
-    stop.await;
+    tokio::select! {
+        () = stop => {}
+        () = consumers.ended() => {}
+    }
     tracing::info!("Stopping: nothing more is received; what is on its way is finished.");
     source.stop(config.shutdown_grace.0).await;
     close(journal).await;
     stopping.send_replace(true);
-    join(consumers).await;
+    let joined = consumers.join().await;
     upkeep.abort();
     let _ = web.await;
     tracing::info!("Stopped.");
-    Ok(())
+    joined
 }
 
 fn make_data_directory(config: &Config) -> Result<(), ServiceError> {
@@ -172,27 +178,29 @@ fn open_journal(config: &Config) -> Result<Journal, ServiceError> {
 
 /// Starts the thread that keeps devices, alarms and refusals.
 fn follow(
+    consumers: &mut Consumers,
     fleet: &Arc<Fleet>,
     journal: &Journal,
     rules: &Arc<Rules>,
     stopped: watch::Receiver<bool>,
-) -> Result<JoinHandle<()>, ServiceError> {
+) -> Result<(), ServiceError> {
     let fleet = Arc::clone(fleet);
     let cursor = JournalCursor(journal.cursor(FLEET_CURSOR)?);
     let entries = entries(journal, FLEET_CURSOR, fleet.position());
     let pipeline = Pipeline::new(Arc::clone(rules));
     let follow = async move { fleet::consumer::run(&fleet, pipeline, entries, cursor, stopped).await };
-    sink::spawn(&Handle::current(), FLEET_CURSOR, follow).map_err(ServiceError::Thread)
+    consumers.start(FLEET_CURSOR, follow)
 }
 
 fn start_sink(
+    consumers: &mut Consumers,
     sink: &config::Sink,
     config: &Config,
     journal: &Journal,
     rules: &Arc<Rules>,
     refused: &Arc<Refused>,
     stopped: watch::Receiver<bool>,
-) -> Result<(SinkPart, JoinHandle<()>), ServiceError> {
+) -> Result<SinkPart, ServiceError> {
     let name = sink.name();
     let cursor = JournalCursor(journal.cursor(name)?);
     let upstream = sink::Upstream {
@@ -204,22 +212,21 @@ fn start_sink(
     let (status, shown) = watch::channel(sink::Status::default());
     let part = SinkPart::new(sink, &config.data_directory, shown);
     let grace = config.shutdown_grace.0;
-    let runtime = Handle::current();
-    let thread = match sink {
+    match sink {
         config::Sink::Embedded(options) => {
             let database = EmbeddedSink::open(options, &config.data_directory)
                 .map_err(|source| ServiceError::Store { sink: name.to_owned(), source })?;
             let options = sink::Options::embedded(options, grace);
-            sink::spawn(&runtime, name, sink::run(database, upstream, options, status, stopped))
+            consumers.start(name, sink::run(database, upstream, options, status, stopped))?;
         }
         config::Sink::Influxdb2(options) => {
             let database = Influxdb2::new(options)
                 .map_err(|source| ServiceError::Influxdb2 { sink: name.to_owned(), source })?;
             let options = sink::Options::influxdb2(options, grace);
-            sink::spawn(&runtime, name, sink::run(database, upstream, options, status, stopped))
+            consumers.start(name, sink::run(database, upstream, options, status, stopped))?;
         }
-    };
-    Ok((part, thread.map_err(ServiceError::Thread)?))
+    }
+    Ok(part)
 }
 
 fn entries(journal: &Journal, consumer: &str, after: u64) -> JournalEntries {
@@ -275,13 +282,5 @@ async fn close(journal: Journal) {
             tracing::error!(%error, "Not everything could be made durable; its senders have not been told that it was.")
         }
         Err(error) => tracing::error!(%error, "BUG: closing the journal failed"),
-    }
-}
-
-async fn join(threads: Vec<JoinHandle<()>>) {
-    let joined =
-        tokio::task::spawn_blocking(move || threads.into_iter().map(JoinHandle::join).filter(Result::is_err).count());
-    if joined.await.is_ok_and(|failed| failed > 0) {
-        tracing::error!("BUG: a thread ended with a panic; what it had not finished is in the journal");
     }
 }
