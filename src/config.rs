@@ -153,7 +153,7 @@ section! {
         /// How long a connection may be silent before each side asks whether the other is still there.
         pub keep_alive: HumanDuration = seconds(30), in seconds(5)..=seconds(65_535);
         /// The largest MQTT packet that is accepted.
-        pub packet_bytes_max: ByteSize = mib(1), in kib(1)..=mib(255);
+        pub packet_bytes_max: ByteSize = mib(1), in kib(1)..=mib(15);
         /// The longest wait between two attempts to connect.
         pub reconnect_delay_max: HumanDuration = seconds(30), in seconds(1)..=hours(1);
         pub embedded: EmbeddedBroker = EmbeddedBroker::default();

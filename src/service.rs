@@ -15,7 +15,7 @@ use crate::broker::embedded::{self, Embedded};
 use crate::broker::{self, Intake};
 use crate::config::{self, Config};
 use crate::fleet::{self, Fleet};
-use crate::journal::{Journal, JournalError};
+use crate::journal::{self, Journal, JournalError};
 use crate::metrics;
 use crate::pipeline::{self, Pipeline, Rules};
 use crate::problem::Problem;
@@ -158,10 +158,13 @@ fn make_data_directory(config: &Config) -> Result<(), ServiceError> {
 }
 
 fn open_journal(config: &Config) -> Result<Journal, ServiceError> {
-    let options = crate::journal::Options::new(&config.data_directory, &config.journal);
+    let options = journal::Options::new(&config.data_directory, &config.journal);
     let (journal, recovery) = Journal::open(options)?;
     for finding in &recovery.findings {
-        tracing::error!("{finding}");
+        match finding.severity {
+            journal::Severity::Note => tracing::info!("{finding}"),
+            journal::Severity::Damage => tracing::error!("{finding}"),
+        }
     }
     tracing::info!(
         entries = recovery.entries(),
@@ -186,7 +189,7 @@ fn follow(
 ) -> Result<(), ServiceError> {
     let fleet = Arc::clone(fleet);
     let cursor = JournalCursor(journal.cursor(FLEET_CURSOR)?);
-    let entries = entries(journal, FLEET_CURSOR, fleet.position());
+    let entries = entries(journal, fleet.position());
     let pipeline = Pipeline::new(Arc::clone(rules));
     let follow = async move { fleet::consumer::run(&fleet, pipeline, entries, cursor, stopped).await };
     consumers.start(FLEET_CURSOR, follow)
@@ -204,7 +207,7 @@ fn start_sink(
     let name = sink.name();
     let cursor = JournalCursor(journal.cursor(name)?);
     let upstream = sink::Upstream {
-        entries: entries(journal, name, sink::Cursor::position(&cursor).sequence),
+        entries: entries(journal, sink::Cursor::position(&cursor).sequence),
         cursor,
         decode: Pipeline::new(Arc::clone(rules)),
         rejections: Arc::clone(refused),
@@ -229,8 +232,8 @@ fn start_sink(
     Ok(part)
 }
 
-fn entries(journal: &Journal, consumer: &str, after: u64) -> JournalEntries {
-    JournalEntries { journal: journal.clone(), reader: journal.reader(after), consumer: consumer.to_owned() }
+fn entries(journal: &Journal, after: u64) -> JournalEntries {
+    JournalEntries { journal: journal.clone(), reader: journal.reader(after) }
 }
 
 /// Where messages come from.

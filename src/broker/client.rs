@@ -73,8 +73,8 @@ impl Options {
         }
         let packet_bytes_max = u32::try_from(config.packet_bytes_max.0)
             .ok()
-            .filter(|bytes| (1_024..=256 << 20).contains(bytes))
-            .ok_or_else(|| out_of_range("packet_bytes_max", config.packet_bytes_max.0, "from 1KiB to 256MiB"))?;
+            .filter(|bytes| (1_024..=15 << 20).contains(bytes))
+            .ok_or_else(|| out_of_range("packet_bytes_max", config.packet_bytes_max.0, "from 1KiB to 15MiB"))?;
         Ok(Options {
             endpoint,
             client_id: config.client_id.clone(),

@@ -42,8 +42,9 @@ pub async fn run(
         }
         for entry in &batch {
             pipeline.process(entry, &mut Told { fleet, entry, implausible: &implausible });
-            through = entry.sequence;
         }
+        // Beyond the last entry, when damage to the journal took those behind it.
+        through = through.max(entries.sequence());
         let stopping = *shutdown.borrow() && batch.is_empty();
         while let Err(error) = save(fleet, &mut cursor, through, stopping) {
             tracing::error!(%error, "Devices and refused messages cannot be kept; their journal entries wait.");
@@ -72,10 +73,10 @@ fn save(
     through: u64,
     everything: bool,
 ) -> Result<(), crate::sink::BoxError> {
-    let saved = match everything {
-        true => fleet.flush()?,
-        false => fleet.commit(through)?,
-    };
+    let mut saved = fleet.commit(through)?;
+    if everything {
+        saved = fleet.flush()?;
+    }
     let position = cursor.position();
     if saved > position.sequence {
         // The fleet's own state says what became of entries; its cursor only tells the journal what may go.

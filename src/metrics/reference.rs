@@ -27,7 +27,8 @@ What goes in is what comes out. For each sink
     citywire_journal_entries_total
         = citywire_sink_written_messages_total + citywire_sink_refused_messages_total + citywire_sink_waiting_messages
 
-since the sink's cursor was created.
+since the sink's cursor was created, as long as the disk keeps what it has: entries that damage took from the journal
+(`citywire_journal_lost_entries_total`) are missing from the sum.
 
 This page is made from `src/metrics.rs` by `UPDATE_DOCS=1 cargo test --lib metrics`.
 ";

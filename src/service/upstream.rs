@@ -16,20 +16,15 @@ impl Intake for Journal {
     }
 }
 
-/// A consumer's entries. What the journal lost to damage is told once, and does not stop the consumer.
+/// A consumer's entries. What the journal has lost to damage it tells itself; it does not stop the consumer.
 pub struct JournalEntries {
     pub journal: Journal,
     pub reader: journal::Reader,
-    pub consumer: String,
 }
 
 impl Entries for JournalEntries {
     fn read(&mut self, entries: &mut Vec<Entry>, bytes_max: usize) -> Result<usize, BoxError> {
-        let read = self.reader.read(entries, bytes_max)?;
-        for gap in self.reader.take_gaps() {
-            tracing::error!(consumer = %self.consumer, "{gap}");
-        }
-        Ok(read)
+        Ok(self.reader.read(entries, bytes_max)?)
     }
 
     fn sequence(&self) -> u64 {
