@@ -379,6 +379,30 @@ async fn a_full_queue_holds_messages_back_and_loses_none() {
     assert_eq!(subscriber.metric("citywire_broker_connects_total"), 1);
 }
 
+/// Mosquitto sends more than the receive maximum while its queue is long, and others may never have heard of one.
+#[tokio::test]
+async fn a_broker_that_sends_without_end_is_held_back_while_the_queue_is_full() {
+    // PUBLISH with QoS 1 to "t", packet identifier 1, no properties, and 59,994 bytes: 1,000 of them.
+    let mut publish = vec![0x32, 0xe0, 0xd4, 3, 0, 1, b't', 0, 1, 0];
+    publish.resize(4 + 60_000, b'x');
+    let flood = publish.repeat(1_000);
+    let broker = FakeBroker::start(move |packet, rest| match packet {
+        fake_broker::CONNECT => fake_broker::CONNACK.to_vec(),
+        fake_broker::SUBSCRIBE => [&[0x90, 4, rest[0], rest[1], 0, 1][..], &flood].concat(),
+        _ => Vec::new(),
+    })
+    .await;
+    let subscriber = start(&broker.url(), &config());
+    subscriber.intake.set_full(true);
+    wait_until("the queue has been tried again and again", || subscriber.intake.refused() > 100).await;
+    let received = subscriber.metric("citywire_broker_received_messages_total");
+    assert!(received < 20, "{received} messages are in memory");
+
+    subscriber.intake.set_full(false);
+    subscriber.arrived(1_000).await;
+    assert_eq!(broker.connections(), 1, "the connection outlives the wait");
+}
+
 #[tokio::test]
 async fn messages_of_qos_0_are_dropped_and_counted_while_the_queue_is_full() {
     let broker = Mosquitto::start();

@@ -15,10 +15,10 @@ use support::{Citywire, Metrics, Mosquitto, TempDir, VictoriaMetrics, counter_pr
 
 const DEVICES: u32 = 20;
 
-/// Everything that citywire may hold in memory, however long the database is away: the receive window, a batch for each
-/// sink, and the buffers in between; the backlog itself is in the journal. Measured with messages of 6 KiB in a debug
-/// build: about 70 MB while they are received, 40 MB after a restart.
-const RESIDENT_BYTES_MAX: u64 = 128 << 20;
+/// More than citywire holds in memory, however long the database is away and however slow the disk: 128 MiB in front of
+/// the journal, 32 MiB in a sink's batch, what the allocator keeps, and itself. The backlog is in the journal. Measured in
+/// a debug build: 70 MB, and 233 MB on a machine so busy that the queue in front of the journal was full.
+const RESIDENT_BYTES_MAX: u64 = 320 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_while_the_database_is_down() {
@@ -27,7 +27,7 @@ async fn nothing_is_lost_while_the_database_is_down() {
     let mut citywire = start(&broker, &database.url(), &profiles);
 
     // More than may be in memory.
-    let (count, bytes) = (24_000, 6 << 10);
+    let (count, bytes) = (14_000, 24 << 10);
     let long = |number| {
         let (topic, mut payload) = message(number);
         payload.resize(bytes, 0);

@@ -159,6 +159,24 @@ impl Connection {
         }
     }
 
+    /// To be awaited in the place of [`Connection::next`] while there is no room for more: it does the same but read,
+    /// so that TCP's flow control holds the broker back. Ends only by failing. May be cancelled.
+    pub async fn hold_back(&mut self) -> Failure {
+        loop {
+            let written = tokio::select! {
+                written = self.transport.write(&mut self.output) => written,
+                _ = self.ping.tick() => {
+                    // What the broker answers waits behind what is not read: its silence says nothing.
+                    self.heard = true;
+                    self.ping()
+                }
+            };
+            if let Err(failure) = written {
+                return failure;
+            }
+        }
+    }
+
     /// The next event of what has been read already.
     pub fn read_event(&mut self) -> Result<Option<Event>, Failure> {
         loop {
@@ -325,6 +343,21 @@ mod tests {
         let failure = connection.next().await.expect_err("nothing comes");
         assert!(matches!(failure, Failure::Timeout(_)), "{failure:?}");
         read(&mut broker, &PINGREQ).await;
+    }
+
+    #[tokio::test]
+    async fn a_broker_that_is_held_back_hears_of_us_and_is_not_given_up() {
+        let (result, mut broker) = connected(&CONNACK).await;
+        let (mut connection, _) = result.expect("it connects");
+        broker.write_all(&[0x32, 7, 0, 1, b'a', 0, 9, 0, b'x']).await.unwrap();
+        connection.acknowledge(1);
+        let written = [&[0x40, 2, 0, 1][..], &PINGREQ, &PINGREQ].concat();
+        tokio::select! {
+            failure = connection.hold_back() => panic!("{failure}"),
+            () = read(&mut broker, &written) => {}
+        }
+        let event = connection.next().await.expect("what has waited");
+        assert!(matches!(event, Event::Received(Publish { packet_id: Some(9), .. })), "{event:?}");
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ pub struct HeldIntake {
     seen: Mutex<Vec<Seen>>,
     forgotten: AtomicUsize,
     full: AtomicBool,
+    refused: AtomicUsize,
 }
 
 /// What a test wants to know of a message.
@@ -65,11 +66,17 @@ impl HeldIntake {
     pub fn set_full(&self, full: bool) {
         self.full.store(full, Ordering::SeqCst);
     }
+
+    /// How often it had no room.
+    pub fn refused(&self) -> usize {
+        self.refused.load(Ordering::SeqCst)
+    }
 }
 
 impl Intake for HeldIntake {
     fn append(&self, message: Message) -> Result<(), NotTaken> {
         if self.full.load(Ordering::SeqCst) {
+            self.refused.fetch_add(1, Ordering::SeqCst);
             return Err(NotTaken::Full(message));
         }
         self.seen.lock().unwrap().push(Seen {

@@ -106,7 +106,8 @@ struct Session<'a> {
     unacknowledged: usize,
     /// Whether anything has been acknowledged.
     progress: bool,
-    /// QoS 1 messages that the journal's queue had no room for, in order. Bounded by [`WINDOW`].
+    /// QoS 1 messages that the journal's queue had no room for, in order. While there are any, nothing more is read:
+    /// it holds at most what one read has given.
     held: VecDeque<Message>,
 }
 
@@ -123,7 +124,7 @@ impl Session<'_> {
         let mut deadline = Instant::now();
         loop {
             tokio::select! {
-                event = self.connection.next() => self.events(event?)?,
+                event = next(&mut self.connection, self.held.is_empty()) => self.events(event?)?,
                 _ = acks.recv_many(&mut batch, ACKS_MAX) => self.acknowledge(&mut batch),
                 _ = check.tick() => self.subscriptions.check(&mut self.connection)?,
                 () = tokio::time::sleep(QUEUE_FULL_PAUSE), if !self.held.is_empty() => self.offer_held(),
@@ -268,5 +269,13 @@ impl Session<'_> {
         self.stopping = true;
         self.unacknowledged -= self.held.len();
         self.held.clear();
+    }
+}
+
+/// The next event; none while `room` is missing.
+async fn next(connection: &mut Connection, room: bool) -> Result<Event, Failure> {
+    match room {
+        true => connection.next().await,
+        false => Err(connection.hold_back().await),
     }
 }

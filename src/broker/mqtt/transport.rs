@@ -62,6 +62,14 @@ impl Transport {
         }
     }
 
+    /// Writes something, as soon as there is something to write. May be cancelled.
+    pub async fn write(&mut self, output: &mut BytesMut) -> Result<(), Failure> {
+        if output.is_empty() && self.flushed {
+            return std::future::pending().await;
+        }
+        Ok(write_some(&mut self.writer, &mut self.flushed, output).await?)
+    }
+
     pub async fn write_all(&mut self, output: &mut BytesMut) -> Result<(), Failure> {
         while !output.is_empty() || !self.flushed {
             write_some(&mut self.writer, &mut self.flushed, output).await?;
