@@ -32,7 +32,7 @@ pub use view::{ActiveAlarm, ClassSummary, DeviceState, DeviceView, FieldView, La
 pub const UNKNOWN_CLASS: &str = "unknown";
 
 /// How long what is only in memory may wait for its transaction: an entry read again costs little.
-const COMMIT_DELAY_MAX: Duration = Duration::from_secs(10);
+const COMMIT_DELAY_MAX: Duration = Duration::from_secs(2);
 /// The same when refusals wait, which other processes list.
 const REFUSALS_DELAY_MAX: Duration = Duration::from_secs(1);
 /// Changed devices, and refusals, after which the transaction is not put off.

@@ -23,7 +23,7 @@ section! {
         pub name: String = "embedded".into();
         /// The SQLite file. Without it: `readings.sqlite` in the data directory.
         pub file: Option<PathBuf> = None, like "\"readings.sqlite\"";
-        /// How long readings are kept.
+        /// How long readings are kept, counted from their own time: what is older when it arrives is deleted too.
         pub retention: HumanDuration = days(365), in hours(1)..=days(36_500);
         /// How many points are written at a time at most.
         pub batch_points_max: usize = 20_000, in 1..=1_000_000;

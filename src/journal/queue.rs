@@ -15,7 +15,7 @@ use crate::broker::{Ack, Message, NotTaken};
 pub const UNACKNOWLEDGED_BYTES_MAX: usize = 32 << 20;
 
 /// No message at all is taken while this much is waiting.
-pub const QUEUE_BYTES_MAX: usize = 128 << 20;
+pub const QUEUE_BYTES_MAX: usize = 64 << 20;
 
 /// What the writer works on.
 #[derive(Debug)]

@@ -324,7 +324,7 @@ impl Recoverer<'_> {
                 severity: Severity::Damage,
                 file: format!("cursors/{}", found.file_name),
                 detail: format!(
-                    "damaged; moved to damaged/; the sink `{}` begins again with the oldest entry kept, {oldest}, \
+                    "damaged; moved to damaged/; the consumer `{}` begins again with the oldest entry kept, {oldest}, \
                      and its counts at zero",
                     found.name
                 ),

@@ -34,7 +34,7 @@ fn at_the_limit_nothing_needed_is_dropped_and_nothing_is_acknowledged_until_ther
     let durable = fill(&mut session);
     assert!((10..20).contains(&durable), "{durable}");
     let State::Full(reason) = session.shared.state() else { panic!("{:?}", session.shared.state()) };
-    assert!(reason.contains("sink `city` still needs the entries from 1 on"), "{reason}");
+    assert!(reason.contains("consumer `city` still needs the entries from 1 on"), "{reason}");
     assert!(disk.used_bytes() <= 4 * 4096 + 1000, "{}", disk.used_bytes());
     assert_eq!(session.read_all().len() as u64, durable, "nothing was dropped");
     session.acked();

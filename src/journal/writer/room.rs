@@ -55,7 +55,7 @@ impl Writer {
                 (None, Shortage::Disk(reason)) => Err(Obstacle::Full(reason)),
                 (Some((sink, entry)), Shortage::Limit(reason) | Shortage::Disk(reason)) => {
                     Err(Obstacle::Full(format!(
-                        "{reason}, and the sink `{sink}` still needs the entries from {entry} on; the broker keeps \
+                        "{reason}, and the consumer `{sink}` still needs the entries from {entry} on; the broker keeps \
                          the messages until there is room: see to that sink, or give the journal more room"
                     )))
                 }
