@@ -136,8 +136,10 @@ impl Readings {
     /// Orders each record's values by field: canonical ones have the lowest numbers.
     fn finish(&mut self) {
         for record in &self.records {
-            self.values[record.values.start as usize..record.values.end as usize]
-                .sort_unstable_by_key(|(field, _)| *field);
+            let values = &mut self.values[record.values.start as usize..record.values.end as usize];
+            if !values.is_sorted_by_key(|(field, _)| *field) {
+                values.sort_unstable_by_key(|(field, _)| *field);
+            }
         }
     }
 }

@@ -373,6 +373,9 @@ pub enum Algorithm {
     Crc16Ccitt,
 }
 
+static MODBUS: [u16; 256] = reflected_table(0xA001);
+static CCITT: [u16; 256] = table(0x1021);
+
 impl Algorithm {
     pub const fn name(self) -> &'static str {
         match self {
@@ -394,27 +397,50 @@ impl Algorithm {
         match self {
             Algorithm::Sum8 => u32::from(bytes.iter().fold(0u8, |sum, &byte| sum.wrapping_add(byte))),
             Algorithm::Xor8 => u32::from(bytes.iter().fold(0u8, |sum, &byte| sum ^ byte)),
-            Algorithm::Crc16Modbus => u32::from(crc16_reflected(bytes, 0xA001, 0xFFFF)),
-            Algorithm::Crc16Ccitt => u32::from(crc16(bytes, 0x1021, 0xFFFF)),
+            Algorithm::Crc16Modbus => u32::from(crc16_reflected(bytes, &MODBUS, 0xFFFF)),
+            Algorithm::Crc16Ccitt => u32::from(crc16(bytes, &CCITT, 0xFFFF)),
         }
     }
 }
 
-fn crc16_reflected(bytes: &[u8], polynomial: u16, initial: u16) -> u16 {
-    bytes.iter().fold(initial, |crc, &byte| {
-        (0..8).fold(crc ^ u16::from(byte), |crc, _| if crc & 1 == 1 { (crc >> 1) ^ polynomial } else { crc >> 1 })
-    })
+/// What each byte does to a CRC-16 with a reflected polynomial, made when citywire is compiled.
+const fn reflected_table(polynomial: u16) -> [u16; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let (mut crc, mut bit) = (byte as u16, 0);
+        while bit < 8 {
+            crc = if crc & 1 == 1 { (crc >> 1) ^ polynomial } else { crc >> 1 };
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
 }
 
-fn crc16(bytes: &[u8], polynomial: u16, initial: u16) -> u16 {
-    bytes.iter().fold(initial, |crc, &byte| {
-        (0..8).fold(
-            crc ^ (u16::from(byte) << 8),
-            |crc, _| {
-                if crc & 0x8000 != 0 { (crc << 1) ^ polynomial } else { crc << 1 }
-            },
-        )
-    })
+/// The same for a polynomial that is not reflected.
+const fn table(polynomial: u16) -> [u16; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let (mut crc, mut bit) = ((byte as u16) << 8, 0);
+        while bit < 8 {
+            crc = if crc & 0x8000 != 0 { (crc << 1) ^ polynomial } else { crc << 1 };
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+}
+
+fn crc16_reflected(bytes: &[u8], table: &[u16; 256], initial: u16) -> u16 {
+    bytes.iter().fold(initial, |crc, byte| (crc >> 8) ^ table[usize::from(crc as u8 ^ byte)])
+}
+
+fn crc16(bytes: &[u8], table: &[u16; 256], initial: u16) -> u16 {
+    bytes.iter().fold(initial, |crc, byte| (crc << 8) ^ table[usize::from((crc >> 8) as u8 ^ byte)])
 }
 
 #[cfg(test)]
