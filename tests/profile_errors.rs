@@ -81,6 +81,12 @@ fn each_mistake_in_a_profile_is_told_with_its_place_and_its_mend() {
     );
     breaks("a word that the class does not know", "1 = \"closed\"", "1 = \"shut\"");
     breaks("bits beyond the word", "bits = \"0..1\"", "bits = \"7..8\"");
+    breaks(
+        "a part with a type of its own",
+        "{ name = \"battery_low\", bit = 2 }",
+        "{ name = \"battery_low\", type = \"u8\", bit = 2 }",
+    );
+    breaks("a part without bits", "{ name = \"battery_low\", bit = 2 }", "{ name = \"battery_low\" }");
     breaks("a checksum without an algorithm", "sum8 = \"0..-2\", ", "");
     breaks("a checksum over no range", "\"0..-2\"", "\"all\"");
     breaks("a line with two verbs", "{ skip = 1 }", "{ skip = 1, type = \"u8\" }");

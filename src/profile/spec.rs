@@ -173,8 +173,10 @@ pub struct ItemSpec {
     pub bits: Option<String>,
     /// This bit of the word, as true or false.
     pub bit: Option<u8>,
-    /// Fields within the same word.
-    pub parts: Vec<PartSpec>,
+    /// The bits are a two's complement number.
+    pub signed: bool,
+    /// Fields within the same word: each has `bits` or `bit`, and says what they mean.
+    pub parts: Vec<ItemSpec>,
     /// Of `hex`, `ascii`, `utf8` and `digits`: a number of bytes, a variable, or "rest".
     pub length: Option<LengthSpec>,
     pub scale: Option<ScaleSpec>,
@@ -232,29 +234,6 @@ pub struct ItemSpec {
     pub record: bool,
     /// A loop over tags: its `cases` say which block reads which tag's value.
     pub tags: Option<TagsSpec>,
-}
-
-#[derive(Debug, Default, DeriveDeserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct PartSpec {
-    pub name: Option<String>,
-    #[serde(rename = "let")]
-    pub variable: Option<String>,
-    pub bits: Option<String>,
-    pub bit: Option<u8>,
-    pub scale: Option<ScaleSpec>,
-    pub offset: Option<f64>,
-    pub unit: Option<String>,
-    #[serde(rename = "enum")]
-    pub enumeration: Option<EnumUse>,
-    pub default: Option<ConstantSpec>,
-    pub absent: Option<Numbers>,
-    pub equals: Option<Numbers>,
-    pub range: Option<(f64, f64)>,
-    pub alarm: Option<Severity>,
-    pub meaning: Option<String>,
-    /// The bits are a two's complement number.
-    pub signed: bool,
 }
 
 #[derive(Debug, DeriveDeserialize)]

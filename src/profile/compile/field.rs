@@ -29,6 +29,26 @@ struct Meaning<'a> {
     truth: bool,
 }
 
+impl<'a> Meaning<'a> {
+    fn of(item: &'a ItemSpec) -> Meaning<'a> {
+        Meaning {
+            name: item.name.as_deref(),
+            variable: item.variable.as_deref(),
+            scale: item.scale.as_ref(),
+            offset: item.offset,
+            unit: item.unit.as_deref(),
+            enumeration: item.enumeration.as_ref(),
+            default: item.default.as_ref(),
+            absent: item.absent.as_ref(),
+            equals: item.equals.as_ref(),
+            range: item.range,
+            alarm: item.alarm,
+            meaning: item.meaning.as_deref(),
+            truth: item.bit.is_some(),
+        }
+    }
+}
+
 impl<'a> Compiler<'a> {
     pub(super) fn field(&mut self, item: &'a ItemSpec, span: Span) -> Option<Field> {
         let place = match (item.at, item.peek) {
@@ -49,22 +69,7 @@ impl<'a> Compiler<'a> {
         };
         let bits = self.item_bits(item, kind, span.clone());
         let read = self.read(item, kind, bits, span.clone())?;
-        let meaning = Meaning {
-            name: item.name.as_deref(),
-            variable: item.variable.as_deref(),
-            scale: item.scale.as_ref(),
-            offset: item.offset,
-            unit: item.unit.as_deref(),
-            enumeration: item.enumeration.as_ref(),
-            default: item.default.as_ref(),
-            absent: item.absent.as_ref(),
-            equals: item.equals.as_ref(),
-            range: item.range,
-            alarm: item.alarm,
-            meaning: item.meaning.as_deref(),
-            truth: item.bit.is_some(),
-        };
-        let mut target = self.target(&meaning, Some(item), kind, span.clone())?;
+        let mut target = self.target(&Meaning::of(item), item, kind, span.clone())?;
         target.identity = item.identity;
         if item.identity && !matches!(kind, Kind::Digits { .. } | Kind::Hex { .. } | Kind::Text { .. }) && !item.text
         {
@@ -86,10 +91,10 @@ impl<'a> Compiler<'a> {
             (None, None) => return None,
         };
         let Kind::Integer { bytes, signed } = kind else {
-            self.problem(span, "only an integer has bits");
+            self.problem(span, "only an integer has bits and parts");
             return None;
         };
-        self.bits(&text, bytes, signed, span)
+        self.bits(&text, bytes, signed || item.signed, span)
     }
 
     fn read(&mut self, item: &'a ItemSpec, kind: Kind, bits: Option<Bits>, span: Span) -> Option<Read> {
@@ -164,46 +169,21 @@ impl<'a> Compiler<'a> {
         Some(Calendar { layouts, bcd, zone: self.zone.clone(), invalid })
     }
 
-    fn part(&mut self, part: &'a PartSpec, kind: Kind, span: Span) -> Option<Part> {
-        let Kind::Integer { bytes, .. } = kind else {
-            self.problem(span, "only an integer has parts");
+    fn part(&mut self, part: &'a ItemSpec, kind: Kind, span: Span) -> Option<Part> {
+        if let Some(key) = stray_key(part) {
+            self.problem(span, format!("a part has no `{key}`: it takes bits of the word that it is a part of"));
             return None;
-        };
-        let text = match (&part.bits, part.bit) {
-            (Some(bits), None) => bits.clone(),
-            (None, Some(bit)) => bit.to_string(),
-            _ => {
-                self.problem(span, "each part has `bit` or `bits`");
-                return None;
-            }
-        };
-        let bits = self.bits(&text, bytes, part.signed, span.clone())?;
-        let meaning = Meaning {
-            name: part.name.as_deref(),
-            variable: part.variable.as_deref(),
-            scale: part.scale.as_ref(),
-            offset: part.offset,
-            unit: part.unit.as_deref(),
-            enumeration: part.enumeration.as_ref(),
-            default: part.default.as_ref(),
-            absent: part.absent.as_ref(),
-            equals: part.equals.as_ref(),
-            range: part.range,
-            alarm: part.alarm,
-            meaning: part.meaning.as_deref(),
-            truth: part.bit.is_some(),
-        };
-        let target = self.target(&meaning, None, kind, span)?;
+        }
+        if part.bits.is_none() && part.bit.is_none() {
+            self.problem(span, "each part has `bit` or `bits`");
+            return None;
+        }
+        let bits = self.item_bits(part, kind, span.clone())?;
+        let target = self.target(&Meaning::of(part), part, kind, span)?;
         Some(Part { bits, target })
     }
 
-    fn target(
-        &mut self,
-        meaning: &Meaning<'a>,
-        item: Option<&'a ItemSpec>,
-        kind: Kind,
-        span: Span,
-    ) -> Option<Target> {
+    fn target(&mut self, meaning: &Meaning<'a>, item: &'a ItemSpec, kind: Kind, span: Span) -> Option<Target> {
         let record_time = meaning.name == Some("time");
         let variable = meaning.variable.or(meaning.name).and_then(|name| self.slots.get(name).copied());
         let mut target = Target {
@@ -234,17 +214,15 @@ impl<'a> Compiler<'a> {
     fn convert(
         &mut self,
         meaning: &Meaning<'a>,
-        item: Option<&'a ItemSpec>,
+        item: &'a ItemSpec,
         kind: Kind,
         span: Span,
     ) -> Option<(Convert, FieldType)> {
-        if let Some(item) = item {
-            if !item.flags.is_empty() {
-                return Some((Convert::Flags(self.flags(&item.flags, kind, span)?), FieldType::Bool));
-            }
-            if let Some(time) = item.time {
-                return self.epoch(item, time, span);
-            }
+        if !item.flags.is_empty() {
+            return Some((Convert::Flags(self.flags(&item.flags, kind, span)?), FieldType::Bool));
+        }
+        if let Some(time) = item.time {
+            return self.epoch(item, time, span);
         }
         if let Some(enumeration) = meaning.enumeration {
             return self.enumeration(enumeration, meaning, span);
@@ -253,7 +231,7 @@ impl<'a> Compiler<'a> {
             Kind::Calendar => Some((Convert::Plain, FieldType::Time)),
             Kind::Digits { .. } | Kind::Hex { .. } | Kind::Text { .. } => Some((Convert::Plain, FieldType::Text)),
             Kind::Integer { .. } if meaning.truth => Some((Convert::Bool, FieldType::Bool)),
-            Kind::Integer { .. } if item.is_some_and(|item| item.text) => self.decimal_text(meaning, span),
+            Kind::Integer { .. } if item.text => self.decimal_text(meaning, span),
             Kind::Integer { .. } | Kind::Bcd { .. } | Kind::Float { .. } => self.number(meaning, kind, span),
         }
     }
@@ -507,6 +485,29 @@ impl<'a> Compiler<'a> {
         });
         Some(index)
     }
+}
+
+/// A key that says how a whole line is read, and so has no sense in a part.
+fn stray_key(part: &ItemSpec) -> Option<&'static str> {
+    let given = [
+        ("type", part.kind.is_some()),
+        ("byte_order", part.byte_order.is_some()),
+        ("at", part.at.is_some()),
+        ("peek", part.peek.is_some()),
+        ("length", part.length.is_some()),
+        ("layout", !part.layout.0.is_empty()),
+        ("coding", part.coding.is_some()),
+        ("invalid", part.invalid.is_some()),
+        ("identity", part.identity),
+        ("when", part.when.is_some()),
+        ("parts", !part.parts.is_empty()),
+        ("skip", part.skip.is_some()),
+        ("use", part.block.is_some()),
+        ("switch", part.switch.is_some()),
+        ("repeat", part.repeat.is_some()),
+        ("tags", part.tags.is_some()),
+    ];
+    given.into_iter().find(|(_, given)| *given).map(|(key, _)| key)
 }
 
 const NO_MEANING: Meaning<'static> = Meaning {
