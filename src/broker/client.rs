@@ -15,7 +15,7 @@
 //! waits for disk, decoding or a database. What is under way is bounded by the receive maximum, or by the number of
 //! packet identifiers where a broker does not keep to that: it sends no more until we acknowledge.
 
-mod backoff;
+mod repeats;
 mod session;
 mod subscriptions;
 
@@ -26,15 +26,19 @@ use metrics::{Counter, Gauge};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use self::backoff::{Backoff, Repeats};
+use self::repeats::Repeats;
 use super::mqtt::{Failure, Parameters, Version, valid_filter};
 use super::source::source;
 use super::{Endpoint, Error, Intake, PublishAck, Security, Status};
+use crate::backoff::Backoff;
 use crate::config::{self, Protocol};
 use crate::metrics as names;
 
 /// TCP, TLS, CONNECT and CONNACK together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The wait after a first failure; it doubles up to `broker.reconnect_delay_max`.
+const RECONNECT_DELAY_FIRST: Duration = Duration::from_millis(250);
 
 /// What the client is to do, checked.
 #[derive(Clone, Debug)]
@@ -182,7 +186,7 @@ impl Task {
 
     async fn run(mut self) {
         let mut versions = Versions::new(self.options.protocol);
-        let mut backoff = Backoff::new(self.options.reconnect_delay_max);
+        let mut backoff = Backoff::new(RECONNECT_DELAY_FIRST, self.options.reconnect_delay_max);
         let mut repeats = Repeats::default();
         let mut unreadable: u32 = 0;
         loop {
@@ -206,7 +210,7 @@ impl Task {
             }
             let sentence = sentence(&self.options.endpoint.url(), &failure, unreadable);
             self.status.failed(sentence.clone());
-            let delay = backoff.next();
+            let delay = backoff.next(None);
             repeats.report(&sentence, delay);
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::backoff::Backoff;
 use super::status::{Activity, Reporter, Status};
 use super::taken::Taken;
 use super::upstream::{BoxError, Cursor, Decode, Entries, Position, Rejections};
 use super::{Receipt, Sink};
+use crate::backoff::Backoff;
 use crate::config::{EmbeddedSink, Influxdb2Sink};
 use crate::journal::Entry;
 use crate::refused::Refusal;
@@ -69,7 +69,7 @@ where
         upstream,
         unread: VecDeque::new(),
         taken: Taken::default(),
-        backoff: Backoff::new(options.retry_delay_max),
+        backoff: Backoff::new(RETRY_DELAY_FIRST, options.retry_delay_max),
         write_due: Instant::now(),
         stop: Stop { shutdown, grace: options.shutdown_grace, closed: false },
         sink,
@@ -116,6 +116,9 @@ impl Options {
 
 const EMBEDDED_BATCH_BYTES_MAX: usize = 16 << 20;
 const EMBEDDED_RETRY_DELAY_MAX: Duration = Duration::from_secs(10);
+
+/// The wait after a first failure; it doubles up to the sink's `retry_delay_max`.
+const RETRY_DELAY_FIRST: Duration = Duration::from_millis(500);
 
 /// Of the journal this much is read at a time.
 const READ_BYTES_MAX: usize = 1 << 20;
