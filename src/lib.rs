@@ -16,6 +16,7 @@
 //! [`pipeline`] calls the stages between journal and sink in one function; [`refused`] keeps what one of them
 //! could not use. [`service`] builds all parts and joins them. No stage imports a later one.
 
+mod backoff;
 pub mod broker;
 pub mod cli;
 pub mod config;

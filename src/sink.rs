@@ -3,7 +3,6 @@
 //! Only this module knows databases. Each sink has a reader and a cursor of its own, so a slow or dead one stops
 //! nobody else.
 
-mod backoff;
 pub mod embedded;
 pub mod influxdb2;
 mod run;

@@ -38,6 +38,11 @@ impl Timestamp {
         self.0.div_euclid(1_000_000_000)
     }
 
+    /// Unix time in seconds, as Prometheus wants it.
+    pub fn as_seconds_f64(self) -> f64 {
+        self.0 as f64 / 1e9
+    }
+
     /// Seconds from `earlier` to `self`, negative when `earlier` is later.
     pub fn seconds_since(self, earlier: Timestamp) -> f64 {
         (self.0 - earlier.0) as f64 / 1e9

@@ -27,7 +27,6 @@ pub struct Site<'p> {
 pub trait Observer {
     /// Whether anybody watches at all.
     const WATCHES: bool = true;
-    fn frame(&mut self, _frame: &Frame, _bytes: Range<usize>) {}
     fn site(&mut self, _site: Site<'_>) {}
     fn check(&mut self, _check: &Check, _frame: Range<usize>) {}
 }
@@ -55,7 +54,6 @@ pub fn run<O: Observer>(
         machine.find_frame(framing)?;
     }
     let frame = machine.choose_frame(port)?;
-    machine.observer.frame(frame, machine.frame.clone());
     machine.run_checks(&frame.checks)?;
     machine.readings.begin(frame.class);
     let mut cursor = Cursor { position: machine.frame.start, start: machine.frame.start, end: machine.frame.end };

@@ -102,7 +102,7 @@ impl Shared {
         self.metrics.entries.absolute(index.durable);
         self.metrics.size.set(index.bytes() as f64);
         self.metrics.segments.set(index.segments.len() as f64);
-        self.metrics.oldest_entry.set(oldest.map_or(0.0, |oldest| oldest.as_nanos() as f64 / 1e9));
+        self.metrics.oldest_entry.set(oldest.map_or(0.0, |oldest| oldest.as_seconds_f64()));
         let durable = index.durable;
         drop(index);
         self.durable.send_if_modified(|told| std::mem::replace(told, durable) != durable);

@@ -56,7 +56,7 @@ fn builder() -> PrometheusBuilder {
 fn start() {
     describe();
     BUILD_INFO.gauge(&[env!("CARGO_PKG_VERSION")]).set(1.0);
-    START_TIME.gauge(&[]).set(Timestamp::now().as_nanos() as f64 / 1e9);
+    START_TIME.gauge(&[]).set(Timestamp::now().as_seconds_f64());
 }
 
 #[cfg(test)]

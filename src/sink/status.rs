@@ -135,7 +135,7 @@ impl Reporter {
         }
         if receipt.written_points > 0 {
             let now = Timestamp::now();
-            self.metrics.last_success.set(now.as_nanos() as f64 / 1e9);
+            self.metrics.last_success.set(now.as_seconds_f64());
             self.status.send_modify(|status| status.last_success = Some(now));
         }
         if let Some(since) = self.failing_since.take() {
