@@ -27,6 +27,8 @@ pub struct Profile {
     pub classes: Vec<String>,
     pub maker: String,
     pub model: String,
+    /// Where the layout is published.
+    pub document: spec::Document,
     /// How often the device reports when all is well.
     pub report_interval: Duration,
     /// Canonical fields first; a value's field number is its index here.

@@ -108,6 +108,7 @@ impl<'a> Compiler<'a> {
             classes: std::mem::take(&mut self.class_names),
             maker: spec.maker.clone(),
             model: spec.model.clone(),
+            document: spec.document.clone(),
             report_interval,
             implausible_field: self.field_indices.get("implausible").copied().unwrap_or(0),
             fields: std::mem::take(&mut self.fields),

@@ -47,13 +47,14 @@ pub struct ProfileSpec {
     pub examples: Vec<Spanned<ExampleSpec>>,
 }
 
-#[derive(Debug, DeriveDeserialize)]
+/// The maker's manual, a standard, or whatever else a layout was taken from.
+#[derive(Clone, Debug, DeriveDeserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Document {
     pub title: String,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
 }
 
