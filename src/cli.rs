@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{self, Config};
 use crate::problem::{self, Problem};
 
+mod catalog;
 mod check;
 mod completions;
 mod decode;
@@ -45,6 +46,7 @@ enum Command {
     Demo(demo::Arguments),
     Check(check::Arguments),
     Decode(decode::Arguments),
+    Catalog(catalog::Arguments),
     Simulate(simulate::Arguments),
     #[command(subcommand)]
     Refused(refused::Command),
@@ -65,6 +67,7 @@ impl Cli {
             Command::Demo(arguments) => demo::run(&arguments),
             Command::Check(arguments) => check::run(&arguments),
             Command::Decode(arguments) => decode::run(&arguments),
+            Command::Catalog(arguments) => catalog::run(&arguments),
             Command::Simulate(arguments) => simulate::run(arguments),
             Command::Refused(command) => refused::run(&command),
             Command::Journal(command) => journal::run(&command),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::decode::program::Program;
 
+pub mod catalog;
 pub mod class;
 pub mod compile;
 pub mod example;

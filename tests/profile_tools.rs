@@ -1,0 +1,28 @@
+//! The tools around device profiles: the data dictionary, encoding, and new profiles.
+
+mod support;
+
+#[path = "profile_tools/catalog.rs"]
+mod catalog;
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// Runs citywire in a directory of its own, without our environment's variables.
+fn citywire(directory: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_citywire"));
+    command.args(arguments).current_dir(directory).stdin(Stdio::null()).env_remove("CITYWIRE_CONFIG");
+    command.output().expect("run citywire")
+}
+
+fn code(output: &Output) -> Option<i32> {
+    output.status.code()
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).expect("UTF-8")
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).expect("UTF-8")
+}
