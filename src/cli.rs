@@ -21,6 +21,7 @@ mod demo;
 mod journal;
 mod log;
 mod output;
+mod profile;
 mod refused;
 mod run;
 mod simulate;
@@ -47,6 +48,8 @@ enum Command {
     Check(check::Arguments),
     Decode(decode::Arguments),
     Catalog(catalog::Arguments),
+    #[command(subcommand)]
+    Profile(profile::Command),
     Simulate(simulate::Arguments),
     #[command(subcommand)]
     Refused(refused::Command),
@@ -68,6 +71,7 @@ impl Cli {
             Command::Check(arguments) => check::run(&arguments),
             Command::Decode(arguments) => decode::run(&arguments),
             Command::Catalog(arguments) => catalog::run(&arguments),
+            Command::Profile(command) => profile::run(&command),
             Command::Simulate(arguments) => simulate::run(arguments),
             Command::Refused(command) => refused::run(&command),
             Command::Journal(command) => journal::run(&command),

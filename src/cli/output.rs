@@ -45,12 +45,16 @@ pub(super) fn json_lines<T: Serialize>(
 /// Prints bytes as `offset  16 bytes  |text|`.
 pub(super) fn hex_dump(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     for (line, chunk) in bytes.chunks(16).enumerate() {
-        let digits: Vec<String> = chunk.iter().map(|byte| format!("{byte:02x}")).collect();
         let shown = |byte: &u8| if (b' '..=b'~').contains(byte) { char::from(*byte) } else { '.' };
         let text: String = chunk.iter().map(shown).collect();
-        writeln!(out, "  {:04x}  {:47}  |{text}|", line * 16, digits.join(" "))?;
+        writeln!(out, "  {:04x}  {:47}  |{text}|", line * 16, hexadecimal(chunk, " "))?;
     }
     Ok(())
+}
+
+/// Bytes as hexadecimal digits, with this between two bytes.
+pub(super) fn hexadecimal(bytes: &[u8], separator: &str) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(separator)
 }
 
 /// Foreign text, safe to print: without control characters.

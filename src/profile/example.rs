@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::Profile;
 use super::spec::{ConstantSpec, ExampleSpec};
-use crate::decode::{self, Readings, Reason, Record, Value};
+use crate::decode::{self, DecodeError, Readings, Reason, Record, Value};
 use crate::problem::Problem;
 
 /// A payload and what it must give.
@@ -63,37 +63,41 @@ impl Example {
     }
 }
 
-/// Runs all examples of a profile.
+/// Runs all examples of a profile; tells those that do not hold.
 pub fn run(profile: &Profile, source: &str) -> Vec<Problem> {
     let mut readings = Readings::new();
-    let failed = |example: &Example, message: String| {
-        Problem::at(&profile.file, source, example.span.clone(), format!("example \"{}\" {message}", example.name))
-    };
     let check = |example: &Example| {
         let decoded = decode::decode(profile, &example.payload, example.port, &mut readings);
-        match (&example.expect, decoded) {
-            (Expect::Refused(reason), Err(error)) if error.reason == *reason => None,
-            (Expect::Refused(reason), Err(error)) => Some(failed(
-                example,
-                format!(
-                    "must be refused for `{}`, but is for `{}`: {}",
-                    reason.name(),
-                    error.reason.name(),
-                    error.detail
-                ),
-            )),
-            (Expect::Refused(reason), Ok(())) => {
-                Some(failed(example, format!("must be refused for `{}`, but decodes", reason.name())))
-            }
-            (Expect::Readings(_), Err(error)) => Some(failed(example, format!("does not decode: {error}"))),
-            (Expect::Readings(expected), Ok(())) => {
-                differences(profile, &readings, expected, example.device.as_deref()).map(|difference| {
-                    failed(example, difference).help(format!("what it gives: {}", as_toml(profile, &readings)))
-                })
-            }
-        }
+        let wrong = verdict(profile, example, decoded.as_ref().map(|()| &readings)).err()?;
+        let message = format!("example \"{}\" {wrong}", example.name);
+        let problem = Problem::at(&profile.file, source, example.span.clone(), message);
+        Some(match (&example.expect, decoded) {
+            (Expect::Readings(_), Ok(())) => problem.help(format!("what it gives: {}", as_toml(profile, &readings))),
+            _ => problem,
+        })
     };
     profile.examples.iter().filter_map(check).collect()
+}
+
+/// Compares what an example's payload gives with what it must give.
+///
+/// # Errors
+/// Why the example does not hold; the words go on from "example …".
+pub fn verdict(profile: &Profile, example: &Example, decoded: Result<&Readings, &DecodeError>) -> Result<(), String> {
+    match (&example.expect, decoded) {
+        (Expect::Refused(reason), Err(error)) if error.reason == *reason => Ok(()),
+        (Expect::Refused(reason), Err(error)) => Err(format!(
+            "must be refused for `{}`, but is for `{}`: {}",
+            reason.name(),
+            error.reason.name(),
+            error.detail
+        )),
+        (Expect::Refused(reason), Ok(_)) => Err(format!("must be refused for `{}`, but decodes", reason.name())),
+        (Expect::Readings(_), Err(error)) => Err(format!("does not decode: {error}")),
+        (Expect::Readings(expected), Ok(readings)) => {
+            differences(profile, readings, expected, example.device.as_deref()).map_or(Ok(()), Err)
+        }
+    }
 }
 
 fn differences(
@@ -112,7 +116,7 @@ fn differences(
     }
     let mut all = Vec::new();
     for (number, (record, expected)) in readings.records().iter().zip(expected).enumerate() {
-        let actual = as_map(profile, readings, record);
+        let actual = fields(profile, readings, record);
         let which = if readings.records().len() > 1 { format!("reading {}: ", number + 1) } else { String::new() };
         for (name, value) in expected {
             match actual.get(name) {
@@ -129,7 +133,8 @@ fn differences(
     (!all.is_empty()).then(|| format!("decodes to something else: {}", all.join("; ")))
 }
 
-fn same(a: &ConstantSpec, b: &ConstantSpec) -> bool {
+/// Whether two values are the same to an example: 3 is 3.0.
+pub fn same(a: &ConstantSpec, b: &ConstantSpec) -> bool {
     match (a, b) {
         (ConstantSpec::Integer(a), ConstantSpec::Float(b)) | (ConstantSpec::Float(b), ConstantSpec::Integer(a)) => {
             *a as f64 == *b
@@ -138,7 +143,8 @@ fn same(a: &ConstantSpec, b: &ConstantSpec) -> bool {
     }
 }
 
-fn as_map(profile: &Profile, readings: &Readings, record: &Record) -> BTreeMap<String, ConstantSpec> {
+/// The fields of a reading as an example names them, its time among them.
+pub fn fields(profile: &Profile, readings: &Readings, record: &Record) -> BTreeMap<String, ConstantSpec> {
     let time = record.time.map(|time| ("time".to_owned(), ConstantSpec::Text(time.to_string())));
     let values = readings.values(record).iter().map(|(field, value)| {
         let value = match value {
@@ -157,11 +163,11 @@ fn as_map(profile: &Profile, readings: &Readings, record: &Record) -> BTreeMap<S
 /// The readings as an example would expect them, to be pasted into the profile once they are known to be right.
 pub fn as_toml(profile: &Profile, readings: &Readings) -> String {
     let table = |record: &Record| {
-        let fields: Vec<String> = as_map(profile, readings, record)
+        let pairs: Vec<String> = fields(profile, readings, record)
             .iter()
             .map(|(name, value)| format!("{name} = {}", toml_value(value)))
             .collect();
-        format!("{{ {} }}", fields.join(", "))
+        format!("{{ {} }}", pairs.join(", "))
     };
     match readings.records() {
         [record] => format!("expect = {}", table(record)),
@@ -169,7 +175,8 @@ pub fn as_toml(profile: &Profile, readings: &Readings) -> String {
     }
 }
 
-fn toml_value(value: &ConstantSpec) -> String {
+/// The value as an example writes it.
+pub fn toml_value(value: &ConstantSpec) -> String {
     match value {
         ConstantSpec::Bool(value) => value.to_string(),
         ConstantSpec::Integer(value) => value.to_string(),

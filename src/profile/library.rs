@@ -102,7 +102,16 @@ pub fn load_file(path: &Path, classes: &Classes) -> Result<Profile, Vec<Problem>
     load_source(&name, &source, classes)
 }
 
-/// The same for a text. `name` stands in messages.
+/// Reads and compiles one profile file, and leaves its examples to be run by the caller ([`example::verdict`]).
+///
+/// # Errors
+/// Everything that is wrong with it but its examples.
+pub fn compile_file(path: &Path, classes: &Classes) -> Result<Profile, Vec<Problem>> {
+    let source = read_file(path).map_err(|problem| vec![problem])?;
+    compile::compile(&path.display().to_string(), &source, classes)
+}
+
+/// The same as [`load_file`] for a text. `name` stands in messages.
 pub fn load_source(name: &str, source: &str, classes: &Classes) -> Result<Profile, Vec<Problem>> {
     let profile = compile::compile(name, source, classes)?;
     let problems = example::run(&profile, source);

@@ -1,0 +1,60 @@
+//! `citywire profile`: what the author of a device profile needs.
+
+use std::path::Path;
+
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::{ConfigArguments, Failure};
+use crate::decode::DecodeError;
+use crate::profile::Profile;
+use crate::profile::class::Classes;
+use crate::profile::library::load_classes;
+
+mod test;
+
+/// Write device profiles: try one before it is installed.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  citywire profile test acme-wm100.toml")]
+pub enum Command {
+    Test(test::Arguments),
+}
+
+pub(super) fn run(command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::Test(arguments) => test::run(arguments),
+    }
+}
+
+/// The vocabulary in force. It may be the city's own; a configuration that cannot be read is not what is asked about.
+fn classes(config: &ConfigArguments) -> Result<Classes, Failure> {
+    let directory = config.load_leniently().0.map(|config| config.profiles.directory);
+    load_classes(directory.as_deref().unwrap_or(Path::new(""))).map_err(|problem| Failure::Problems(vec![problem]))
+}
+
+/// The names of the fields that the profile can give and that have not been seen, in its order.
+fn unseen(profile: &Profile, is_seen: impl Fn(&str) -> bool) -> Vec<&str> {
+    let given = profile.fields.iter().filter(|field| field.used).map(|field| field.name.as_str());
+    given.filter(|name| !is_seen(name)).collect()
+}
+
+/// Why a payload was refused, for `--json`.
+#[derive(Serialize)]
+struct RefusedPayload<'a> {
+    stage: &'static str,
+    reason: &'static str,
+    /// The line of the profile that was being applied.
+    line: Option<u32>,
+    /// The byte of the payload, counted from 0.
+    offset: Option<usize>,
+    detail: &'a str,
+}
+
+impl<'a> From<&'a DecodeError> for RefusedPayload<'a> {
+    fn from(error: &'a DecodeError) -> Self {
+        let DecodeError { reason, line, offset, detail, .. } = error;
+        RefusedPayload { stage: "decode", reason: reason.name(), line: *line, offset: *offset, detail }
+    }
+}
