@@ -10,6 +10,7 @@ use crate::profile::Profile;
 use crate::time::Timestamp;
 
 pub mod encode;
+pub mod expression;
 pub mod json;
 pub mod machine;
 pub mod program;

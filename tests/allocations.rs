@@ -4,6 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
 
+use citywire::decode::expression::Expression;
 use citywire::decode::{self, Readings};
 use citywire::point::{Origin, Points};
 use citywire::profile::Library;
@@ -73,4 +74,17 @@ fn a_payload_is_decoded_and_made_points_of_without_an_allocation() {
         }
     }
     assert!(examples >= 30, "{examples} examples");
+}
+
+#[test]
+fn an_expression_is_evaluated_without_an_allocation() {
+    let f = |text: &str, expected: f64| {
+        let expression = Expression::parse(text, &mut |_| Some(0)).unwrap();
+        let once = || assert_eq!(std::hint::black_box(&expression).evaluate(|_| Some(2.675)), Some(expected));
+        assert_eq!(allocations_of(once), 0, "{text}");
+    };
+    f("if(x > 2 and not x == 3, max(x, 1) * 2, 0)", 5.35);
+    // These go by way of decimal digits.
+    f("round(x, 2)", 2.68);
+    f("decimal(x, -30)", 2.675e-30);
 }
