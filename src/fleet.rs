@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::metrics::{DECODE_READINGS, FLEET_ALARMS, FLEET_DEVICES};
+use crate::metrics::{DECODE_IMPLAUSIBLE_VALUES, DECODE_READINGS, FLEET_ALARMS, FLEET_DEVICES};
 use crate::point::FieldValue;
 pub use crate::profile::Severity;
 use crate::refused::{Refusal, Refused};
@@ -99,6 +99,7 @@ struct ClassMetrics {
     devices_count: u64,
     devices: Gauge,
     readings: Counter,
+    implausible: Counter,
     alarms: [Counter; SEVERITIES.len()],
 }
 
@@ -128,7 +129,8 @@ impl Fleet {
         let (saved_at, classes_metrics) = (Instant::now(), BTreeMap::new());
         let mut inner =
             Inner { devices, unlisted_messages: 0, unsaved, saved_at, position, classes: classes_metrics };
-        inner.count_classes(classes);
+        inner.know_classes(classes.iter().copied());
+        inner.count_classes();
         Ok(Fleet { state, refused, devices_max, inner: Mutex::new(inner) })
     }
 
@@ -152,6 +154,13 @@ impl Fleet {
         if heard.sequence > inner.position {
             inner.decoded(heard, time, fields);
         }
+    }
+
+    /// So many values of a device of this class were left out because they are implausible.
+    pub fn implausible(&self, class: &str, values: u32) {
+        let mut inner = self.lock();
+        let class = inner.devices.names.name(class);
+        inner.class_metrics(class).implausible.increment(u64::from(values));
     }
 
     /// Keeps a refused message, with the next transaction, and notes it at its device if that was heard.
@@ -203,6 +212,19 @@ impl Fleet {
                 Err(error)
             }
         }
+    }
+
+    /// Classes that profiles have had since now: their metrics start at 0.
+    pub fn know_classes<'a>(&self, classes: impl IntoIterator<Item = &'a str>) {
+        self.lock().know_classes(classes);
+    }
+
+    /// The devices whose last message that got as far as a profile was decoded by this one. Looks at every device.
+    pub fn devices_of(&self, profile: &str) -> Vec<Arc<str>> {
+        let inner = self.lock();
+        let Some(profile) = inner.devices.names.find(profile) else { return Vec::new() };
+        let devices = inner.devices.rows.iter().filter(|device| device.profile == profile);
+        devices.map(|device| Arc::clone(&device.name)).collect()
     }
 
     /// The devices that `query` asks for, and counts over all of them.
@@ -298,12 +320,15 @@ impl Inner {
         self.class_metrics(class).add_devices(1);
     }
 
-    fn count_classes(&mut self, classes: &[&str]) {
+    fn know_classes<'a>(&mut self, classes: impl IntoIterator<Item = &'a str>) {
         for class in classes {
             let class = self.devices.names.name(class);
             self.class_metrics(class);
         }
         self.class_metrics(Name::NONE);
+    }
+
+    fn count_classes(&mut self) {
         let classes: Vec<Name> = self.devices.rows.iter().map(|device| device.class).collect();
         classes.into_iter().for_each(|class| self.class_metrics(class).add_devices(1));
     }
@@ -353,6 +378,7 @@ impl ClassMetrics {
             devices_count: 0,
             devices,
             readings: DECODE_READINGS.counter(&[class]),
+            implausible: DECODE_IMPLAUSIBLE_VALUES.counter(&[class]),
             alarms: SEVERITIES.map(|severity| FLEET_ALARMS.counter(&[class, severity.name()])),
         }
     }

@@ -72,6 +72,10 @@ metrics! {
     JOURNAL_WRITE_ERRORS = Counter "citywire_journal_write_errors_total" [] "Commits that failed; their messages were not acknowledged.";
     JOURNAL_OLDEST_ENTRY = Gauge "citywire_journal_oldest_entry_timestamp_seconds" [] "Receive time of the oldest entry kept, as Unix time; 0 when there is none.";
 
+    RULES_RELOADS = Counter "citywire_rules_reloads_total" ["result"] "Changes of profiles, classes and registry that were checked while the service runs, by result: taken (in force from then on) or refused (they have mistakes).";
+    RULES_REFUSED = Gauge "citywire_rules_refused" [] "1 while the files of profiles, classes and registry as they are now are refused, and those loaded before stay in force; else 0.";
+    RULES_LOADED = Gauge "citywire_rules_loaded_timestamp_seconds" [] "Unix time at which the profiles, classes and registry in force were loaded.";
+
     DECODE_READINGS = Counter "citywire_decode_readings_total" ["class"] "Readings decoded, by device class.";
     DECODE_IMPLAUSIBLE_VALUES = Counter "citywire_decode_implausible_values_total" ["class"] "Values outside the plausible range of their field; left out of the point and named in it.";
     REFUSED_MESSAGES = Counter "citywire_refused_messages_total" ["stage", "reason"] "Messages that a stage could not use; each is kept with its reason (citywire refused list).";

@@ -1,32 +1,23 @@
 //! The stages between journal and sink, in order: route, envelope, registry, decode, point.
 //!
 //! [`Pipeline::process`] is the way of one message. Each consumer of the journal has a pipeline of its own, with
-//! buffers that are used from message to message; routes, profiles and registry are shared.
+//! buffers that are used from message to message; routes, profiles and registry are shared. When these are exchanged
+//! ([`crate::reload`]), each pipeline takes the new ones between two messages.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::config::Config;
+use tokio::sync::watch;
+
 use crate::decode::{self, Readings};
 use crate::envelope::{self, EnvelopeError, Scratch, Uplink, check_device};
 use crate::journal::Entry;
 use crate::point::{Origin, Point, Points};
-use crate::problem::Problem;
-use crate::profile::{Library, Profile};
+use crate::profile::Profile;
 use crate::refused::{Refusal, Stage};
-use crate::registry::{Registered, Registry, RegistryError};
-use crate::route::{Route, RouteError, Routes};
+use crate::registry::{Registered, RegistryError};
+use crate::route::{Route, RouteError};
+use crate::rules::Rules;
 use crate::sink::{Decode, Outcome};
-
-/// What the stages need to know; checked as a whole before it takes effect.
-#[derive(Debug)]
-pub struct Rules {
-    pub routes: Routes,
-    pub library: Library,
-    pub registry: Registry,
-    /// How far ahead of the receive time a device's clock is believed.
-    pub max_clock_skew: Duration,
-}
 
 /// Takes what becomes of a message.
 pub trait Receiver {
@@ -74,6 +65,8 @@ impl Fault<'_> {
 /// One consumer's way from entries to points.
 #[derive(Debug)]
 pub struct Pipeline {
+    in_force: watch::Receiver<Arc<Rules>>,
+    /// Those in force when the last message came.
     rules: Arc<Rules>,
     scratch: Scratch,
     decoder: Decoder,
@@ -87,19 +80,16 @@ struct Decoder {
 }
 
 impl Pipeline {
-    pub fn new(rules: Arc<Rules>) -> Pipeline {
-        let points = Points::new(rules.max_clock_skew);
-        Pipeline { rules, scratch: Scratch::default(), decoder: Decoder { readings: Readings::new(), points } }
+    pub fn new(mut in_force: watch::Receiver<Arc<Rules>>) -> Pipeline {
+        let rules = Arc::clone(&in_force.borrow_and_update());
+        let decoder = Decoder { readings: Readings::new(), points: Points::new(rules.max_clock_skew) };
+        Pipeline { in_force, rules, scratch: Scratch::default(), decoder }
     }
 
-    /// The device classes that the profiles know.
-    pub fn classes(&self) -> impl Iterator<Item = &str> {
-        self.rules.library.classes.names()
-    }
-
-    /// Takes an entry through the stages. The same entry gives the same points whenever it is asked, as long as the
-    /// rules are the same.
+    /// Takes an entry through the stages, by the rules that are in force now. The same entry gives the same points
+    /// whenever it is asked, as long as the rules are the same.
     pub fn process(&mut self, entry: &Entry, receiver: &mut dyn Receiver) {
+        self.keep_up();
         let rules = &self.rules;
         let route = match rules.routes.route(&entry.topic) {
             Ok(route) => route,
@@ -116,6 +106,14 @@ impl Pipeline {
             if let Err(fault) = self.decoder.uplink(rules, entry, &route, &uplink, receiver) {
                 receiver.refused(fault);
             }
+        }
+    }
+
+    /// Takes the rules in force if they are others than before. When they are not, that costs one atomic load.
+    fn keep_up(&mut self) {
+        // Nobody exchanges the rules any more while the service stops: the last ones may not have been seen yet.
+        if self.in_force.has_changed().unwrap_or(true) {
+            self.rules = Arc::clone(&self.in_force.borrow_and_update());
         }
     }
 }
@@ -135,7 +133,7 @@ impl Decoder {
             }
             None => None,
         };
-        let profile = rules.profile(route, uplink, registered).inspect_err(|_| {
+        let profile = profile(rules, route, uplink, registered).inspect_err(|_| {
             if let Some(device) = uplink.device {
                 receiver.heard(device, None);
             }
@@ -186,42 +184,21 @@ pub fn reasons() -> impl Iterator<Item = (Stage, &'static str)> {
 /// How many tags a point may have from route and registry together.
 const TAGS_MAX: usize = 32;
 
-impl Rules {
-    /// Reads what the configuration names.
-    ///
-    /// # Errors
-    /// Everything that is wrong with profiles, routes and registry.
-    pub fn load(config: &Config) -> Result<Rules, Vec<Problem>> {
-        let library = Library::load(&config.profiles.directory)?;
-        let routes = Routes::compile(&config.routes, library.ids());
-        let profiles: Vec<&str> = library.ids().collect();
-        let registry = Registry::load(&config.registry, Some(&profiles));
-        match (routes, registry) {
-            (Ok(routes), Ok(registry)) => {
-                Ok(Rules { routes, library, registry, max_clock_skew: config.profiles.max_clock_skew.0 })
-            }
-            (routes, registry) => {
-                let problems = [routes.err(), registry.err()].into_iter().flatten().flatten();
-                Err(problems.collect())
-            }
-        }
-    }
-
-    fn profile<'a>(
-        &'a self,
-        route: &Route<'a>,
-        uplink: &Uplink<'a>,
-        registered: Option<Registered<'a>>,
-    ) -> Result<&'a Arc<Profile>, Fault<'a>> {
-        let registered = registered.and_then(|device| device.profile());
-        let id = route
-            .profile(registered, uplink.profile_member)
-            .map_err(|error| Fault { device: uplink.device, ..fault(Stage::Route, error.reason, error.detail) })?;
-        self.library.get(id).ok_or_else(|| {
-            let detail = format!("there is no profile `{id}`; add it to profiles.directory, or correct the route");
-            Fault { device: uplink.device, profile: Some(id), ..fault(Stage::Route, "no_profile", detail) }
-        })
-    }
+/// The profile that decodes an uplink's payload.
+fn profile<'a>(
+    rules: &'a Rules,
+    route: &Route<'a>,
+    uplink: &Uplink<'a>,
+    registered: Option<Registered<'a>>,
+) -> Result<&'a Arc<Profile>, Fault<'a>> {
+    let registered = registered.and_then(|device| device.profile());
+    let id = route
+        .profile(registered, uplink.profile_member)
+        .map_err(|error| Fault { device: uplink.device, ..fault(Stage::Route, error.reason, error.detail) })?;
+    rules.library.get(id).ok_or_else(|| {
+        let detail = format!("there is no profile `{id}`; add it to profiles.directory, or correct the route");
+        Fault { device: uplink.device, profile: Some(id), ..fault(Stage::Route, "no_profile", detail) }
+    })
 }
 
 fn admitted<'a>(

@@ -67,6 +67,13 @@ impl Problem {
         Position::in_file(file).problem(message)
     }
 
+    /// The mistake in one line, without the text of the file: `a.toml:2:1: unknown option `lisen`; did you mean …`.
+    pub fn one_line(&self) -> String {
+        let place = self.place.as_ref().map(|place| format!("{}:{}:", place.line, place.column)).unwrap_or_default();
+        let help = self.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
+        printable(&format!("{}:{place} {}{help}", self.file, self.message)).replace('\n', " ")
+    }
+
     /// Adds what to do about it.
     pub fn help(mut self, text: impl Into<String>) -> Problem {
         self.help = Some(text.into());
@@ -178,6 +185,13 @@ error: unknown option `lisen`
   = help: did you mean `listen`?
 ";
         assert_eq!(render(&[problem], false), expected);
+    }
+
+    #[test]
+    fn a_problem_fits_in_one_line() {
+        let f = |problem: Problem, expected: &str| assert_eq!(problem.one_line(), expected);
+        f(Problem::at("a.toml", "\nx = 1", 1..2, "wrong").help("right"), "a.toml:2:1: wrong; right");
+        f(Problem::in_file("a.toml", "two\nlines\x1b[31m"), "a.toml: two lines\u{fffd}[31m");
     }
 
     #[test]

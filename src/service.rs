@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::broker::client::{self, Client};
 #[cfg(feature = "embedded-broker")]
@@ -17,9 +17,11 @@ use crate::config::{self, Config};
 use crate::fleet::{self, Fleet};
 use crate::journal::{self, Journal, JournalError};
 use crate::metrics;
-use crate::pipeline::{self, Pipeline, Rules};
+use crate::pipeline::{self, Pipeline};
 use crate::problem::Problem;
 use crate::refused::{Limits, Refused, Stage};
+use crate::reload::Watcher;
+use crate::rules::Rules;
 use crate::sink::{self, embedded::Embedded as EmbeddedSink, influxdb2::Influxdb2};
 use crate::state::{State, StateError};
 use crate::store::StoreError;
@@ -84,26 +86,26 @@ pub enum ServiceError {
 }
 
 /// Runs the service until `stop` is done, then stops it within `shutdown_grace`. `started` is told once everything
-/// runs. Needs a tokio runtime with several threads.
+/// runs; `look` makes it check profiles, classes and registry at once. Needs a tokio runtime with several threads.
 ///
 /// # Errors
 /// When a part cannot be built; nothing has been received then. Once it runs, faults of the outside are waited out.
 pub async fn run(
     config: Config,
     started: impl FnOnce(&Started),
+    look: Arc<Notify>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServiceError> {
     let exporter = metrics::install()?;
-    let rules = Arc::new(Rules::load(&config).map_err(ServiceError::Rules)?);
+    let watcher = Watcher::start(&config).map_err(ServiceError::Rules)?;
+    let rules = watcher.in_force();
     make_data_directory(&config)?;
     let listener = web::bind(config.http.listen).await?;
     let journal = open_journal(&config)?;
     let state = Arc::new(State::open(&config.data_directory)?);
     let refused = Arc::new(Refused::open(Arc::clone(&state), Limits::default())?);
     refused.count_from_zero(pipeline::reasons().chain([(Stage::Sink, sink::REJECTED)]));
-    let classes: Vec<&str> = rules.library.classes.names().collect();
-    let fleet = Fleet::open(state, Arc::clone(&refused), &classes, DEVICES_MAX, journal.last_sequence())?;
-    let fleet = Arc::new(fleet);
+    let fleet = open_fleet(state, &refused, &journal, &rules.borrow())?;
 
     let (stopping, stopped) = watch::channel(false);
     let mut consumers = Consumers::default();
@@ -112,13 +114,17 @@ pub async fn run(
     for sink in &config.sinks {
         sinks.push(start_sink(&mut consumers, sink, &config, &journal, &rules, &refused, stopped.clone())?);
     }
-    let source = Source::start(&config, &rules, &journal).await?;
+    let rules_status = watcher.status();
+    consumers.start("rules", watcher.run(Arc::clone(&fleet), look, stopped.clone()))?;
+    let filters = rules.borrow().routes.subscriptions().into_iter().map(str::to_owned).collect();
+    let source = Source::start(&config, filters, &journal).await?;
 
     let parts = Parts {
         broker: source.status(),
         embedded_broker: config.broker.url.is_none(),
         journal: journal.clone(),
         journal_bytes_max: config.journal.max_bytes.0,
+        rules: rules_status,
         sinks,
     };
     let page = format!("http://{}", listener.address().unwrap_or(config.http.listen));
@@ -179,18 +185,29 @@ fn open_journal(config: &Config) -> Result<Journal, ServiceError> {
     Ok(journal)
 }
 
+fn open_fleet(
+    state: Arc<State>,
+    refused: &Arc<Refused>,
+    journal: &Journal,
+    rules: &Rules,
+) -> Result<Arc<Fleet>, ServiceError> {
+    let classes: Vec<&str> = rules.library.classes.names().collect();
+    let fleet = Fleet::open(state, Arc::clone(refused), &classes, DEVICES_MAX, journal.last_sequence())?;
+    Ok(Arc::new(fleet))
+}
+
 /// Starts the thread that keeps devices, alarms and refusals.
 fn follow(
     consumers: &mut Consumers,
     fleet: &Arc<Fleet>,
     journal: &Journal,
-    rules: &Arc<Rules>,
+    rules: &watch::Receiver<Arc<Rules>>,
     stopped: watch::Receiver<bool>,
 ) -> Result<(), ServiceError> {
     let fleet = Arc::clone(fleet);
     let cursor = JournalCursor(journal.cursor(FLEET_CURSOR)?);
     let entries = entries(journal, fleet.position());
-    let pipeline = Pipeline::new(Arc::clone(rules));
+    let pipeline = Pipeline::new(rules.clone());
     let follow = async move { fleet::consumer::run(&fleet, pipeline, entries, cursor, stopped).await };
     consumers.start(FLEET_CURSOR, follow)
 }
@@ -200,7 +217,7 @@ fn start_sink(
     sink: &config::Sink,
     config: &Config,
     journal: &Journal,
-    rules: &Arc<Rules>,
+    rules: &watch::Receiver<Arc<Rules>>,
     refused: &Arc<Refused>,
     stopped: watch::Receiver<bool>,
 ) -> Result<SinkPart, ServiceError> {
@@ -209,7 +226,7 @@ fn start_sink(
     let upstream = sink::Upstream {
         entries: entries(journal, sink::Cursor::position(&cursor).sequence),
         cursor,
-        decode: Pipeline::new(Arc::clone(rules)),
+        decode: Pipeline::new(rules.clone()),
         rejections: Arc::clone(refused),
     };
     let (status, shown) = watch::channel(sink::Status::default());
@@ -244,10 +261,10 @@ enum Source {
 }
 
 impl Source {
-    async fn start(config: &Config, rules: &Rules, journal: &Journal) -> Result<Source, ServiceError> {
+    /// `filters` are the topics that messages come under; the broker in the process takes all.
+    async fn start(config: &Config, filters: Vec<String>, journal: &Journal) -> Result<Source, ServiceError> {
         let intake: Arc<dyn Intake> = Arc::new(journal.clone());
         if let Some(url) = &config.broker.url {
-            let filters = rules.routes.subscriptions().into_iter().map(str::to_owned).collect();
             let options = client::Options::new(url, &config.broker, filters)?;
             return Ok(Source::Client(Client::start(options, intake)));
         }

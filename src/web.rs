@@ -46,7 +46,10 @@ pub use rates::Rates;
 use rates::Sampler;
 pub use server::{BindError, Listener, bind};
 use status::not_ready;
-pub use status::{Activity, BrokerStatus, Failure, FleetStatus, JournalStatus, Service, SinkStatus, Status};
+pub use status::{
+    Activity, BrokerStatus, Failure, FleetStatus, JournalStatus, RulesRefusal, RulesStatus, Service, SinkStatus,
+    Status,
+};
 use text::ENGLISH;
 
 /// Pages made at the same time. Making one looks at every device: more at once would take the processor from the
@@ -191,6 +194,7 @@ impl Context {
             not_ready: not_ready(&broker, &journal),
             broker,
             journal,
+            rules: sources.service.rules(),
             sinks: sources.service.sinks(),
             rates: self.sampler.rates(),
             refused: sources.refused.count_by_reason(),

@@ -10,10 +10,8 @@ use super::{ConfigArguments, Failure};
 use crate::broker::{Endpoint, Security};
 use crate::config::{self, Config};
 use crate::problem::{self, Problem};
-use crate::profile::Library;
 use crate::profile::library::{load_classes, load_file};
-use crate::registry::Registry;
-use crate::route::Routes;
+use crate::rules::Rules;
 
 /// Tell everything that is wrong with configuration, profiles and registry; contact nothing.
 #[derive(Debug, Args)]
@@ -87,37 +85,21 @@ fn check_profiles(files: &[PathBuf], config: &ConfigArguments) -> Findings {
 
 fn check_all(arguments: &ConfigArguments) -> Findings {
     let (config, mut problems) = arguments.load_leniently();
-    let Some(config) = config else { return (problems, String::new()) };
+    let Some(mut config) = config else { return (problems, String::new()) };
     if problems.is_empty()
         && let Some(problem) = check_broker(&config, arguments.file())
     {
         problems.push(problem);
     }
-    let library = match Library::load(&config.profiles.directory) {
-        Ok(library) => Some(library),
+    // That a file cannot be read is a mistake of the configuration, and told there.
+    config.registry.file.take_if(|file| std::fs::File::open(file).is_err());
+    match Rules::load(&config) {
+        Ok(rules) => (problems, summary(&config, arguments.file(), &rules)),
         Err(mut found) => {
             problems.append(&mut found);
-            None
-        }
-    };
-    // Which profiles exist is known only when they could be read.
-    let ids = library.as_ref().map(|library| library.ids().collect::<Vec<_>>());
-    if let Some(ids) = &ids
-        && let Err(mut found) = Routes::compile(&config.routes, ids.iter().copied())
-    {
-        problems.append(&mut found);
-    }
-    // That a file cannot be read is a mistake of the configuration, and told there.
-    let is_readable = config.registry.file.as_ref().is_none_or(|file| std::fs::File::open(file).is_ok());
-    let mut registry = None;
-    if is_readable {
-        match Registry::load(&config.registry, ids.as_deref()) {
-            Ok(loaded) => registry = Some(loaded),
-            Err(mut found) => problems.append(&mut found),
+            (problems, String::new())
         }
     }
-    let summary = summary(&config, arguments.file(), ids.as_deref(), registry.as_ref());
-    (problems, summary)
 }
 
 /// The files of keys and certificates are read, and nobody is contacted.
@@ -127,7 +109,7 @@ fn check_broker(config: &Config, file: Option<&Path>) -> Option<Problem> {
     Some(Problem::in_file(file.unwrap_or(Path::new(config::FILE_NAME)), error.to_string()))
 }
 
-fn summary(config: &Config, file: Option<&Path>, ids: Option<&[&str]>, registry: Option<&Registry>) -> String {
+fn summary(config: &Config, file: Option<&Path>, rules: &Rules) -> String {
     let file = file.map_or("no configuration file".into(), |file| file.display().to_string());
     let broker = match config.broker.url {
         Some(_) => "the broker's".to_owned(),
@@ -135,14 +117,15 @@ fn summary(config: &Config, file: Option<&Path>, ids: Option<&[&str]>, registry:
     };
     let routes: Vec<&str> = config.routes.iter().map(|route| route.topic.value.as_str()).collect();
     let sinks: Vec<&str> = config.sinks.iter().map(config::Sink::name).collect();
-    let devices = match registry {
-        Some(registry) if config.registry.file.is_some() => format!("{} in the registry", registry.len()),
-        _ => "all are accepted, there is no registry".into(),
+    let profiles: Vec<&str> = rules.library.ids().collect();
+    let devices = match config.registry.file {
+        Some(_) => format!("{} in the registry", rules.registry.len()),
+        None => "all are accepted, there is no registry".into(),
     };
     format!(
         "{file}: no mistakes\n  messages  {broker}\n  routes    {}\n  profiles  {}\n  devices   {devices}\n  sinks     {}",
         routes.join(", "),
-        ids.unwrap_or_default().join(", "),
+        profiles.join(", "),
         sinks.join(", ")
     )
 }

@@ -1,8 +1,10 @@
 //! `citywire demo`: the service with its defaults, and a simulated city that publishes to it.
 
+use std::sync::Arc;
+
 use anyhow::Context;
 use clap::Args;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::run::{failure, runtime, stop_signal};
 use super::{Failure, environment, log};
@@ -76,7 +78,8 @@ impl Demo {
         let (tell_started, started) = oneshot::channel();
         let (tell_city_stopped, city_stopped) = oneshot::channel::<()>();
         let tell = move |running: &Started| drop(tell_started.send(running.clone()));
-        let service = service::run(config, tell, async {
+        let nobody_asks = Arc::new(Notify::new());
+        let service = service::run(config, tell, nobody_asks, async {
             let _ = city_stopped.await;
         });
         let city = async move {

@@ -1,10 +1,12 @@
 //! `citywire run`: the service.
 
 use std::io;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
 use tokio::runtime::Runtime;
+use tokio::sync::Notify;
 
 use super::{ConfigArguments, Failure, log};
 use crate::service::{self, ServiceError, Started};
@@ -14,6 +16,7 @@ use crate::service::{self, ServiceError, Started};
 #[command(after_help = "\
 Without a configuration, citywire runs an MQTT broker of its own on 127.0.0.1:1883, keeps readings in
 data/readings.sqlite, and shows them on http://127.0.0.1:8080. It stops on SIGTERM and Ctrl-C, within shutdown_grace.
+Changed profiles, classes and registry take effect by themselves, and at once on SIGHUP.
 
 Examples:
   citywire run
@@ -32,8 +35,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         None => tracing::info!("There is no configuration file: every option has its default."),
     }
     let runtime = runtime()?;
-    let stop = runtime.block_on(async { stop_signal() })?;
-    runtime.block_on(service::run(config, announce, stop)).map_err(failure)
+    let look = Arc::new(Notify::new());
+    let signals = async { Ok::<_, io::Error>((stop_signal()?, hang_ups(Arc::clone(&look))?)) };
+    let (stop, terminal_gone) = runtime.block_on(signals)?;
+    let stop = async {
+        tokio::select! {
+            () = stop => {}
+            () = terminal_gone => {}
+        }
+    };
+    runtime.block_on(service::run(config, announce, look, stop)).map_err(failure)
 }
 
 fn announce(started: &Started) {
@@ -66,6 +77,32 @@ pub(super) fn stop_signal() -> io::Result<impl Future<Output = ()>> {
             _ = terminate.recv() => {}
         }
     })
+}
+
+/// Asks for a `look` at profiles, classes and registry whenever somebody sends SIGHUP. The system sends it as well when
+/// the terminal that the process was started from is closed: then it is done.
+///
+/// The signal is caught from the moment of this call on. Needs a running runtime.
+#[cfg(unix)]
+fn hang_ups(look: Arc<Notify>) -> io::Result<impl Future<Output = ()>> {
+    use std::io::IsTerminal;
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let had_terminal = io::stderr().is_terminal();
+    Ok(async move {
+        while hang_up.recv().await.is_some() {
+            if had_terminal && !io::stderr().is_terminal() {
+                return;
+            }
+            look.notify_one();
+        }
+    })
+}
+
+/// There is no such signal: this never ends.
+#[cfg(not(unix))]
+fn hang_ups(_look: Arc<Notify>) -> io::Result<impl Future<Output = ()>> {
+    Ok(std::future::pending())
 }
 
 /// Is done when somebody wants the process to stop: Ctrl-C.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::section::Options;
 use super::setting::plain_error;
@@ -9,6 +10,9 @@ use super::{
     Broker, Config, EmbeddedBroker, EmbeddedSink, Envelope, Influxdb2Sink, Journal, ProfileFrom, Profiles, Registry,
     Route, Unknown,
 };
+
+/// Looking at 10,000 files takes some 20 ms.
+const WATCH_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
 /// How many tags a route may give to its points, besides those of its topic's levels.
 const TAGS_MAX: usize = 8;
@@ -199,6 +203,12 @@ pub(super) fn profiles(profiles: &mut Profiles, options: &mut Options<'_, '_, '_
     // The default directory need not exist.
     if options.given("directory") && options.sound(&["directory"]) && !profiles.directory.is_dir() {
         options.problem("directory", format!("there is no directory {}", profiles.directory.display()));
+    }
+    let interval = profiles.watch_interval.0;
+    if !interval.is_zero() && interval < WATCH_INTERVAL_MIN {
+        options.problem("watch_interval", "`watch_interval` is less than 100ms").help = Some(
+            "looking at thousands of files takes milliseconds: set at least \"100ms\", or \"0s\" for never".into(),
+        );
     }
 }
 

@@ -3,12 +3,10 @@
 
 use std::time::Duration;
 
-use metrics::Counter;
 use tokio::sync::watch;
 
 use super::{Fleet, Heard, fields_of};
 use crate::journal::Entry;
-use crate::metrics::DECODE_IMPLAUSIBLE_VALUES;
 use crate::pipeline::{Fault, Pipeline, Receiver};
 use crate::point::Point;
 use crate::profile::Profile;
@@ -30,7 +28,6 @@ pub async fn run(
     mut cursor: impl Cursor,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    let implausible = ImplausibleValues::new(&pipeline);
     let mut durable = entries.durable();
     let mut batch = Vec::new();
     let mut through = fleet.position();
@@ -41,7 +38,7 @@ pub async fn run(
             tracing::error!(%error, "The list of devices stands still: the journal cannot be read; trying again.");
         }
         for entry in &batch {
-            pipeline.process(entry, &mut Told { fleet, entry, implausible: &implausible });
+            pipeline.process(entry, &mut Told { fleet, entry });
         }
         // Beyond the last entry, when damage to the journal took those behind it.
         through = through.max(entries.sequence());
@@ -90,7 +87,6 @@ fn save(
 struct Told<'a> {
     fleet: &'a Fleet,
     entry: &'a Entry,
-    implausible: &'a ImplausibleValues,
 }
 
 impl Told<'_> {
@@ -117,25 +113,10 @@ impl Receiver for Told<'_> {
     }
 
     fn implausible(&mut self, profile: &Profile, values: u32) {
-        self.implausible.count(profile.class(0), values);
+        self.fleet.implausible(profile.class(0), values);
     }
 
     fn refused(&mut self, fault: Fault<'_>) {
         self.fleet.refused(fault.into_refusal(self.entry));
-    }
-}
-
-struct ImplausibleValues(Vec<(String, Counter)>);
-
-impl ImplausibleValues {
-    fn new(pipeline: &Pipeline) -> ImplausibleValues {
-        let counter = |class: &str| (class.to_owned(), DECODE_IMPLAUSIBLE_VALUES.counter(&[class]));
-        ImplausibleValues(pipeline.classes().map(counter).collect())
-    }
-
-    fn count(&self, class: &str, values: u32) {
-        if let Some((_, counter)) = self.0.iter().find(|(known, _)| known == class) {
-            counter.increment(u64::from(values));
-        }
     }
 }

@@ -9,6 +9,7 @@ const PARTS: &[(&str, &str)] = &[
     ("", "The process"),
     ("broker", "broker: the MQTT connection"),
     ("journal", "journal: messages on disk"),
+    ("rules", "rules: profiles, classes and registry"),
     ("decode", "decode: payload bytes to readings"),
     ("refused", "refused: messages that a stage could not use"),
     ("fleet", "fleet: the devices"),

@@ -144,8 +144,9 @@ pub fn load_classes(directory: &Path) -> Result<Classes, Problem> {
     Classes::parse(&source).map_err(|error| Problem::from_toml(&path, &source, &error))
 }
 
-/// The profile files below a directory, in order of their paths.
-fn profile_files(directory: &Path) -> Result<Vec<PathBuf>, Problem> {
+/// The profile files below a directory, in order of their paths. What is hidden (`.name`) is none: an editor's lock, the
+/// folders behind a mounted ConfigMap.
+pub fn profile_files(directory: &Path) -> Result<Vec<PathBuf>, Problem> {
     let mut files = Vec::new();
     if directory.as_os_str().is_empty() || !directory.exists() {
         return Ok(files);
@@ -155,6 +156,9 @@ fn profile_files(directory: &Path) -> Result<Vec<PathBuf>, Problem> {
         let unreadable = |error| Problem::in_file(&folder, format!("cannot be read: {error}"));
         for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
             let path = entry.path();
             let is_toml = path.extension().is_some_and(|extension| extension == "toml");
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {

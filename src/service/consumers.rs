@@ -1,4 +1,4 @@
-//! The threads behind the journal: each sink's, and the fleet's.
+//! The threads that follow the journal, each sink's and the fleet's, and the one that watches the rules.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::ServiceError;
 use crate::sink;
 
-/// The threads that follow the journal. None ends before it is told to, unless it panics: then the whole service
+/// Threads that run as long as the service. None ends before it is told to, unless it panics: then the whole service
 /// stops, rather than go on with a part missing.
 #[derive(Default)]
 pub struct Consumers {

@@ -9,10 +9,11 @@ use crate::broker;
 use crate::config;
 use crate::journal::Journal;
 use crate::metrics::{SINK_WAITING_MESSAGES, SINK_WAITING_SECONDS};
+use crate::reload;
 use crate::sink;
 use crate::sink::embedded::FILE_NAME;
 use crate::time::Timestamp;
-use crate::web::{Activity, BrokerStatus, Failure, JournalStatus, Service, SinkStatus};
+use crate::web::{Activity, BrokerStatus, Failure, JournalStatus, RulesRefusal, RulesStatus, Service, SinkStatus};
 
 /// The parts as the web server sees them.
 pub struct Parts {
@@ -20,6 +21,7 @@ pub struct Parts {
     pub embedded_broker: bool,
     pub journal: Journal,
     pub journal_bytes_max: u64,
+    pub rules: watch::Receiver<reload::Status>,
     pub sinks: Vec<SinkPart>,
 }
 
@@ -69,6 +71,20 @@ impl Service for Parts {
             max_bytes: self.journal_bytes_max,
             oldest: self.journal.oldest_received(),
             blocked: (!state.is_writable()).then(|| state.to_string()),
+        }
+    }
+
+    fn rules(&self) -> RulesStatus {
+        let now = self.rules.borrow();
+        RulesStatus {
+            loaded: now.loaded,
+            profiles: now.profiles,
+            devices: now.devices,
+            refused: now.refused.as_ref().map(|refusal| RulesRefusal {
+                time: refusal.time,
+                problems: refusal.problems.clone(),
+                further_problems: refusal.further_problems,
+            }),
         }
     }
 

@@ -13,8 +13,23 @@ use crate::refused::ReasonCount;
 /// A sink whose oldest waiting entry is younger is up to date: it collects its batch.
 const SECONDS_BEHIND: f64 = 10.0;
 
-/// What somebody has to look at, a sentence each.
-pub(super) fn problems(status: &Status, text: &Text) -> Vec<String> {
+/// So many reasons are shown of one concern; the log and `citywire check` have all.
+const REASONS_SHOWN_MAX: usize = 10;
+
+/// Something that somebody has to look at.
+pub(super) struct Concern {
+    sentence: String,
+    reasons: Vec<String>,
+}
+
+impl From<String> for Concern {
+    fn from(sentence: String) -> Concern {
+        Concern { sentence, reasons: Vec::new() }
+    }
+}
+
+/// What somebody has to look at.
+pub(super) fn concerns(status: &Status, text: &Text) -> Vec<Concern> {
     let sinks = status.sinks.iter().filter_map(|sink| match (sink.activity, &sink.last_error) {
         (Activity::Stopped, _) => Some((text.sink_stopped)(&sink.name)),
         (Activity::Retrying, Some(error)) => {
@@ -24,15 +39,30 @@ pub(super) fn problems(status: &Status, text: &Text) -> Vec<String> {
     });
     let unlisted = status.fleet.unlisted_messages;
     let unlisted = (unlisted > 0).then(|| (text.devices_unlisted)(&format::count(unlisted)));
-    status.not_ready.iter().cloned().chain(sinks).chain(unlisted).collect()
+    let sentences = status.not_ready.iter().cloned().chain(sinks).chain(unlisted);
+    sentences.map(Concern::from).chain(refused_rules(status, text)).collect()
 }
 
-pub(super) fn attention(problems: &[String], text: &Text) -> Markup {
+fn refused_rules(status: &Status, text: &Text) -> Option<Concern> {
+    let refused = status.rules.refused.as_ref()?;
+    let mut reasons: Vec<String> =
+        refused.problems.iter().take(REASONS_SHOWN_MAX).map(|problem| problem.one_line()).collect();
+    let further = refused.problems.len().saturating_sub(REASONS_SHOWN_MAX) + refused.further_problems;
+    reasons.extend((further > 0).then(|| (text.more)(further)));
+    Some(Concern { sentence: (text.rules_refused)(&format::age(status.rules.loaded, status.now)), reasons })
+}
+
+pub(super) fn attention(concerns: &[Concern], text: &Text) -> Markup {
     html! {
         div #attention data-live {
-            @if !problems.is_empty() {
+            @if !concerns.is_empty() {
                 section class="attention" aria-label=(text.attention) {
-                    ul { @for problem in problems { li { (parts::sign(Mark::Bad)) span { (problem) } } } }
+                    ul { @for concern in concerns { li { (parts::sign(Mark::Bad)) div {
+                        (concern.sentence)
+                        @if !concern.reasons.is_empty() {
+                            ul { @for reason in &concern.reasons { li { (parts::name(reason)) } } }
+                        }
+                    } } } }
                 }
             }
         }

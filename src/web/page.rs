@@ -20,9 +20,9 @@ const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'
 
 /// Everything at a glance; what `/` answers.
 pub(super) fn overview(status: &Status, snapshot: &Snapshot, query: &DevicesQuery, text: &Text) -> Markup {
-    let problems = sections::problems(status, text);
+    let concerns = sections::concerns(status, text);
     let content = html! {
-        (sections::attention(&problems, text))
+        (sections::attention(&concerns, text))
         (sections::service(status, text))
         div class="columns" {
             div class="column" {
@@ -38,7 +38,7 @@ pub(super) fn overview(status: &Status, snapshot: &Snapshot, query: &DevicesQuer
     };
     frame(
         &(text.title_with_alarms)(status.fleet.alarms_total),
-        health(status, problems.len(), text),
+        health(status, concerns.len(), text),
         status,
         content,
         text,
@@ -79,6 +79,7 @@ fn frame(title: &str, health: Markup, status: &Status, content: Markup, text: &T
                 footer #foot data-live {
                     span { ((text.version)(status.version)) }
                     span { ((text.running_for)(&format::age(status.started, status.now))) }
+                    span { ((text.rules_loaded)(&format::age(status.rules.loaded, status.now))) }
                     @for path in ["/metrics", "/readyz", "/api/v1/status", "/api/v1/devices"] {
                         a href=(path) { (path) }
                     }

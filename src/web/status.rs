@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::rates::Rates;
 use crate::fleet::{ActiveAlarm, ClassSummary, Snapshot};
+use crate::problem::Problem;
 use crate::refused::ReasonCount;
 use crate::time::Timestamp;
 
@@ -11,6 +12,7 @@ use crate::time::Timestamp;
 pub trait Service: Send + Sync {
     fn broker(&self) -> BrokerStatus;
     fn journal(&self) -> JournalStatus;
+    fn rules(&self) -> RulesStatus;
     /// In the order of the configuration.
     fn sinks(&self) -> Vec<SinkStatus>;
     /// Brings the metrics up to this moment that change while the part they tell of stands still: what waits for a sink,
@@ -50,6 +52,28 @@ pub struct JournalStatus {
     pub oldest: Option<Timestamp>,
     /// Why nothing is acknowledged at present, and what to do: the journal is full, or the disk failed.
     pub blocked: Option<String>,
+}
+
+/// Profiles, classes and registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RulesStatus {
+    /// When those in force were loaded.
+    pub loaded: Timestamp,
+    pub profiles: usize,
+    /// Devices in the registry.
+    pub devices: usize,
+    /// Why the files as they are now are not in force.
+    pub refused: Option<RulesRefusal>,
+}
+
+/// Files that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RulesRefusal {
+    pub time: Timestamp,
+    /// At least one, and not more than some.
+    pub problems: Vec<Problem>,
+    /// How many more there are.
+    pub further_problems: usize,
 }
 
 /// One place for points.
@@ -92,6 +116,7 @@ pub struct Status {
     pub not_ready: Vec<String>,
     pub broker: BrokerStatus,
     pub journal: JournalStatus,
+    pub rules: RulesStatus,
     pub sinks: Vec<SinkStatus>,
     pub rates: Rates,
     pub refused: Vec<ReasonCount>,

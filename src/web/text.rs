@@ -21,6 +21,7 @@ pub(super) struct Text {
     pub sink_retries: fn(&str, &str) -> String,
     pub sink_stopped: fn(&str) -> String,
     pub devices_unlisted: fn(&str) -> String,
+    pub rules_refused: fn(&str) -> String,
 
     pub service: &'static str,
     pub state: &'static str,
@@ -111,6 +112,7 @@ pub(super) struct Text {
     pub to_overview: &'static str,
     pub version: fn(&str) -> String,
     pub running_for: fn(&str) -> String,
+    pub rules_loaded: fn(&str) -> String,
 }
 
 pub(super) const ENGLISH: Text = Text {
@@ -146,6 +148,12 @@ pub(super) const ENGLISH: Text = Text {
         format!(
             "{messages} messages came from devices that are not listed here: there are too many, or their names are \
              too long. Their readings are stored all the same."
+        )
+    },
+    rules_refused: |age| {
+        format!(
+            "profiles, classes or registry: the files as they are now are refused; what was loaded {age} ago stays in \
+             force and decodes on. Mend the files, and this goes away."
         )
     },
 
@@ -242,4 +250,5 @@ pub(super) const ENGLISH: Text = Text {
     to_overview: "To the overview",
     version: |version| format!("citywire {version}"),
     running_for: |age| format!("running for {age}"),
+    rules_loaded: |age| format!("profiles and registry loaded {age} ago"),
 };

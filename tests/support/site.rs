@@ -11,7 +11,7 @@ use citywire::metrics::{self, Exporter};
 use citywire::refused::{Limits, Refusal, Refused, Stage};
 use citywire::state::State;
 use citywire::time::Timestamp;
-use citywire::web::{self, Activity, BrokerStatus, JournalStatus, Service, SinkStatus, Sources};
+use citywire::web::{self, Activity, BrokerStatus, JournalStatus, RulesStatus, Service, SinkStatus, Sources};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -21,6 +21,7 @@ use super::TempDir;
 pub struct Parts {
     pub broker: BrokerStatus,
     pub journal: JournalStatus,
+    pub rules: RulesStatus,
     pub sinks: Vec<SinkStatus>,
 }
 
@@ -33,6 +34,10 @@ impl Service for FakeService {
 
     fn journal(&self) -> JournalStatus {
         self.0.lock().unwrap().journal.clone()
+    }
+
+    fn rules(&self) -> RulesStatus {
+        self.0.lock().unwrap().rules.clone()
     }
 
     fn sinks(&self) -> Vec<SinkStatus> {
@@ -105,6 +110,7 @@ pub fn parts() -> Parts {
             oldest: Some(Timestamp::from_seconds(Timestamp::now().as_seconds() - 7_200)),
             blocked: None,
         },
+        rules: RulesStatus { loaded: Timestamp::now(), profiles: 5, devices: 0, refused: None },
         sinks: vec![sink],
     }
 }

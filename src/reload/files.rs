@@ -1,0 +1,89 @@
+//! The files of the rules, as far as they are known without being read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::config::Config;
+use crate::profile::library;
+
+/// How many files are named when they have changed.
+const NAMED_MAX: usize = 10;
+
+/// Every file that profiles, classes and registry are read from. Two that are equal were taken of the same content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files(BTreeMap<PathBuf, Stamp>);
+
+/// What changes when a file does. Symbolic links are followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stamp {
+    File {
+        bytes: u64,
+        modified: Option<SystemTime>,
+        changed: Changed,
+    },
+    /// It is not there, or cannot be looked at.
+    Unknown(io::ErrorKind),
+    /// The directory cannot be listed: why.
+    Unlisted(String),
+}
+
+/// The inode's own time, in seconds and nanoseconds: it tells of a file that another took the place of, though that one
+/// brought its length and its time of modification along.
+#[cfg(unix)]
+type Changed = (i64, i64);
+#[cfg(not(unix))]
+type Changed = ();
+
+impl Files {
+    /// The files as they are now, whichever there are and whether they can be read or not.
+    pub fn of(config: &Config) -> Files {
+        let directory = &config.profiles.directory;
+        let mut files = BTreeMap::new();
+        match library::profile_files(directory) {
+            Ok(paths) => files.extend(paths.into_iter().map(stamped)),
+            Err(problem) => drop(files.insert(directory.clone(), Stamp::Unlisted(problem.message))),
+        }
+        files.extend([directory.join("classes.toml")].map(stamped));
+        files.extend(config.registry.file.clone().map(stamped));
+        Files(files)
+    }
+
+    /// The files that differ, by their names, for the log.
+    pub fn changes_since(&self, earlier: &Files) -> String {
+        let paths: BTreeSet<&PathBuf> = self.0.keys().chain(earlier.0.keys()).collect();
+        let changed = paths.into_iter().filter(|path| self.0.get(*path) != earlier.0.get(*path));
+        let names: Vec<String> = changed.map(|path| path.display().to_string()).collect();
+        match names.len() {
+            0 => "none".into(),
+            1..=NAMED_MAX => names.join(", "),
+            count => format!("{} and {} more", names[..NAMED_MAX].join(", "), count - NAMED_MAX),
+        }
+    }
+}
+
+fn stamped(path: PathBuf) -> (PathBuf, Stamp) {
+    let stamp = Stamp::of(&path);
+    (path, stamp)
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Stamp {
+        match std::fs::metadata(path) {
+            Ok(metadata) => {
+                Stamp::File { bytes: metadata.len(), modified: metadata.modified().ok(), changed: changed(&metadata) }
+            }
+            Err(error) => Stamp::Unknown(error.kind()),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn changed(metadata: &std::fs::Metadata) -> Changed {
+    use std::os::unix::fs::MetadataExt;
+    (metadata.ctime(), metadata.ctime_nsec())
+}
+
+#[cfg(not(unix))]
+fn changed(_metadata: &std::fs::Metadata) -> Changed {}
