@@ -18,6 +18,7 @@ mod check;
 mod completions;
 mod decode;
 mod demo;
+mod encode;
 mod journal;
 mod log;
 mod output;
@@ -47,6 +48,7 @@ enum Command {
     Demo(demo::Arguments),
     Check(check::Arguments),
     Decode(decode::Arguments),
+    Encode(encode::Arguments),
     Catalog(catalog::Arguments),
     #[command(subcommand)]
     Profile(profile::Command),
@@ -70,6 +72,7 @@ impl Cli {
             Command::Demo(arguments) => demo::run(&arguments),
             Command::Check(arguments) => check::run(&arguments),
             Command::Decode(arguments) => decode::run(&arguments),
+            Command::Encode(arguments) => encode::run(&arguments),
             Command::Catalog(arguments) => catalog::run(&arguments),
             Command::Profile(command) => profile::run(&command),
             Command::Simulate(arguments) => simulate::run(arguments),

@@ -11,6 +11,7 @@ use crate::decode::program::Program;
 pub mod catalog;
 pub mod class;
 pub mod compile;
+pub mod compose;
 pub mod example;
 pub mod library;
 pub mod spec;

@@ -4,15 +4,21 @@ mod support;
 
 #[path = "profile_tools/catalog.rs"]
 mod catalog;
+#[path = "profile_tools/encode.rs"]
+mod encode;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// Runs citywire in a directory of its own, without our environment's variables.
 fn citywire(directory: &Path, arguments: &[&str]) -> Output {
+    command(directory, arguments).output().expect("run citywire")
+}
+
+fn command(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_citywire"));
     command.args(arguments).current_dir(directory).stdin(Stdio::null()).env_remove("CITYWIRE_CONFIG");
-    command.output().expect("run citywire")
+    command
 }
 
 fn code(output: &Output) -> Option<i32> {

@@ -47,7 +47,7 @@ const INPUT_BYTES_MAX: u64 = 1 << 20;
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let payload = payload(&arguments.payload)?;
-    let profile = profile(arguments)?;
+    let profile = profile(&arguments.profile, &arguments.config)?;
     let mut readings = Readings::new();
     decode::decode(&profile, &payload, arguments.port, &mut readings)?;
     let mut out = BufWriter::new(io::stdout().lock());
@@ -62,13 +62,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn payload(argument: &str) -> anyhow::Result<Vec<u8>> {
-    let mut text = argument.to_owned();
-    if argument == "-" {
-        text.clear();
-        let mut input = io::stdin().lock().take(INPUT_BYTES_MAX);
-        input.read_to_string(&mut text).context("the payload cannot be read from standard input")?;
+/// The argument, or what stands on standard input when it is `-`.
+pub(super) fn text_or_input(argument: &str) -> anyhow::Result<String> {
+    if argument != "-" {
+        return Ok(argument.to_owned());
     }
+    let mut text = String::new();
+    let mut input = io::stdin().lock().take(INPUT_BYTES_MAX + 1);
+    input.read_to_string(&mut text).context("standard input cannot be read")?;
+    match text.len() as u64 > INPUT_BYTES_MAX {
+        true => Err(anyhow!("standard input has more than {INPUT_BYTES_MAX} bytes; give one message at a time")),
+        false => Ok(text),
+    }
+}
+
+fn payload(argument: &str) -> anyhow::Result<Vec<u8>> {
+    let text = text_or_input(argument)?;
     let payload = parse_hex(&text).map_err(|error| anyhow!("the payload: {error}"))?;
     if payload.is_empty() {
         return Err(anyhow!("the payload is empty"));
@@ -76,10 +85,9 @@ fn payload(argument: &str) -> anyhow::Result<Vec<u8>> {
     Ok(payload)
 }
 
-/// The profile that the arguments name: a file, if it looks like one, or an id.
-fn profile(arguments: &Arguments) -> Result<Arc<Profile>, Failure> {
-    let name = &arguments.profile;
-    let directory = arguments.config.load()?.profiles.directory;
+/// The profile that somebody names: a file, if it looks like one, or an id.
+pub(super) fn profile(name: &str, config: &ConfigArguments) -> Result<Arc<Profile>, Failure> {
+    let directory = config.load()?.profiles.directory;
     if name.ends_with(".toml") || name.contains(std::path::MAIN_SEPARATOR) {
         let classes = library::load_classes(&directory).map_err(|problem| Failure::Problems(vec![problem]))?;
         let profile = library::load_file(Path::new(name), &classes).map_err(Failure::Problems)?;
