@@ -12,6 +12,7 @@ use crate::time::Timestamp;
 pub mod encode;
 pub mod expression;
 pub mod json;
+pub mod m_bus;
 pub mod machine;
 pub mod program;
 mod read;
