@@ -1,7 +1,8 @@
 //! The first stage: an MQTT connection gives [`Message`]s, and takes back their acknowledgements.
 //!
 //! Two sources feed the journal: [`client`] subscribes at the city's broker, [`embedded`] is a broker in this
-//! process. Only this module knows MQTT. [`publisher`] is the other end, for the simulator and the tests.
+//! process. Only this module knows MQTT. [`publisher`] is the other end, for the simulator and the tests;
+//! [`subscriber`] watches beside the service, for authors of profiles.
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
@@ -17,6 +18,8 @@ mod mqtt;
 pub mod publisher;
 mod source;
 mod status;
+pub mod subscriber;
+mod versions;
 
 pub use endpoint::{Endpoint, Security};
 pub use error::Error;

@@ -2,11 +2,14 @@
 
 mod support;
 
+use std::fs::File;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
-use support::{TempDir, assert_snapshot};
+use support::{
+    Citywire, Mosquitto, TempDir, assert_snapshot, counter_profile, free_port, publish, wait_until_blocking,
+};
 
 /// A water meter with a sum, and an example of each kind.
 const PROFILE: &str = r#"id = "acme-wm100"
@@ -111,4 +114,258 @@ fn a_profile_that_does_not_compile_has_its_mistakes_told() {
     directory.file("citywire.toml", "zzz = 1\n");
     directory.file("good.toml", PROFILE);
     assert_eq!(profile_test(directory.path(), &["good.toml"]).status.code(), Some(0));
+}
+
+/// `citywire profile test --live` as a child process; killed when dropped.
+struct Live {
+    directory: TempDir,
+    child: Child,
+}
+
+impl Live {
+    /// Starts it on `profile.toml` with this content, and waits until it listens.
+    fn start(profile: &str, arguments: &[&str]) -> Live {
+        let live = Live::launch(profile, arguments);
+        live.wait_for_words("Listening at");
+        live
+    }
+
+    fn launch(profile: &str, arguments: &[&str]) -> Live {
+        let directory = TempDir::new();
+        directory.file("profile.toml", profile);
+        let file = |name: &str| File::create(directory.path().join(name)).expect("create a file for the output");
+        let child = command(directory.path(), &["profile.toml", "--live"])
+            .args(arguments)
+            .stdout(file("out"))
+            .stderr(file("err"))
+            .spawn()
+            .expect("run citywire");
+        Live { directory, child }
+    }
+
+    fn save(&self, profile: &str) {
+        self.directory.file("profile.toml", profile);
+    }
+
+    fn out(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("out")).expect("read its output")
+    }
+
+    fn err(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("err")).expect("read its messages")
+    }
+
+    fn wait_for_words(&self, words: &str) {
+        wait_until_blocking(&format!("it says `{words}`"), || self.err().contains(words));
+    }
+
+    fn wait_for_lines(&self, count: usize) -> Vec<Value> {
+        wait_until_blocking(&format!("it prints {count} lines"), || self.out().lines().count() >= count);
+        json_lines(&self.out())
+    }
+
+    /// Waits until it ends by itself; gives its exit code.
+    fn ended(&mut self) -> Option<i32> {
+        let mut status = None;
+        wait_until_blocking("it ends", || {
+            status = self.child.try_wait().expect("look at citywire");
+            status.is_some()
+        });
+        status.and_then(|status| status.code())
+    }
+
+    /// Ctrl-C; gives the exit code.
+    fn interrupt(&mut self) -> Option<i32> {
+        let killed = Command::new("sh").args(["-c", &format!("kill -INT {}", self.child.id())]).status();
+        assert!(killed.is_ok_and(|status| status.success()), "send SIGINT");
+        self.ended()
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("---- its output ----\n{}\n---- its messages ----\n{}", self.out(), self.err());
+        }
+    }
+}
+
+/// The example's message, and the same with another volume, another valve, and a wrong sum.
+const REPORT: &[u8] = b"\x01\x0e\x10\x78\x56\x34\x12\x04\x37";
+const CLOSED: &[u8] = b"\x01\x0e\x10\x00\x00\x00\x01\x01\x21";
+const WRONG_SUM: &[u8] = b"\x01\x0e\x10\x78\x56\x34\x12\x04\x38";
+
+async fn publish_to(port: u16, messages: &[(&str, &[u8])]) {
+    publish(port, messages.iter().map(|(topic, payload)| ((*topic).to_owned(), payload.to_vec()))).await;
+}
+
+/// What goes where when the service and the author's test run beside each other on one broker.
+#[tokio::test(flavor = "multi_thread")]
+async fn live_shows_each_message_of_a_topic_beside_a_service_with_its_own_broker() {
+    let (port, profiles) = (free_port(), counter_profile());
+    let mut citywire = Citywire::start(&format!(
+        "[broker.embedded]\nlisten = \"127.0.0.1:{port}\"\n[profiles]\ndirectory = {:?}\n\
+         [[route]]\ntopic = \"city/{{pilot}}/meter/{{device}}/up\"\nprofile = \"counter\"\n",
+        profiles.path()
+    ));
+    let configuration = citywire.directory().join("citywire.toml").display().to_string();
+    let arguments = ["--topic", "city/+/meter/+/up", "--count", "3", "--json", "-c", &configuration];
+    let mut live = Live::start(PROFILE, &arguments);
+    let messages = [
+        ("city/harbour/meter/W-1/up", REPORT),
+        ("city/harbour/meter/W-2/up", WRONG_SUM),
+        ("city/harbour/lamp/L-1/up", REPORT),
+        ("city/harbour/meter/W-3/up", CLOSED),
+    ];
+    publish_to(port, &messages).await;
+    assert_eq!(live.ended(), Some(1), "one was refused");
+    let lines = json_lines(&live.out());
+    let told: Vec<[&Value; 3]> =
+        lines.iter().map(|line| [&line["device"], &line["topic"], &line["refused"]["reason"]]).collect();
+    let null = Value::Null;
+    assert_eq!(told[0], [&Value::from("W-1"), &Value::from(messages[0].0), &null]);
+    assert_eq!(told[1], [&Value::from("W-2"), &Value::from(messages[1].0), &Value::from("checksum")]);
+    assert_eq!(told[2], [&Value::from("W-3"), &Value::from(messages[3].0), &null]);
+    assert_eq!(lines[0]["readings"][0]["fields"]["volume_m3"], 123_456.78);
+    assert_eq!(lines[2]["readings"][0]["fields"]["valve"], "closed");
+    assert_eq!((&lines[1]["refused"]["line"], &lines[1]["refused"]["offset"]), (&9.into(), &8.into()));
+    assert_eq!(lines[1]["payload"], "010e10785634120438");
+    let err = live.err();
+    assert!(err.ends_with("2 decoded, 1 refused (decode: checksum 1).\n"), "{err}");
+    citywire.wait_until_written(4).await;
+    assert_eq!(citywire.metrics().sum("citywire_journal_entries_total", &[]), 4.0, "it has nothing else");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn live_takes_what_the_configuration_gives_to_the_profile_and_nothing_from_the_service() {
+    let (broker, profiles) = (Mosquitto::start(), counter_profile());
+    // What is in force reads the volume the wrong way round.
+    profiles.file("acme.toml", installed());
+    let mut citywire = Citywire::start(&format!(
+        "[broker]\nurl = \"{}\"\nclient_id = \"the-service\"\n[profiles]\ndirectory = {:?}\n\
+         [[route]]\ntopic = \"$share/pilot/a/{{device}}\"\nprofile = \"acme-wm100\"\nenvelope = \"hex\"\n\
+         [[route]]\ntopic = \"$share/pilot/b/{{device}}\"\nprofile = \"counter\"\n",
+        broker.url(),
+        profiles.path()
+    ));
+    let configuration = citywire.directory().join("citywire.toml").display().to_string();
+    let mut live = Live::start(PROFILE, &["-c", &configuration, "--json"]);
+    assert!(live.err().contains(&format!("{} on a/+, b/+;", broker.url())), "{}", live.err());
+    let hex = |payload: &[u8]| payload.iter().map(|byte| format!("{byte:02X}")).collect::<String>().into_bytes();
+    let (report, closed) = (hex(REPORT), hex(CLOSED));
+    publish_to(broker.port(), &[("a/W-1", &report), ("b/W-2", REPORT), ("a/W-3", b"zz"), ("a/W-4", &closed)]).await;
+    let lines = live.wait_for_lines(3);
+    assert_eq!(live.interrupt(), Some(1));
+    assert_eq!(lines[0]["readings"][0]["fields"]["volume_m3"], 123_456.78, "the file, not what is in force");
+    assert_eq!(
+        (&lines[1]["refused"]["stage"], &lines[1]["refused"]["reason"]),
+        (&"envelope".into(), &"not_hex".into())
+    );
+    assert_eq!((&lines[1]["device"], &lines[2]["device"]), (&"W-3".into(), &"W-4".into()));
+    assert!(live.err().contains("1 more were for other profiles, or for none."), "{}", live.err());
+
+    // Nothing was taken from the service, nor was it thrown out.
+    citywire.wait_until_written(4).await;
+    let log = broker.log();
+    assert_eq!(log.lines().filter(|line| line.ends_with("as the-service (p5, c0, k30).")).count(), 1, "{log}");
+    assert!(!log.contains("Client the-service closed"), "{log}");
+    assert!(log.contains("Received DISCONNECT from citywire-watch-"), "{log}");
+}
+
+/// The profile as it was before its author read the manual again.
+fn installed() -> String {
+    let wrong = PROFILE.replace(r#"type = "bcd8", byte_order = "little""#, r#"type = "bcd8""#);
+    wrong.replace("volume_m3 = 123456.78", "volume_m3 = 785634.12")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn live_reads_the_file_again_when_it_is_saved_and_decodes_the_last_message_again() {
+    let broker = Mosquitto::start();
+    let mut live = Live::start(&installed(), &["--broker", &broker.url(), "--topic", "m/{device}", "--json"]);
+    publish_to(broker.port(), &[("m/W-1", REPORT)]).await;
+    let volume = |line: &Value| line["readings"][0]["fields"]["volume_m3"].as_f64();
+    let lines = live.wait_for_lines(1);
+    assert_eq!((volume(&lines[0]), &lines[0]["again"]), (Some(785_634.12), &false.into()));
+
+    live.save(&PROFILE.replace("\"bcd8\"", "\"bcd88\""));
+    live.wait_for_words("the profile before goes on");
+    assert!(live.err().contains("--> profile.toml:16:"), "{}", live.err());
+
+    live.save(&PROFILE.replace("valve = \"open\"", "valve = \"closed\""));
+    let lines = live.wait_for_lines(2);
+    assert_eq!((volume(&lines[1]), &lines[1]["again"]), (Some(123_456.78), &true.into()));
+    assert_eq!((&lines[1]["device"], &lines[1]["received"]), (&"W-1".into(), &lines[0]["received"]));
+    live.wait_for_words("1 of its 2 examples do not hold");
+
+    publish_to(broker.port(), &[("m/W-2", CLOSED)]).await;
+    let lines = live.wait_for_lines(3);
+    assert_eq!((volume(&lines[2]), &lines[2]["device"]), (Some(10_000.0), &"W-2".into()));
+    assert_eq!(live.interrupt(), Some(0));
+    assert!(live.err().ends_with("2 decoded, 0 refused.\n"), "{}", live.err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn live_comes_back_when_the_connection_is_lost() {
+    let mut broker = Mosquitto::start();
+    let mut live =
+        Live::start(PROFILE, &["--broker", &broker.url(), "--topic", "m/+", "--json", "--for", "1h", "--count", "1"]);
+    broker.stop();
+    live.wait_for_words("What is published meanwhile is not seen");
+    broker.resume();
+    live.wait_for_words("Connected again");
+    publish_to(broker.port(), &[("m/W-1", REPORT)]).await;
+    assert_eq!(live.ended(), Some(0));
+    assert_eq!(json_lines(&live.out())[0]["device"], Value::Null, "nobody names it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn live_shows_hostile_text_without_its_control_characters() {
+    let broker = Mosquitto::start();
+    let profile = r#"
+        id = "talker"
+        class = "parking"
+        maker = "Acme"
+        model = "T"
+        document = { title = "this file" }
+        report_interval = "1h"
+        byte_order = "big"
+        [[frame]]
+        name = "text"
+        fields = [{ name = "words", type = "utf8", length = "rest" }]
+        [[example]]
+        source = "own"
+        payload = "61"
+        expect = { words = "a" }
+    "#;
+    let mut live = Live::start(profile, &["--broker", &broker.url(), "--topic", "m/{device}", "--count", "2"]);
+    publish_to(broker.port(), &[("m/W-1", b"\x1b[31mred\x1b[0m"), ("m/W-1", &[0xff; 5000])]).await;
+    assert_eq!(live.ended(), Some(1));
+    let out = live.out();
+    assert!(out.contains("\u{fffd}[31mred"), "{out}");
+    assert!(!out.contains('\x1b'), "{out}");
+    assert!(out.contains("ff … (5000 bytes)"), "a long payload is cut: {out}");
+    assert!(out.contains("1 decoded, 1 refused (decode: value 1).\n"), "{out}");
+}
+
+#[test]
+fn live_says_why_it_cannot_listen() {
+    let f = |arguments: &[&str], code: i32, expected: &str| {
+        let mut live = Live::launch(PROFILE, arguments);
+        assert_eq!(live.ended(), Some(code), "{arguments:?}");
+        assert!(live.err().contains(expected), "{arguments:?}: {}", live.err());
+        assert_eq!(live.out(), "");
+    };
+    let nobody = format!("mqtt://127.0.0.1:{}", free_port());
+    f(&["--broker", &nobody], 1, "nothing listens there");
+    f(&["--broker", "http://127.0.0.1"], 1, "neither mqtt nor mqtts");
+    f(&["--topic", "a/#/b"], 2, "`#` may only be the last level");
+    f(&["--envelope", "hexx"], 2, "did you mean `hex`?");
+    f(&["--count", "0"], 2, "0 is not in 1..");
+    f(&["--for", "1"], 2, "has no unit");
+    f(&["--username", "u"], 2, "--broker");
+
+    let broker = Mosquitto::start();
+    f(&["--broker", &broker.url(), "--for", "100ms", "--json"], 1, "no message of the profile arrived");
 }

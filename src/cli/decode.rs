@@ -104,7 +104,8 @@ pub(super) fn profile(name: &str, config: &ConfigArguments) -> Result<Arc<Profil
     })
 }
 
-fn show(out: &mut impl Write, profile: &Profile, readings: &Readings) -> io::Result<()> {
+/// Prints readings as tables, with their fields' units and meanings.
+pub(super) fn show(out: &mut impl Write, profile: &Profile, readings: &Readings) -> io::Result<()> {
     for (index, record) in readings.records().iter().enumerate() {
         if index > 0 {
             writeln!(out)?;

@@ -3,23 +3,25 @@
 use std::path::Path;
 
 use clap::Subcommand;
-use serde::Serialize;
 
 use super::{ConfigArguments, Failure};
-use crate::decode::DecodeError;
 use crate::profile::Profile;
 use crate::profile::class::Classes;
 use crate::profile::library::load_classes;
 
+mod live;
+mod saved;
 mod test;
+mod trial;
 
 /// Write device profiles: try one before it is installed.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
-  citywire profile test acme-wm100.toml")]
+  citywire profile test acme-wm100.toml
+  citywire profile test acme-wm100.toml --live --topic 'city/+/water_meter/+/up'")]
 pub enum Command {
-    Test(test::Arguments),
+    Test(Box<test::Arguments>),
 }
 
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
@@ -38,23 +40,4 @@ fn classes(config: &ConfigArguments) -> Result<Classes, Failure> {
 fn unseen(profile: &Profile, is_seen: impl Fn(&str) -> bool) -> Vec<&str> {
     let given = profile.fields.iter().filter(|field| field.used).map(|field| field.name.as_str());
     given.filter(|name| !is_seen(name)).collect()
-}
-
-/// Why a payload was refused, for `--json`.
-#[derive(Serialize)]
-struct RefusedPayload<'a> {
-    stage: &'static str,
-    reason: &'static str,
-    /// The line of the profile that was being applied.
-    line: Option<u32>,
-    /// The byte of the payload, counted from 0.
-    offset: Option<usize>,
-    detail: &'a str,
-}
-
-impl<'a> From<&'a DecodeError> for RefusedPayload<'a> {
-    fn from(error: &'a DecodeError) -> Self {
-        let DecodeError { reason, line, offset, detail, .. } = error;
-        RefusedPayload { stage: "decode", reason: reason.name(), line: *line, offset: *offset, detail }
-    }
 }

@@ -1,11 +1,12 @@
 //! The options of a route: which topics, in which envelope, decoded by which profile.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::rules;
 use super::section::{section, words};
 use super::setting::{Kind, Located, Reader, Setting, Shown, quoted};
-use super::tree::{Node, Table, Value};
+use super::tree::{self, Node, Table, Value};
 use crate::envelope::JsonPointer;
 use crate::route::TopicFilter;
 
@@ -81,6 +82,29 @@ pub enum Envelope {
     Base64,
     /// The payload is JSON with the bytes and the rest in its members.
     Json(JsonEnvelope),
+}
+
+impl Envelope {
+    /// Reads an envelope as it stands in a route, for the command line: `hex`, or `{ json = { payload = "/data" } }`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Envelope, String> {
+        let value = if text.trim_start().starts_with('{') { text.to_owned() } else { quoted(text) };
+        let (table, errors) = tree::parse(&format!("envelope = {value}"));
+        if let Some(error) = errors.first() {
+            return Err(error.message().to_owned());
+        }
+        let mut reader = Reader { file: Path::new("--envelope"), source: "", problems: Vec::new() };
+        let envelope = table.get("envelope").and_then(|node| Envelope::read(node, &mut reader));
+        match (envelope, reader.problems.first()) {
+            (Some(envelope), None) => Ok(envelope),
+            (_, problem) => Err(problem.map_or("it is no envelope".to_owned(), |problem| {
+                let help = problem.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
+                format!("{}{help}", problem.message)
+            })),
+        }
+    }
 }
 
 section! {

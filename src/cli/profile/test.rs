@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use super::super::output::{hexadecimal, json_lines, printable, table};
 use super::super::{ConfigArguments, Failure};
-use super::{RefusedPayload, classes, unseen};
+use super::trial::Refused;
+use super::{classes, live, unseen};
 use crate::decode::json::Reading;
 use crate::decode::{self, DecodeError, Readings};
 use crate::profile::Profile;
@@ -17,26 +18,53 @@ use crate::profile::example::{self, Example, Expect, as_toml, same, toml_value};
 use crate::profile::library::compile_file;
 use crate::profile::spec::ConstantSpec;
 
-/// Try a profile that is being written: what it makes of its examples.
+/// Try a profile that is being written, on its examples or on what a broker delivers.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Each example's readings stand beside what it expects of them. Exit code 1 when one does not hold.
 
+With --live, each message that arrives is shown with its readings, or with why it is refused. The broker is the one of
+the configuration; with neither a file nor --broker, the one that `citywire run` has in its process. The service goes
+on undisturbed: the messages come by a session of their own. Whenever the file is saved it is read again, and the
+last message is decoded again. Exit code 1 when a message was refused, or none came.
+
 Examples:
   citywire profile test acme-wm100.toml
-  citywire profile test acme-wm100.toml --json | jq 'select(.holds | not)'")]
+  citywire profile test acme-wm100.toml --json | jq 'select(.holds | not)'
+  citywire profile test acme-wm100.toml --live --topic 'city/+/water_meter/+/up'
+  citywire profile test acme-wm100.toml --live --topic 'meters/{device}' --envelope hex --count 10
+  citywire profile test acme-wm100.toml --live --for 5m --broker mqtt://broker.example.org")]
 pub struct Arguments {
     /// The profile's file; it need not be installed
     #[arg(value_name = "FILE")]
-    file: PathBuf,
+    pub(super) file: PathBuf,
     #[command(flatten)]
-    config: ConfigArguments,
-    /// One JSON object an example, one a line
+    pub(super) live: live::LiveArguments,
+    #[command(flatten)]
+    pub(super) config: ConfigArguments,
+    /// One JSON object an example or a message, one a line
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    match arguments.live.live {
+        true => live::run(arguments),
+        false => run_examples(arguments),
+    }
+}
+
+/// How many of a profile's examples do not give what they expect.
+pub(super) fn examples_that_do_not_hold(profile: &Profile) -> usize {
+    let mut readings = Readings::new();
+    let fails = |example: &&Example| {
+        let decoded = decode::decode(profile, &example.payload, example.port, &mut readings);
+        example::verdict(profile, example, decoded.as_ref().map(|()| &readings)).is_err()
+    };
+    profile.examples.iter().filter(fails).count()
+}
+
+fn run_examples(arguments: &Arguments) -> Result<(), Failure> {
     let classes = classes(&arguments.config)?;
     let profile = compile_file(&arguments.file, &classes).map_err(Failure::Problems)?;
     let mut out = BufWriter::new(io::stdout().lock());
@@ -83,7 +111,7 @@ struct TriedExample<'a> {
     holds: bool,
     wrong: Option<&'a str>,
     readings: Vec<Reading<'a>>,
-    refused: Option<RefusedPayload<'a>>,
+    refused: Option<Refused>,
 }
 
 impl Tried<'_> {
@@ -104,7 +132,7 @@ impl Tried<'_> {
             holds: self.wrong.is_none(),
             wrong: self.wrong.as_deref(),
             readings: self.decoded.map_or(Vec::new(), |r| r.records().iter().map(reading(r)).collect()),
-            refused: self.decoded.err().map(RefusedPayload::from),
+            refused: self.decoded.err().map(Refused::from),
         }
     }
 
