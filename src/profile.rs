@@ -14,6 +14,7 @@ pub mod compile;
 pub mod compose;
 pub mod example;
 pub mod library;
+pub mod scaffold;
 pub mod spec;
 pub mod unit;
 

@@ -6,6 +6,8 @@ mod support;
 mod catalog;
 #[path = "profile_tools/encode.rs"]
 mod encode;
+#[path = "profile_tools/new.rs"]
+mod new;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use clap::Args;
 
 use super::decode::{profile, text_or_input};
-use super::output::printable;
+use super::output::{hexadecimal, printable};
 use super::{ConfigArguments, Failure};
 use crate::profile::compose::{Asked, Composed, Request, Told, compose};
 
@@ -44,12 +44,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Request { readings: &readings, device: arguments.device.as_deref(), like: arguments.like.as_deref() };
     let composed = compose(&profile, &request)?;
     eprint!("{}", remarks(&composed, readings.len() > 1));
-    let mut line = String::with_capacity(composed.payload.len() * 2 + 1);
-    for byte in &composed.payload {
-        let _ = write!(line, "{byte:02X}");
-    }
-    line.push('\n');
-    Ok(io::stdout().lock().write_all(line.as_bytes())?)
+    Ok(writeln!(io::stdout().lock(), "{}", hexadecimal(&composed.payload, "").to_uppercase())?)
 }
 
 /// What whoever sends the payload should know of it.

@@ -10,22 +10,26 @@ use crate::profile::class::Classes;
 use crate::profile::library::load_classes;
 
 mod live;
+mod new;
 mod saved;
 mod test;
 mod trial;
 
-/// Write device profiles: try one before it is installed.
+/// Write device profiles: begin one, and try it before it is installed.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
+  citywire profile new --class water_meter --maker Acme --model WM100 -o acme-wm100.toml
   citywire profile test acme-wm100.toml
   citywire profile test acme-wm100.toml --live --topic 'city/+/water_meter/+/up'")]
 pub enum Command {
+    New(new::Arguments),
     Test(Box<test::Arguments>),
 }
 
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
     match command {
+        Command::New(arguments) => new::run(arguments),
         Command::Test(arguments) => test::run(arguments),
     }
 }
