@@ -66,7 +66,7 @@ impl Fault<'_> {
 #[derive(Debug)]
 pub struct Pipeline {
     in_force: watch::Receiver<Arc<Rules>>,
-    /// Those in force when the last message came.
+    /// Those in force when that was last looked at.
     rules: Arc<Rules>,
     scratch: Scratch,
     decoder: Decoder,
@@ -109,8 +109,9 @@ impl Pipeline {
         }
     }
 
-    /// Takes the rules in force if they are others than before. When they are not, that costs one atomic load.
-    fn keep_up(&mut self) {
+    /// Takes the rules in force if they are others than before, which lets go of the old ones. When they are not, that
+    /// costs one atomic load. [`Pipeline::process`] does so by itself; others do while no message comes.
+    pub fn keep_up(&mut self) {
         // Nobody exchanges the rules any more while the service stops: the last ones may not have been seen yet.
         if self.in_force.has_changed().unwrap_or(true) {
             self.rules = Arc::clone(&self.in_force.borrow_and_update());
@@ -229,5 +230,9 @@ impl Decode for Pipeline {
         let mut counted = Counted { emit, points: 0 };
         self.process(entry, &mut counted);
         if counted.points > 0 { Outcome::Written } else { Outcome::Refused }
+    }
+
+    fn rest(&mut self) {
+        self.keep_up();
     }
 }

@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use citywire::fleet::{Field, Severity};
 use citywire::point::FieldValue;
+use citywire::problem::Problem;
 use citywire::refused::{Filter, open_read_only};
 use citywire::time::Timestamp;
-use citywire::web::{Activity, Failure};
+use citywire::web::{Activity, Failure, RulesRefusal};
 use support::site::{Site, parts, site, site_in};
 use support::wait_until;
 
@@ -83,6 +84,33 @@ async fn what_needs_attention_is_said_with_what_to_do() {
     ] {
         assert!(page.contains(shown), "{shown} is missing in\n{page}");
     }
+}
+
+#[tokio::test]
+async fn files_that_are_refused_are_told_with_their_first_mistakes() {
+    const SOURCE: &str = "id = <b>\n";
+    let site = site().await;
+    site.change(|parts| {
+        let problem = Problem::at("acme.toml", SOURCE, 5..8, "this is <b>no</b> value").help("quote it");
+        let problems = vec![problem; 12];
+        parts.rules.loaded = Timestamp::from_seconds(Timestamp::now().as_seconds() - 7_200);
+        parts.rules.refused = Some(RulesRefusal { time: Timestamp::now(), problems, further_problems: 30 });
+    });
+    let page = site.get("/").await.body;
+    for shown in [
+        "1 problem",
+        "what was loaded 2 h ago stays in force",
+        "<bdi>acme.toml:1:6: this is &lt;b&gt;no&lt;/b&gt; value; quote it</bdi>",
+        "<bdi>32 more</bdi>",
+        "profiles and registry loaded 2 h ago",
+    ] {
+        assert!(page.contains(shown), "{shown} is missing in\n{page}");
+    }
+    let status = site.get("/api/v1/status").await.json();
+    assert_eq!(status["rules"]["refused"]["problems"][0]["line"], 1);
+    site.change(|parts| parts.rules.refused = None);
+    assert!(!site.get("/").await.body.contains("acme.toml"));
+    assert_eq!(site.get("/readyz").await.status, 200);
 }
 
 #[tokio::test]

@@ -33,6 +33,7 @@ pub async fn run(
     let mut through = fleet.position();
     loop {
         durable.borrow_and_update();
+        pipeline.keep_up();
         batch.clear();
         if let Err(error) = entries.read(&mut batch, READ_BYTES_MAX) {
             tracing::error!(%error, "The list of devices stands still: the journal cannot be read; trying again.");

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::fleet::Heard;
+use crate::pipeline::Pipeline;
 use crate::refused::{Limits, Refused};
 use crate::state::State;
 use crate::test_directory::TestDirectory;
@@ -102,6 +103,18 @@ fn a_change_is_taken_when_the_files_were_the_same_at_two_looks() {
     assert!(!f.has_profile("new-meter"), "it may still be written");
     f.look();
     assert!(f.has_profile("new-meter"));
+}
+
+#[test]
+fn nothing_of_the_old_rules_stays_in_memory() {
+    let mut f = setup();
+    let mut pipeline = Pipeline::new(f.watcher.in_force());
+    let old = Arc::downgrade(&f.watcher.in_force.borrow());
+    f.write("profiles/new.toml", &profile("new-meter", "count", "u8"));
+    f.look_twice();
+    assert!(old.upgrade().is_some(), "the pipeline is not between two messages yet");
+    pipeline.keep_up();
+    assert!(old.upgrade().is_none());
 }
 
 #[test]

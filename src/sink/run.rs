@@ -244,6 +244,7 @@ impl<S: Sink, E: Entries, C: Cursor, D: Decode, R: Rejections> Delivery<S, E, C,
                     return ControlFlow::Continue(receipt);
                 }
                 Err(error) => {
+                    self.upstream.decode.rest();
                     let wait = self.backoff.next(error.retry_after);
                     self.reporter.write_failed(&error, started.elapsed(), wait);
                     self.pause(wait).await?;
@@ -287,6 +288,7 @@ impl<S: Sink, E: Entries, C: Cursor, D: Decode, R: Rejections> Delivery<S, E, C,
     }
 
     fn upkeep(&mut self) {
+        self.upstream.decode.rest();
         if let Err(error) = self.sink.maintain() {
             self.reporter.failed(error.reason, &error.detail, TICK);
         }

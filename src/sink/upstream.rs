@@ -36,6 +36,10 @@ pub trait Cursor: Send {
 pub trait Decode: Send {
     /// Gives the entry's points to `emit`. The same entry gives the same points whenever it is asked.
     fn points(&mut self, entry: &Entry, emit: &mut dyn FnMut(&Point<'_>)) -> Outcome;
+
+    /// Called about once a second while no entry comes, and whenever a write has failed: nothing has to be kept in memory
+    /// for entries that went before.
+    fn rest(&mut self) {}
 }
 
 /// What the stages before the sink made of an entry.

@@ -87,11 +87,16 @@ impl Citywire {
 
     /// SIGTERM, as a service manager stops it; waits until it has ended.
     pub fn stop(&mut self) -> ExitStatus {
+        self.signal("TERM");
         let child = self.child.as_mut().expect("citywire runs");
-        let terminated = Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status();
-        assert!(terminated.is_ok_and(|status| status.success()), "send SIGTERM");
         wait_until_blocking("citywire stops", || child.try_wait().expect("look at citywire").is_some());
         self.child.take().expect("citywire ran").wait().expect("wait for citywire")
+    }
+
+    /// Sends it the signal of this name: `HUP`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.process_id())]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "send SIG{name}");
     }
 
     /// Another command of the same binary with the same configuration: `citywire refused list …`.
