@@ -210,7 +210,7 @@ section! {
         pub directory: PathBuf = "device-profiles".into();
         /// How often the profiles, their classes and the registry's file are looked at. A change that has no mistakes
         /// takes effect once the files were the same at two looks; with mistakes it is refused, and what was there
-        /// before stays in force. `"0s"`: only on SIGHUP.
+        /// before stays in force. At least 100ms; `"0s"`: only on SIGHUP.
         pub watch_interval: HumanDuration = seconds(2), in seconds(0)..=hours(1);
         /// A time in a payload that is further ahead of the receive time than this is not believed.
         pub max_clock_skew: HumanDuration = days(1), in seconds(0)..=days(3_650);

@@ -307,6 +307,7 @@ listen = "127.0.0.1:1883"
 unknown = "refuse"
 [profiles]
 directory = "missing"
+watch_interval = "10ms"
 "#,
         &[],
     );

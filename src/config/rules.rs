@@ -207,7 +207,7 @@ pub(super) fn profiles(profiles: &mut Profiles, options: &mut Options<'_, '_, '_
     let interval = profiles.watch_interval.0;
     if !interval.is_zero() && interval < WATCH_INTERVAL_MIN {
         options.problem("watch_interval", "`watch_interval` is less than 100ms").help = Some(
-            "looking at thousands of files takes milliseconds: set at least \"100ms\", or \"0s\" for never".into(),
+            "looking at thousands of files takes milliseconds: set at least \"100ms\", or \"0s\" to look on SIGHUP only".into(),
         );
     }
 }
