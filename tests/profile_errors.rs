@@ -41,7 +41,7 @@ refused = "checksum"
 "#;
 
 fn messages(source: &str) -> String {
-    let classes = Classes::parse(BUILT_IN_CLASSES).unwrap();
+    let classes = Classes::load("classes.toml", BUILT_IN_CLASSES).unwrap();
     match load_source("acme-wm100.toml", source, &classes) {
         Ok(_) => "no problem\n".to_owned(),
         Err(mut problems) => {

@@ -7,7 +7,7 @@ use citywire::profile::class::Classes;
 use citywire::profile::library::{BUILT_IN_CLASSES, load_source};
 use libfuzzer_sys::fuzz_target;
 
-static CLASSES: LazyLock<Classes> = LazyLock::new(|| Classes::parse(BUILT_IN_CLASSES).expect("the vocabulary"));
+static CLASSES: LazyLock<Classes> = LazyLock::new(|| Classes::load("classes.toml", BUILT_IN_CLASSES).expect("the vocabulary"));
 
 fuzz_target!(|source: &str| {
     match load_source("fuzzed.toml", source, &CLASSES) {

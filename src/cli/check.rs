@@ -68,7 +68,7 @@ fn check_profiles(files: &[PathBuf], config: &ConfigArguments) -> Findings {
     let directory = config.load_leniently().0.map(|config| config.profiles.directory);
     let classes = match load_classes(directory.as_deref().unwrap_or(Path::new(""))) {
         Ok(classes) => classes,
-        Err(problem) => return (vec![problem], String::new()),
+        Err(problems) => return (problems, String::new()),
     };
     let (mut problems, mut lines) = (Vec::new(), Vec::new());
     for file in files {

@@ -89,7 +89,7 @@ fn payload(argument: &str) -> anyhow::Result<Vec<u8>> {
 pub(super) fn profile(name: &str, config: &ConfigArguments) -> Result<Arc<Profile>, Failure> {
     let directory = config.load()?.profiles.directory;
     if name.ends_with(".toml") || name.contains(std::path::MAIN_SEPARATOR) {
-        let classes = library::load_classes(&directory).map_err(|problem| Failure::Problems(vec![problem]))?;
+        let classes = library::load_classes(&directory).map_err(Failure::Problems)?;
         let profile = library::load_file(Path::new(name), &classes).map_err(Failure::Problems)?;
         return Ok(Arc::new(profile));
     }

@@ -37,7 +37,7 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
 /// The vocabulary in force. It may be the city's own; a configuration that cannot be read is not what is asked about.
 fn classes(config: &ConfigArguments) -> Result<Classes, Failure> {
     let directory = config.load_leniently().0.map(|config| config.profiles.directory);
-    load_classes(directory.as_deref().unwrap_or(Path::new(""))).map_err(|problem| Failure::Problems(vec![problem]))
+    load_classes(directory.as_deref().unwrap_or(Path::new(""))).map_err(Failure::Problems)
 }
 
 /// The names of the fields that the profile can give and that have not been seen, in its order.

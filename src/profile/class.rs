@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::spec::Severity;
+use crate::problem::Problem;
+
+mod check;
 
 /// What a database holds for a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, serde::Serialize)]
@@ -55,27 +58,26 @@ pub struct CanonicalField {
 }
 
 /// A class of devices.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Class {
     pub title: String,
-    #[serde(default)]
     pub fields: BTreeMap<String, CanonicalField>,
 }
 
 /// All classes. `common` holds the fields that every class has.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Classes {
     pub common: Class,
-    #[serde(rename = "class")]
     classes: BTreeMap<String, Class>,
 }
 
 impl Classes {
-    /// Reads `classes.toml`.
-    pub fn parse(source: &str) -> Result<Classes, toml::de::Error> {
-        toml::from_str(source)
+    /// Reads a `classes.toml`; `file` stands in messages.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn load(file: &str, source: &str) -> Result<Classes, Vec<Problem>> {
+        check::load(file, source)
     }
 
     pub fn get(&self, name: &str) -> Option<&Class> {

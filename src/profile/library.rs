@@ -54,7 +54,7 @@ impl Library {
     /// Everything that is wrong with any profile, its examples included.
     pub fn load(directory: &Path) -> Result<Library, Vec<Problem>> {
         let mut problems = Vec::new();
-        let classes = load_classes(directory).map_err(|problem| vec![problem])?;
+        let classes = load_classes(directory)?;
         let mut own = BTreeMap::new();
         for file in profile_files(directory).map_err(|problem| vec![problem])? {
             match load_file(&file, &classes) {
@@ -133,15 +133,14 @@ fn insert(profiles: &mut BTreeMap<String, Arc<Profile>>, profile: Profile, probl
 /// The vocabulary in force for a directory of profiles.
 ///
 /// # Errors
-/// What is wrong with the directory's `classes.toml`.
-pub fn load_classes(directory: &Path) -> Result<Classes, Problem> {
+/// Everything that is wrong with the directory's `classes.toml`.
+pub fn load_classes(directory: &Path) -> Result<Classes, Vec<Problem>> {
     let path = directory.join("classes.toml");
     if directory.as_os_str().is_empty() || !path.exists() {
-        return Classes::parse(BUILT_IN_CLASSES)
-            .map_err(|error| Problem::from_toml("built-in classes.toml", BUILT_IN_CLASSES, &error));
+        return Classes::load("built-in classes.toml", BUILT_IN_CLASSES);
     }
-    let source = read_file(&path)?;
-    Classes::parse(&source).map_err(|error| Problem::from_toml(&path, &source, &error))
+    let source = read_file(&path).map_err(|problem| vec![problem])?;
+    Classes::load(&path.display().to_string(), &source)
 }
 
 /// The profile files below a directory, in order of their paths. What is hidden (`.name`) is none: an editor's lock, the

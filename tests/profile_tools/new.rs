@@ -81,7 +81,8 @@ fn an_unknown_class_ends_with_1_and_wrong_usage_with_2() {
     std::fs::create_dir(directory.path().join("device-profiles")).unwrap();
     directory.file(
         "device-profiles/classes.toml",
-        "[common]\ntitle = \"All\"\n[class.bench]\ntitle = \"A bench\"\n[class.bench.fields]\n\
+        "[common]\ntitle = \"All\"\n[common.fields]\nimplausible = { type = \"text\", meaning = \"Left out\" }\n\
+         [class.bench]\ntitle = \"A bench\"\n[class.bench.fields]\n\
          taken = { type = \"bool\", meaning = \"Somebody sits on it\" }\n",
     );
     f(&METER, 1, "there are: bench");

@@ -1,0 +1,248 @@
+//! What a vocabulary must keep to, so that profiles of two classes, and the tables of all, agree.
+//!
+//! A city may bring a `classes.toml` of its own; mistakes in it are found before any profile is compiled.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{CanonicalField, Class, Classes, FieldType};
+use crate::problem::Problem;
+use crate::profile::unit;
+
+/// The file as written: the same as [`Classes`], with the place of each field.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    common: WrittenClass,
+    #[serde(rename = "class")]
+    classes: BTreeMap<String, WrittenClass>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenClass {
+    title: String,
+    #[serde(default)]
+    fields: BTreeMap<String, Spanned<CanonicalField>>,
+}
+
+/// Reads `classes.toml` and finds everything that is wrong with it.
+pub(super) fn load(file: &str, source: &str) -> Result<Classes, Vec<Problem>> {
+    let written: Written = toml::from_str(source).map_err(|error| vec![Problem::from_toml(file, source, &error)])?;
+    let mut check = Check { file, source, known: BTreeMap::new(), problems: Vec::new() };
+    check.class("common", &written.common);
+    for (name, class) in &written.classes {
+        check.class(name, class);
+    }
+    if !written.common.fields.get("implausible").is_some_and(|field| field.get_ref().kind == FieldType::Text) {
+        let message = "[common.fields] has no text field `implausible`";
+        let help = "add it: values outside their plausible range are named there";
+        check.problems.push(Problem::in_file(file, message).help(help));
+    }
+    match check.problems.is_empty() {
+        true => Ok(Classes {
+            common: written.common.plain(),
+            classes: written.classes.into_iter().map(|(name, class)| (name, class.plain())).collect(),
+        }),
+        false => Err(check.problems),
+    }
+}
+
+impl WrittenClass {
+    fn plain(self) -> Class {
+        let fields = self.fields.into_iter().map(|(name, field)| (name, field.into_inner())).collect();
+        Class { title: self.title, fields }
+    }
+}
+
+struct Check<'a> {
+    file: &'a str,
+    source: &'a str,
+    /// Of each name, the class that has it first.
+    known: BTreeMap<&'a str, (&'a str, &'a CanonicalField)>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Check<'a> {
+    fn class(&mut self, class: &'a str, written: &'a WrittenClass) {
+        if !is_name(class) {
+            let message = format!("`{class}` is no name of a class");
+            self.problems.push(Problem::in_file(self.file, message).help(NAMES));
+        }
+        for (name, field) in &written.fields {
+            self.field(name, field.get_ref(), field.span());
+            let (other_class, other) = *self.known.entry(name).or_insert((class, field.get_ref()));
+            if !agree(field.get_ref(), other) {
+                let message = format!("`{name}` differs from the one in {other_class} in type, unit, alarm or words");
+                self.problem(
+                    field.span(),
+                    message,
+                    "the same name means the same in every class: give one another name",
+                );
+            }
+        }
+    }
+
+    fn field(&mut self, name: &str, field: &CanonicalField, span: Range<usize>) {
+        let is_number = matches!(field.kind, FieldType::Float | FieldType::Integer);
+        let kind = field.kind.name();
+        if !is_name(name) {
+            self.problem(span.clone(), format!("`{name}` is no field name"), NAMES);
+        }
+        if RESERVED.contains(&name) {
+            let message = format!("`{name}` is what every point has besides its fields");
+            self.problem(span.clone(), message, "give the field another name");
+        }
+        if let Some(unit) = field.unit.as_deref().filter(|unit| !unit::is_known(unit)) {
+            let problem =
+                Problem::at(self.file, self.source, span.clone(), format!("`{unit}` is no unit that citywire knows"));
+            self.problems.push(match unit::meant_by(unit) {
+                Some(meant) => problem.help(format!("did you mean `{meant}`?")),
+                None => problem.suggest(unit, unit::names()),
+            });
+        }
+        if field.unit.is_some() && field.kind != FieldType::Float {
+            self.problem(span.clone(), format!("`{name}` has a unit, but is {kind}"), "make it a float");
+        }
+        if field.alarm.is_some() && field.kind != FieldType::Bool {
+            self.problem(
+                span.clone(),
+                format!("`{name}` is an alarm, but {kind}"),
+                "an alarm is a bool: true while it lasts",
+            );
+        }
+        if !field.values.is_empty() && field.kind != FieldType::Text {
+            self.problem(
+                span.clone(),
+                format!("`{name}` has words, but is {kind}"),
+                "make it text, or leave `values` out",
+            );
+        }
+        match field.range {
+            Some(_) if !is_number => {
+                self.problem(span, format!("`{name}` has a range, but is {kind}"), "leave `range` out");
+            }
+            Some((low, high)) if low.is_nan() || high.is_nan() || low > high => {
+                self.problem(span, format!("no number is in the range of `{name}`"), "write the lower end first");
+            }
+            _ => {}
+        }
+    }
+
+    fn problem(&mut self, span: Range<usize>, message: String, help: &str) {
+        self.problems.push(Problem::at(self.file, self.source, span, message).help(help));
+    }
+}
+
+const NAMES: &str = "use lower-case letters, digits and underscores, a letter first, at most 64";
+
+/// A point's time, its tags that are always there, and the field that says whose its time is.
+const RESERVED: [&str; 4] = ["time", "device", "profile", "time_source"];
+
+fn is_name(name: &str) -> bool {
+    let rest = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    name.starts_with(|c: char| c.is_ascii_lowercase()) && name.len() <= 64 && name.chars().all(rest)
+}
+
+/// Whether two fields of one name may stand in two classes: a profile of both has the field once.
+fn agree(a: &CanonicalField, b: &CanonicalField) -> bool {
+    a.kind == b.kind && a.unit == b.unit && a.alarm == b.alarm && a.values == b.values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHOLE: &str = r#"[common]
+title = "Every class"
+[common.fields]
+implausible = { type = "text", meaning = "Left out" }
+battery_v = { type = "float", unit = "V", range = [0, 60], meaning = "Battery voltage" }
+[class.door]
+title = "Door"
+[class.door.fields]
+open = { type = "bool", meaning = "It is open" }
+tilted = { type = "bool", alarm = "warning", meaning = "It leans" }
+[class.gate]
+title = "Gate"
+[class.gate.fields]
+tilted = { type = "bool", alarm = "warning", meaning = "It leans" }
+valve = { type = "text", values = ["open"], meaning = "Position" }
+"#;
+
+    #[test]
+    fn a_whole_vocabulary_has_no_mistakes() {
+        let classes = load("classes.toml", WHOLE).unwrap();
+        assert_eq!(classes.names().collect::<Vec<_>>(), ["door", "gate"]);
+        assert!(classes.field("door", "battery_v").is_some() && classes.field("door", "valve").is_none());
+    }
+
+    #[test]
+    fn each_mistake_in_a_vocabulary_is_told_with_its_place_and_its_mend() {
+        let f = |from: &str, to: &str, expected: &str| {
+            assert!(WHOLE.contains(from), "{from}");
+            let told = match load("classes.toml", &WHOLE.replacen(from, to, 1)) {
+                Ok(_) => String::new(),
+                Err(problems) => problems.iter().map(Problem::one_line).collect::<Vec<_>>().join("\n"),
+            };
+            assert_eq!(told, expected);
+        };
+        f(
+            "unit = \"V\"",
+            "unit = \"volts\"",
+            "classes.toml:5:13: `volts` is no unit that citywire knows; did you mean `V`?",
+        );
+        f(
+            "\"float\", unit",
+            "\"integer\", unit",
+            "classes.toml:5:13: `battery_v` has a unit, but is integer; make it a float",
+        );
+        f(
+            "[0, 60]",
+            "[60, 0]",
+            "classes.toml:5:13: no number is in the range of `battery_v`; write the lower end first",
+        );
+        f("open =", "Open =", &format!("classes.toml:9:8: `Open` is no field name; {NAMES}"));
+        f(
+            "open =",
+            "device =",
+            "classes.toml:9:10: `device` is what every point has besides its fields; give the field another name",
+        );
+        f(
+            "\"bool\", meaning",
+            "\"bool\", range = [0, 1], meaning",
+            "classes.toml:9:8: `open` has a range, but is bool; leave `range` out",
+        );
+        f(
+            "\"text\", values",
+            "\"integer\", values",
+            "classes.toml:15:9: `valve` has words, but is integer; make it text, or leave `values` out",
+        );
+        f(
+            "alarm = \"warning\"",
+            "alarm = \"critical\"",
+            "classes.toml:14:10: `tilted` differs from the one in door in type, unit, alarm or words; \
+             the same name means the same in every class: give one another name",
+        );
+        f(
+            "\"text\", meaning",
+            "\"text\", alarm = \"info\", meaning",
+            "classes.toml:4:15: `implausible` is an alarm, but text; an alarm is a bool: true while it lasts",
+        );
+        f(
+            "implausible =",
+            "left_out =",
+            "classes.toml: [common.fields] has no text field `implausible`; \
+             add it: values outside their plausible range are named there",
+        );
+        f(
+            "meaning = \"It is open\"",
+            "mening = \"It is open\"",
+            "classes.toml:9:25: unknown key `mening`; did you mean `meaning`?",
+        );
+        f("title = \"Gate\"\n", "", "classes.toml:11:1: missing key `title`");
+    }
+}
