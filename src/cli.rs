@@ -23,7 +23,9 @@ mod journal;
 mod log;
 mod output;
 mod profile;
+mod progress;
 mod refused;
+mod replay;
 mod run;
 mod simulate;
 
@@ -55,6 +57,7 @@ enum Command {
     Simulate(simulate::Arguments),
     #[command(subcommand)]
     Refused(refused::Command),
+    Replay(replay::Arguments),
     #[command(subcommand)]
     Journal(journal::Command),
     Completions(completions::Arguments),
@@ -77,6 +80,7 @@ impl Cli {
             Command::Profile(command) => profile::run(&command),
             Command::Simulate(arguments) => simulate::run(arguments),
             Command::Refused(command) => refused::run(&command),
+            Command::Replay(arguments) => replay::run(&arguments),
             Command::Journal(command) => journal::run(&command),
             Command::Completions(arguments) => completions::run(&arguments),
         }

@@ -14,8 +14,8 @@
 //! | [`sink`] | points | a receipt, which moves that sink's cursor in the journal |
 //!
 //! [`pipeline`] calls the stages between journal and sink in one function; [`refused`] keeps what one of them
-//! could not use. [`rules`] are what the stages go by, and [`reload`] exchanges them while the service runs. [`service`]
-//! builds all parts and joins them. No stage imports a later one.
+//! could not use. [`rules`] are what the stages go by, and [`reload`] exchanges them while the service runs;
+//! [`replay`] compares what others would make of the same entries. [`service`] builds all parts and joins them. No stage imports a later one.
 
 mod backoff;
 pub mod broker;
@@ -33,6 +33,7 @@ pub mod profile;
 pub mod refused;
 pub mod registry;
 pub mod reload;
+pub mod replay;
 pub mod route;
 pub mod rules;
 pub mod service;

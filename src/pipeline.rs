@@ -39,6 +39,8 @@ pub struct Fault<'a> {
     pub stage: Stage,
     pub reason: &'static str,
     pub detail: String,
+    /// The profile's line that was being applied, of a refusal by decode.
+    pub line: Option<u32>,
     /// As far as they were known.
     pub device: Option<&'a str>,
     pub profile: Option<&'a str>,
@@ -145,7 +147,8 @@ impl Decoder {
         }
         let known = |fault: Fault<'a>| Fault { device: uplink.device, profile: Some(&profile.id), ..fault };
         if let Err(error) = decoded {
-            return Err(known(fault(Stage::Decode, error.reason.name(), error.to_string())));
+            let line = error.line;
+            return Err(Fault { line, ..known(fault(Stage::Decode, error.reason.name(), error.to_string())) });
         }
         let (device, registered) = match uplink.device {
             Some(device) => (device, registered),
@@ -210,7 +213,7 @@ fn admitted<'a>(
 }
 
 fn fault(stage: Stage, reason: &'static str, detail: String) -> Fault<'static> {
-    Fault { stage, reason, detail, device: None, profile: None }
+    Fault { stage, reason, detail, line: None, device: None, profile: None }
 }
 
 /// A sink's view: it wants the points; refusals are kept by the fleet's consumer.

@@ -27,8 +27,16 @@ impl Rules {
     /// # Errors
     /// Everything that is wrong with profiles, routes and registry.
     pub fn load(config: &Config) -> Result<Rules, Vec<Problem>> {
+        Rules::with_library(config, Library::load(&config.profiles.directory))
+    }
+
+    /// The same with other profiles than those of the configuration.
+    ///
+    /// # Errors
+    /// Everything that is wrong with profiles, routes and registry.
+    pub fn with_library(config: &Config, library: Result<Library, Vec<Problem>>) -> Result<Rules, Vec<Problem>> {
         let mut problems = Vec::new();
-        let library = sound(Library::load(&config.profiles.directory), &mut problems);
+        let library = sound(library, &mut problems);
         // Which profiles exist is known only when they could be read.
         let ids = library.as_ref().map(|library| library.ids().collect::<Vec<_>>());
         let routes = ids.as_ref().map(|ids| Routes::compile(&config.routes, ids.iter().copied()));

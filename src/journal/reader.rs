@@ -13,6 +13,7 @@ use super::scan::{Found, Hole, Limits, Scanner};
 use super::segment::{self, Index, Located};
 use super::shared::Shared;
 use super::{Entry, JournalError};
+use crate::time::Timestamp;
 
 /// Gives the entries after a position, each once, in order.
 ///
@@ -56,6 +57,19 @@ impl Reader {
         Reader::open_on(Arc::new(OsFileSystem), directory, after_sequence)
     }
 
+    /// As [`Reader::open`], and begins with the file in which the first entry is that was received at `since` or later,
+    /// as far as the files' times tell; with the oldest file without.
+    ///
+    /// # Errors
+    /// When the directory or a file's header cannot be read.
+    pub fn open_since(directory: &Path, since: Option<Timestamp>) -> Result<Reader, JournalError> {
+        let mut reader = Reader::open(directory, 0)?;
+        if let View::Snapshot { index, .. } = &reader.journal {
+            reader.sequence = index.first_since(since.unwrap_or_default()) - 1;
+        }
+        Ok(reader)
+    }
+
     /// The same on any file system.
     pub fn open_on(
         files: Arc<dyn FileSystem>,
@@ -95,6 +109,14 @@ impl Reader {
     /// advance to here.
     pub fn sequence(&self) -> u64 {
         self.sequence
+    }
+
+    /// The last sequence number that is there to be read.
+    pub fn last_sequence(&self) -> u64 {
+        match &self.journal {
+            View::Live(shared) => shared.durable(),
+            View::Snapshot { index, .. } => index.durable,
+        }
     }
 
     /// How many entries were lost among those that this reader went past.

@@ -134,6 +134,13 @@ impl Index {
         self.segments.front().map_or(self.durable + 1, |segment| segment.first)
     }
 
+    /// The first sequence number of the last segment that is older than `since`: what stands before it was received
+    /// earlier still. A damaged header does not tell how old its segment is.
+    pub fn first_since(&self, since: Timestamp) -> u64 {
+        let is_older = |segment: &&Segment| !segment.header_damaged && segment.created < since;
+        self.segments.iter().rfind(is_older).map_or(self.oldest(), |segment| segment.first)
+    }
+
     /// Receive time of the oldest entry that is kept.
     pub fn oldest_received(&self) -> Option<Timestamp> {
         self.segments.front().and_then(|segment| segment.first_received)
@@ -204,6 +211,25 @@ mod tests {
         f(20, Some((20, 30, true)));
         f(35, Some((30, 36, false)));
         f(36, None);
+    }
+
+    #[test]
+    fn reading_since_a_time_begins_with_the_segment_that_was_open_then() {
+        let mut index = index(&[10, 20, 30], 35);
+        for (segment, created) in index.segments.iter_mut().zip([100, 200, 300]) {
+            segment.created = Timestamp::from_seconds(created);
+        }
+        let f = |index: &Index, since, expected| {
+            assert_eq!(index.first_since(Timestamp::from_seconds(since)), expected, "{since}");
+        };
+        f(&index, 0, 10);
+        f(&index, 200, 10);
+        f(&index, 201, 20);
+        f(&index, 300, 20);
+        f(&index, 1000, 30);
+        index.segments[1].header_damaged = true;
+        f(&index, 250, 10);
+        assert_eq!(Index::default().first_since(Timestamp::from_seconds(5)), 1);
     }
 
     #[test]

@@ -79,6 +79,28 @@ impl Library {
         }
     }
 
+    /// These profiles, and those of `files`: in the place of the ones with the same id, or added.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files, their examples included.
+    pub fn with(&self, files: &[PathBuf]) -> Result<Library, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut own = BTreeMap::new();
+        for file in files {
+            match load_file(file, &self.classes) {
+                Ok(profile) => insert(&mut own, profile, &mut problems),
+                Err(mut wrong) => problems.append(&mut wrong),
+            }
+        }
+        let mut profiles = self.profiles.clone();
+        profiles.append(&mut own);
+        problems.extend(type_conflicts(&profiles));
+        match problems.is_empty() {
+            true => Ok(Library { classes: self.classes.clone(), profiles }),
+            false => Err(problems),
+        }
+    }
+
     pub fn get(&self, id: &str) -> Option<&Arc<Profile>> {
         self.profiles.get(id)
     }
