@@ -6,6 +6,9 @@
 
 use std::ops::Range;
 
+use jiff::tz::TimeZone;
+
+use self::program::NewRecord;
 use crate::profile::Profile;
 use crate::time::Timestamp;
 
@@ -31,6 +34,19 @@ pub enum Value {
     Time(Timestamp),
 }
 
+/// What is known of a message besides its payload.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Context<'a> {
+    /// The LoRaWAN FPort or its like, where the envelope has one.
+    pub port: Option<u8>,
+    /// The MQTT topic.
+    pub topic: &'a str,
+    /// When the message was received, for devices that send ages instead of times.
+    pub received: Option<Timestamp>,
+    /// The device's own time zone, which goes before the profile's.
+    pub zone: Option<&'a TimeZone>,
+}
+
 /// What one payload says: one or more readings, each with its own time when the payload has one.
 ///
 /// Kept and used again from message to message, so that decoding does not allocate.
@@ -39,13 +55,22 @@ pub struct Readings {
     records: Vec<Record>,
     /// Field index and value, the records' one behind the other.
     values: Vec<(u16, Value)>,
+    /// By field: the last record that gave it (by `generation`), and where its value is.
+    places: Vec<(u64, u32)>,
+    /// Counts records from message to message, so that `places` need not be cleared.
+    generation: u64,
     text: String,
-    slots: Vec<Option<i64>>,
+    /// Whether the present record has a value of its own.
+    given: bool,
+    /// The variables; not a number: not read.
+    slots: Vec<f64>,
     identity: Option<Range<u32>>,
     /// What stands before the first record of a payload belongs to all of its records.
     heading: Option<u32>,
     /// How many values were left out because they are implausible.
     implausible: u32,
+    /// The payload as it is behind a transform.
+    scratch: Vec<u8>,
 }
 
 /// One reading: a moment and the values that belong to it.
@@ -89,44 +114,75 @@ impl Readings {
         self.implausible
     }
 
-    fn clear(&mut self, slots: usize) {
+    fn clear(&mut self, slots: usize, fields: usize) {
         self.records.clear();
         self.values.clear();
         self.text.clear();
         self.slots.clear();
-        self.slots.resize(slots, None);
+        self.slots.resize(slots, f64::NAN);
+        if self.places.len() < fields {
+            self.places.resize(fields, (0, 0));
+        }
         self.identity = None;
         self.heading = None;
         self.implausible = 0;
     }
 
+    /// Begins the first record, of this class.
     fn begin(&mut self, class: u16) {
-        self.records.push(Record { time: None, class, values: 0..0 });
+        self.push_record(None, class);
     }
 
-    /// Begins a record, with what the payload said before the first one.
-    fn begin_record(&mut self) {
-        let end = self.values.len() as u32;
-        let heading = *self.heading.get_or_insert(end);
-        let Some(first) = self.records.first() else { return };
-        let (time, class) = (first.time, first.class);
-        for index in 0..heading as usize {
-            let value = self.values[index].clone();
-            self.values.push(value);
+    /// Begins a further record. Says whether the one before it, for it had no value, makes room for it.
+    fn begin_record(&mut self, how: NewRecord) -> bool {
+        self.end_record();
+        let Some(first) = self.records.first() else { return false };
+        let class = first.class;
+        if how == NewRecord::Shared && self.heading.is_none() && self.records.len() == 1 {
+            self.heading = Some(self.values.len() as u32);
         }
-        let values = end..self.values.len() as u32;
-        self.records.push(Record { time, class, values });
+        let heading = usize::from(self.heading.is_some());
+        let without_value = self.records.len() > heading && !self.given;
+        if without_value && let Some(last) = self.records.pop() {
+            self.values.truncate(last.values.start as usize);
+        }
+        let shared = self.records.first().filter(|_| how == NewRecord::Shared && self.heading.is_some());
+        self.push_record(shared.and_then(|first| first.time), class);
+        if how == NewRecord::Shared {
+            for index in 0..self.heading.unwrap_or(0) as usize {
+                let (field, value) = self.values[index].clone();
+                self.emit(field, value);
+            }
+            self.given = false;
+        }
+        without_value
     }
 
+    fn push_record(&mut self, time: Option<Timestamp>, class: u16) {
+        self.generation += 1;
+        let start = self.values.len() as u32;
+        self.records.push(Record { time, class, values: start..start });
+        self.given = false;
+    }
+
+    fn end_record(&mut self) {
+        if let Some(last) = self.records.last_mut() {
+            last.values.end = self.values.len() as u32;
+        }
+    }
+
+    #[inline]
     fn emit(&mut self, field: u16, value: Value) {
-        let Some(record) = self.records.last_mut() else { return };
-        let range = record.values.start as usize..record.values.end as usize;
-        if let Some(earlier) = self.values[range].iter_mut().find(|(known, _)| *known == field) {
-            earlier.1 = value;
-        } else {
-            self.values.push((field, value));
-            record.values.end += 1;
+        let Some(place) = self.places.get_mut(usize::from(field)) else { return };
+        self.given = true;
+        if place.0 == self.generation {
+            if let Some(earlier) = self.values.get_mut(place.1 as usize) {
+                earlier.1 = value;
+            }
+            return;
         }
+        *place = (self.generation, self.values.len() as u32);
+        self.values.push((field, value));
     }
 
     fn set_time(&mut self, time: Timestamp) {
@@ -137,6 +193,11 @@ impl Readings {
 
     /// Orders each record's values by field: canonical ones have the lowest numbers.
     fn finish(&mut self) {
+        self.end_record();
+        let own = self.records.len() - usize::from(self.heading.is_some());
+        if own > 1 && !self.given {
+            self.records.pop();
+        }
         for record in &self.records {
             let values = &mut self.values[record.values.start as usize..record.values.end as usize];
             if !values.is_sorted_by_key(|(field, _)| *field) {
@@ -211,15 +272,13 @@ pub struct DecodeError {
 
 /// Decodes `payload` into `readings`, which is emptied first.
 ///
-/// `port` is the LoRaWAN FPort or its like, where the envelope has one.
-///
 /// # Errors
 /// When the payload does not fit the profile; `readings` then holds nothing of use.
 pub fn decode(
     profile: &Profile,
     payload: &[u8],
-    port: Option<u8>,
+    context: &Context<'_>,
     readings: &mut Readings,
 ) -> Result<(), DecodeError> {
-    machine::run(profile, payload, port, readings, &mut machine::Unobserved)
+    machine::run(profile, payload, context, readings, &mut machine::Unobserved)
 }

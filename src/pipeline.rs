@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::decode::{self, Readings};
+use crate::decode::{self, Context, Readings};
 use crate::envelope::{self, EnvelopeError, Scratch, Uplink, check_device};
 use crate::journal::Entry;
 use crate::point::{Origin, Point, Points};
@@ -141,7 +141,9 @@ impl Decoder {
                 receiver.heard(device, None);
             }
         })?;
-        let decoded = decode::decode(profile, uplink.payload, uplink.port, &mut self.readings);
+        let topic = std::str::from_utf8(&entry.topic).unwrap_or_default();
+        let context = Context { port: uplink.port, topic, received: Some(entry.received), zone: None };
+        let decoded = decode::decode(profile, uplink.payload, &context, &mut self.readings);
         if let Some(device) = uplink.device {
             receiver.heard(device, Some(profile));
         }

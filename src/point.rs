@@ -187,7 +187,7 @@ mod tests {
         let profile = library.get(profile).unwrap();
         let payload = crate::profile::spec::parse_hex(payload).unwrap();
         let mut readings = Readings::new();
-        decode::decode(profile, &payload, None, &mut readings).unwrap();
+        decode::decode(profile, &payload, &decode::Context::default(), &mut readings).unwrap();
         let mut all = Vec::new();
         let origin =
             Origin { device: "d1", tags: &[("pilot", "p"), ("empty", "")], platform_time, received: RECEIVED };

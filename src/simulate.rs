@@ -201,7 +201,7 @@ impl Shape {
     /// The template, and whether it carries an alarm; nothing when the payload has no measurement to vary.
     fn new(profile: &Profile, example: &Example) -> Result<Option<(Shape, bool)>, decode::DecodeError> {
         let mut readings = Readings::new();
-        decode::decode(profile, &example.payload, example.port, &mut readings)?;
+        decode::decode(profile, &example.payload, &example.context(), &mut readings)?;
         let of_class = readings.records().iter().all(|record| record.class == 0);
         let values = || readings.records().iter().flat_map(|record| readings.values(record));
         let field = |index: u16| profile.field(index);
@@ -215,7 +215,7 @@ impl Shape {
         let alarm = values().any(|(index, value)| {
             *value == decode::Value::Bool(true) && field(*index).is_some_and(|field| field.alarm.is_some())
         });
-        let template = Template::new(profile, &example.payload, example.port)?;
+        let template = Template::new(profile, &example.payload, &example.context())?;
         Ok(Some((Shape { template, identity: readings.identity().map(str::to_owned) }, alarm)))
     }
 }
@@ -282,7 +282,7 @@ mod tests {
             let mut city = City::new(&library, &options).unwrap();
             for _ in 0..500 {
                 let uplink = city.next(NOW).unwrap();
-                decode::decode(profile, &uplink.payload, None, &mut readings).unwrap();
+                decode::decode(profile, &uplink.payload, &decode::Context::default(), &mut readings).unwrap();
                 assert_eq!(readings.implausible_values(), 0);
                 let device = uplink.topic.split('/').nth(1).unwrap();
                 if let Some(identity) = readings.identity() {

@@ -63,7 +63,7 @@ fn a_payload_is_decoded_and_made_points_of_without_an_allocation() {
             let origin = Origin { device: "d1", tags: &tags, platform_time: None, received: Timestamp::now() };
             let mut made = 0;
             let mut once = || {
-                decode::decode(profile, &example.payload, example.port, &mut readings).unwrap();
+                decode::decode(profile, &example.payload, &example.context(), &mut readings).unwrap();
                 points.make(&origin, profile, &readings, &mut |_| made += 1);
             };
             // The first time, buffers grow.

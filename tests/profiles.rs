@@ -63,7 +63,8 @@ fn any_bytes_through_every_shipped_profile_give_readings_or_an_error_never_a_pan
         for _ in 0..20_000 {
             let payload = damaged(&profile.examples, &mut random);
             let port = random.bool().then(|| random.u8(..));
-            match decode::decode(profile, &payload, port, &mut readings) {
+            let context = decode::Context { port, ..decode::Context::default() };
+            match decode::decode(profile, &payload, &context, &mut readings) {
                 Ok(()) => {
                     assert!(!readings.records().is_empty());
                     decoded += 1;

@@ -11,7 +11,9 @@ static CLASSES: LazyLock<Classes> = LazyLock::new(|| Classes::load("classes.toml
 
 fuzz_target!(|source: &str| {
     match load_source("fuzzed.toml", source, &CLASSES) {
-        Ok(profile) => assert!(!profile.examples.is_empty(), "a profile has examples"),
+        Ok(profiles) => {
+            assert!(profiles.iter().all(|profile| !profile.examples.is_empty()), "a profile has examples");
+        }
         Err(problems) => assert!(!problems.is_empty(), "a profile that is refused has a reason"),
     }
 });

@@ -73,10 +73,10 @@ fn check_profiles(files: &[PathBuf], config: &ConfigArguments) -> Findings {
     let (mut problems, mut lines) = (Vec::new(), Vec::new());
     for file in files {
         match load_file(file, &classes) {
-            Ok(profile) => {
+            Ok(profiles) => lines.extend(profiles.iter().map(|profile| {
                 let examples = profile.examples.len();
-                lines.push(format!("{}: profile {}, {examples} examples, no mistakes", file.display(), profile.id));
-            }
+                format!("{}: profile {}, {examples} examples, no mistakes", file.display(), profile.id)
+            })),
             Err(mut found) => problems.append(&mut found),
         }
     }

@@ -1,7 +1,6 @@
 //! `citywire decode`: one payload to readings, without any broker.
 
 use std::io::{self, BufWriter, Read, Write};
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
@@ -13,6 +12,7 @@ use crate::decode::json::Reading;
 use crate::decode::{self, Readings, Record, Value};
 use crate::profile::spec::parse_hex;
 use crate::profile::{Library, Profile, library};
+use crate::time::Timestamp;
 
 /// Decode one payload with a device profile.
 #[derive(Debug, Args)]
@@ -27,7 +27,7 @@ With --json, each reading is one JSON object a line:
 
 A payload that the profile cannot decode is an error, with the byte and the profile's line, and exit code 1.")]
 pub struct Arguments {
-    /// The id of a profile in force, or a profile's file
+    /// The id of a profile in force, or a profile's file (FILE#ID for one of a family)
     profile: String,
     /// The payload in hexadecimal digits; white space is ignored; - reads it from standard input
     #[arg(value_name = "HEX|-")]
@@ -35,6 +35,12 @@ pub struct Arguments {
     /// The port that it was sent to (LoRaWAN FPort), for profiles that choose by it
     #[arg(long)]
     port: Option<u8>,
+    /// The MQTT topic, for profiles that choose by it
+    #[arg(long)]
+    topic: Option<String>,
+    /// When it was received (RFC 3339), for devices that send ages instead of times; without it, now
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    received: Option<Timestamp>,
     /// One JSON object a reading, one a line
     #[arg(long)]
     json: bool,
@@ -49,7 +55,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let payload = payload(&arguments.payload)?;
     let profile = profile(&arguments.profile, &arguments.config)?;
     let mut readings = Readings::new();
-    decode::decode(&profile, &payload, arguments.port, &mut readings)?;
+    let received = arguments.received.unwrap_or_else(Timestamp::now);
+    let topic = arguments.topic.as_deref().unwrap_or_default();
+    let context = decode::Context { port: arguments.port, topic, received: Some(received), zone: None };
+    decode::decode(&profile, &payload, &context, &mut readings)?;
     let mut out = BufWriter::new(io::stdout().lock());
     if arguments.json {
         let readings = &readings;
@@ -85,12 +94,17 @@ fn payload(argument: &str) -> anyhow::Result<Vec<u8>> {
     Ok(payload)
 }
 
+fn moment(text: &str) -> Result<Timestamp, String> {
+    crate::profile::compile::parse_moment(text)
+        .ok_or_else(|| "no moment: write it as in 2026-01-31T12:00:00Z".to_owned())
+}
+
 /// The profile that somebody names: a file, if it looks like one, or an id.
 pub(super) fn profile(name: &str, config: &ConfigArguments) -> Result<Arc<Profile>, Failure> {
     let directory = config.load()?.profiles.directory;
-    if name.ends_with(".toml") || name.contains(std::path::MAIN_SEPARATOR) {
+    if name.contains(".toml") || name.contains(std::path::MAIN_SEPARATOR) {
         let classes = library::load_classes(&directory).map_err(Failure::Problems)?;
-        let profile = library::load_file(Path::new(name), &classes).map_err(Failure::Problems)?;
+        let profile = library::load_one(name, &classes).map_err(Failure::Problems)?;
         return Ok(Arc::new(profile));
     }
     let library = Library::load(&directory).map_err(Failure::Problems)?;

@@ -6,9 +6,9 @@
 
 use std::ops::Range;
 
-use super::machine::{self, Observer, Site, check_places};
+use super::machine::{self, Observer, Site};
 use super::program::*;
-use super::{DecodeError, Readings, read};
+use super::{Context, DecodeError, Readings, read};
 use crate::profile::Profile;
 use crate::time::Timestamp;
 
@@ -25,9 +25,18 @@ pub enum Wanted {
 /// A payload whose values can be replaced.
 #[derive(Clone, Debug)]
 pub struct Template {
+    /// The bytes behind the profile's transforms.
     payload: Vec<u8>,
     sites: Vec<Stored>,
-    checks: Vec<(Check, Range<usize>)>,
+    /// What was done to the bytes on the way in, in that order.
+    seals: Vec<(Seal, Range<usize>)>,
+}
+
+/// What the decoder does to a whole frame, and the encoder the other way round.
+#[derive(Clone, Debug)]
+enum Seal {
+    Check(Check),
+    Transform(Transform),
 }
 
 /// A value in a template.
@@ -55,10 +64,16 @@ impl Template {
     ///
     /// # Errors
     /// When the profile cannot decode it.
-    pub fn new(profile: &Profile, payload: &[u8], port: Option<u8>) -> Result<Template, DecodeError> {
-        let mut finder = Finder { profile, sites: Vec::new(), checks: Vec::new() };
-        machine::run(profile, payload, port, &mut Readings::new(), &mut finder)?;
-        Ok(Template { payload: payload.to_vec(), sites: finder.sites, checks: finder.checks })
+    pub fn new(profile: &Profile, payload: &[u8], context: &Context<'_>) -> Result<Template, DecodeError> {
+        let mut finder = Finder { profile, sites: Vec::new(), seals: Vec::new() };
+        machine::run(profile, payload, context, &mut Readings::new(), &mut finder)?;
+        let mut payload = payload.to_vec();
+        for (seal, frame) in &finder.seals {
+            if let (Seal::Transform(transform), Some(frame)) = (seal, payload.get_mut(frame.clone())) {
+                machine::apply(transform, frame);
+            }
+        }
+        Ok(Template { payload, sites: finder.sites, seals: finder.seals })
     }
 
     /// The payload with the values that `wanted` gives; where it gives none, the template's stay.
@@ -75,8 +90,11 @@ impl Template {
                     .map_err(|detail| EncodeError { field: site.name.clone(), detail })?;
             }
         }
-        for (check, frame) in &self.checks {
-            write_check(check, &mut payload[frame.clone()]);
+        for (seal, frame) in self.seals.iter().rev() {
+            match seal {
+                Seal::Check(check) => write_check(check, &mut payload[frame.clone()]),
+                Seal::Transform(transform) => machine::revert(transform, &mut payload[frame.clone()]),
+            }
         }
         Ok(payload)
     }
@@ -90,6 +108,8 @@ struct Stored {
     record: usize,
     bytes: Range<usize>,
     bits: Option<Bits>,
+    /// In a block of bits: the first bit, and the order in which they are counted.
+    stream: Option<(u32, BitOrder)>,
     read: Read,
     convert: Inverse,
 }
@@ -98,7 +118,9 @@ struct Stored {
 #[derive(Clone, Debug)]
 enum Inverse {
     Linear(Linear),
-    Words(Vec<(Ranges, Constant)>, Vec<String>),
+    Curve(Box<[(f64, f64)]>),
+    Words(Box<Enumerate>, Vec<String>),
+    FlagList(Box<[FlagWord]>, Vec<String>),
     Bool { inverted: bool },
     Epoch { epoch: Timestamp, unit_nanos: i64 },
 }
@@ -106,45 +128,53 @@ enum Inverse {
 struct Finder<'p> {
     profile: &'p Profile,
     sites: Vec<Stored>,
-    checks: Vec<(Check, Range<usize>)>,
+    seals: Vec<(Seal, Range<usize>)>,
 }
 
 impl Observer for Finder<'_> {
     fn site(&mut self, site: Site<'_>) {
         let target = site.target;
-        let identity_linear = Linear { multiply: 1, add: 0, divide: 1, integer: true };
         let stored = |name: &str, bits, convert| Stored {
             name: name.to_owned(),
             identity: target.identity,
             record: site.record,
             bytes: site.bytes.clone(),
             bits,
+            stream: site.stream,
             read: site.read.clone(),
             convert,
         };
-        let name = match target.field {
+        let name = match site.field {
             Some(field) => self.profile.field_name(field),
             None if target.record_time => "time",
             None => "",
         };
+        let labels = || self.profile.labels.clone();
         let convert = match &target.convert {
             Convert::Flags(flags) => {
                 for flag in flags {
-                    let bits = Some(Bits { low: flag.bit, count: 1, signed: false });
+                    let bits = Some(Bits { low: flag.bit, count: 1, sign: Sign::Unsigned });
                     let name = self.profile.field_name(flag.field);
                     self.sites.push(stored(name, bits, Inverse::Bool { inverted: flag.inverted }));
                 }
                 return;
             }
-            Convert::Linear(linear) | Convert::DecimalText(linear) => Inverse::Linear(*linear),
-            Convert::Scaled { .. } => match site.linear {
+            Convert::FlagList(words) => Inverse::FlagList(words.clone(), labels()),
+            Convert::Linear(linear) | Convert::DecimalText(linear) | Convert::Number(NumberAs::Integer, linear) => {
+                Inverse::Linear(*linear)
+            }
+            Convert::Number(NumberAs::Float, linear) => Inverse::Linear(*linear),
+            Convert::Scaled(_) => match site.linear {
                 Some(linear) => Inverse::Linear(linear),
                 None => return,
             },
-            Convert::Enumerate { cases, .. } => Inverse::Words(cases.clone(), self.profile.labels.clone()),
-            Convert::Bool => Inverse::Bool { inverted: false },
+            Convert::Enumerate(enumerate) => Inverse::Words(enumerate.clone(), labels()),
+            Convert::Bool | Convert::Number(NumberAs::Bool, _) => Inverse::Bool { inverted: false },
             Convert::Epoch { epoch, unit_nanos } => Inverse::Epoch { epoch: *epoch, unit_nanos: *unit_nanos },
-            Convert::Plain => Inverse::Linear(identity_linear),
+            Convert::Curve(points) => Inverse::Curve(points.clone()),
+            Convert::Plain => Inverse::Linear(Linear { integer: true, ..Linear::NOTHING }),
+            // There is no way back through an expression.
+            Convert::Expression(_) => return,
         };
         if !name.is_empty() || target.identity {
             self.sites.push(stored(name, site.bits, convert));
@@ -152,57 +182,77 @@ impl Observer for Finder<'_> {
     }
 
     fn check(&mut self, check: &Check, frame: Range<usize>) {
-        self.checks.push((check.clone(), frame));
+        self.seals.push((Seal::Check(check.clone()), frame));
+    }
+
+    fn transform(&mut self, transform: &Transform, frame: Range<usize>) {
+        self.seals.push((Seal::Transform(transform.clone()), frame));
+    }
+
+    fn record_without_value(&mut self, record: usize) {
+        self.sites.retain(|site| site.record != record);
     }
 }
 
 impl Stored {
     fn write(&self, value: &Wanted, payload: &mut [u8]) -> Result<(), String> {
-        let bytes = &mut payload[self.bytes.clone()];
+        let bytes = payload.get_mut(self.bytes.clone()).unwrap_or_default();
         match &self.read {
             Read::Integer { integer, .. } => {
-                let word = read::integer(bytes, integer.signed, integer.order);
+                let word = read::integer(bytes, integer.sign, integer.order);
                 let raw = self.raw(value, self.bits.map_or(word, |bits| read::bits(word, bits)))?;
-                let word = match self.bits {
-                    None => raw,
-                    Some(bits) => replace_bits(word, bits, raw)?,
-                };
-                write_integer(bytes, word, integer.order, integer.signed || self.bits.is_some())
+                match self.bits {
+                    None => write_integer(bytes, raw, integer.order, integer.sign),
+                    Some(bits) => {
+                        let word = replace_bits(word, bits, raw)?;
+                        write_word(bytes, word as u64, integer.order);
+                        Ok(())
+                    }
+                }
             }
-            Read::Float { bytes: width, order } => {
+            Read::Bits { count, sign } => {
+                let (first, order) = self.stream.unwrap_or((0, BitOrder::Msb));
+                let (count, sign) = (u32::from(*count), *sign);
+                let present = read::with_sign(read::stream_bits(bytes, first, count, order), count, sign);
+                let (present, bits) = match self.bits {
+                    None => (present, Bits { low: 0, count: count as u8, sign }),
+                    Some(bits) => (read::bits(present, bits), bits),
+                };
+                let whole = read::stream_bits(bytes, first, count, order) as i64;
+                let word = replace_bits(whole, bits, self.raw(value, present)?)?;
+                write_stream_bits(bytes, first, count, order, word as u64);
+                Ok(())
+            }
+            Read::Sized { sign, order, .. } => write_integer(bytes, self.raw(value, 0)?, *order, *sign),
+            Read::Float { order, .. } => {
+                let Inverse::Linear(linear) = &self.convert else { return Err("it cannot be computed back".into()) };
                 let Wanted::Number(number) = value else { return Err("a number is wanted".into()) };
-                let raw = match width {
-                    4 => i64::from((*number as f32).to_bits()),
-                    _ => number.to_bits() as i64,
+                let number = (number * linear.divide as f64 - linear.add as f64) / linear.multiply as f64;
+                match bytes.len() {
+                    4 => write_word(bytes, u64::from((number as f32).to_bits()), *order),
+                    8 => write_word(bytes, number.to_bits(), *order),
+                    width => return Err(format!("a float of {width} bytes cannot be written")),
+                }
+                Ok(())
+            }
+            Read::Bcd { order, signed, .. } => write_bcd(bytes, self.raw(value, 0)?, *order, *signed),
+            Read::Text(text) => write_text(bytes, text, value),
+            Read::Decimal { .. } => {
+                let (Wanted::Number(number), Inverse::Linear(linear)) = (value, &self.convert) else {
+                    return Err("a number is wanted".into());
                 };
-                write_integer(bytes, raw, *order, true)
-            }
-            Read::Bcd { order, .. } => write_bcd(bytes, self.raw(value, 0)?, *order),
-            Read::BcdText { order, .. } | Read::Hex { order, .. } => {
-                let Wanted::Text(digits) = value else { return Err("digits are wanted".into()) };
-                let mut raw = crate::profile::spec::parse_hex(digits)?;
-                if raw.len() != bytes.len() {
-                    return Err(format!("`{digits}` has {} bytes, its place has {}", raw.len(), bytes.len()));
-                }
-                if *order == ByteOrder::Little {
-                    raw.reverse();
-                }
-                bytes.copy_from_slice(&raw);
-                Ok(())
-            }
-            Read::Text { .. } => {
-                let Wanted::Text(text) = value else { return Err("text is wanted".into()) };
+                let number = (number * linear.divide as f64 - linear.add as f64) / linear.multiply as f64;
+                let text = format!("{number}");
                 if text.len() > bytes.len() {
-                    return Err(format!("`{text}` is longer than {} bytes", bytes.len()));
+                    return Err(format!("{text} has more than {} characters", bytes.len()));
                 }
-                bytes.fill(b' ');
-                bytes[..text.len()].copy_from_slice(text.as_bytes());
+                let (padding, digits) = bytes.split_at_mut(bytes.len() - text.len());
+                padding.fill(b' ');
+                digits.copy_from_slice(text.as_bytes());
                 Ok(())
             }
-            Read::Calendar(calendar) => {
-                let Wanted::Time(time) = value else { return Err("a time is wanted".into()) };
-                write_calendar(bytes, *time, calendar)
-            }
+            Read::Calendar(calendar) => write_calendar(bytes, wanted_time(value)?, calendar),
+            Read::PackedTime(packed) => write_packed_time(bytes, wanted_time(value)?, packed),
         }
     }
 
@@ -214,11 +264,22 @@ impl Stored {
             (Inverse::Linear(linear), Wanted::Text(text)) => {
                 linear.invert(text.parse().map_err(|_| format!("`{text}` is no number"))?)
             }
+            (Inverse::Curve(points), Wanted::Number(number)) => back_along(points, *number),
             (Inverse::Bool { inverted }, Wanted::Bool(truth)) => Ok(i64::from(truth != inverted)),
             (Inverse::Epoch { epoch, unit_nanos }, Wanted::Time(time)) => {
                 Ok((time.as_nanos() - epoch.as_nanos()) / unit_nanos)
             }
-            (Inverse::Words(cases, labels), value) => {
+            (Inverse::FlagList(words, labels), Wanted::Text(text)) => {
+                let mut raw = present;
+                for word in words {
+                    let label = labels.get(word.label as usize).map_or("", String::as_str);
+                    let holds = text.split(',').any(|given| given == label);
+                    let bit = 1i64 << word.bit;
+                    raw = if holds != word.inverted { raw | bit } else { raw & !bit };
+                }
+                Ok(raw)
+            }
+            (Inverse::Words(enumerate, labels), value) => {
                 let fits = |constant: &Constant| match (constant, value) {
                     (Constant::Label(label), Wanted::Text(text)) => labels.get(*label as usize) == Some(text),
                     (Constant::Bool(a), Wanted::Bool(b)) => a == b,
@@ -226,15 +287,22 @@ impl Stored {
                     (Constant::Float(a), Wanted::Number(b)) => a == b,
                     _ => false,
                 };
-                let mut fitting = cases.iter().filter(|(_, constant)| fits(constant)).map(|(ranges, _)| ranges);
-                let raw = match fitting.clone().any(|ranges| ranges.contains(present)) {
-                    true => Some(present),
-                    false => fitting.next().and_then(|ranges| ranges.0.first()).map(|(low, _)| *low),
-                };
-                raw.ok_or_else(|| format!("its enum has no case for {value:?}"))
+                let present_means = enumerate.cases.get(present).copied().or(enumerate.otherwise);
+                if present_means.as_ref().is_some_and(fits) {
+                    return Ok(present);
+                }
+                let found = enumerate.cases.iter().find(|(_, _, constant)| fits(constant));
+                found.map(|(low, ..)| low).ok_or_else(|| format!("its enum has no case for {value:?}"))
             }
             (_, value) => Err(format!("{value:?} is of the wrong type")),
         }
+    }
+}
+
+fn wanted_time(value: &Wanted) -> Result<Timestamp, String> {
+    match value {
+        Wanted::Time(time) => Ok(*time),
+        _ => Err("a time is wanted".into()),
     }
 }
 
@@ -247,43 +315,108 @@ impl Linear {
     }
 }
 
-fn replace_bits(word: i64, bits: Bits, raw: i64) -> Result<i64, String> {
-    let mask = if bits.count >= 64 { u64::MAX } else { (1u64 << bits.count) - 1 };
-    let fits = if bits.signed { read::bits(raw, Bits { low: 0, ..bits }) == raw } else { raw as u64 & !mask == 0 };
-    if !fits {
-        return Err(format!("{raw} does not fit into {} bits", bits.count));
+/// The raw value whose meaning on the lines between points is nearest to `value`.
+fn back_along(points: &[(f64, f64)], value: f64) -> Result<i64, String> {
+    let between = points.windows(2).find(|pair| {
+        let (low, high) = (pair[0].1.min(pair[1].1), pair[0].1.max(pair[1].1));
+        low <= value && value <= high
+    });
+    match between {
+        Some(&[(x0, y0), (x1, y1)]) if y0 != y1 => Ok((x0 + (value - y0) * (x1 - x0) / (y1 - y0)).round() as i64),
+        Some(&[(x0, _), ..]) => Ok(x0.round() as i64),
+        _ => Err(format!("{value} lies beyond the points of its curve")),
     }
-    Ok((word as u64 & !(mask << bits.low) | (raw as u64 & mask) << bits.low) as i64)
 }
 
-fn write_integer(bytes: &mut [u8], value: i64, order: ByteOrder, signed: bool) -> Result<(), String> {
+fn replace_bits(word: i64, bits: Bits, raw: i64) -> Result<i64, String> {
+    let mask = if bits.count >= 64 { u64::MAX } else { (1u64 << bits.count) - 1 };
+    let pattern = pattern(raw, u32::from(bits.count), bits.sign)?;
+    Ok((word as u64 & !(mask << bits.low) | (pattern & mask) << bits.low) as i64)
+}
+
+/// A number as it stands in so many bits.
+fn pattern(raw: i64, count: u32, sign: Sign) -> Result<u64, String> {
+    let pattern = match sign {
+        Sign::Magnitude if raw < 0 => raw.unsigned_abs() | 1u64.checked_shl(count - 1).unwrap_or(0),
+        _ => raw as u64,
+    };
+    let mask = if count >= 64 { u64::MAX } else { (1u64 << count) - 1 };
+    match read::with_sign(pattern & mask, count, sign) == raw {
+        true => Ok(pattern & mask),
+        false => Err(format!("{raw} does not fit into {count} bits")),
+    }
+}
+
+fn write_integer(bytes: &mut [u8], value: i64, order: ByteOrder, sign: Sign) -> Result<(), String> {
     let width = bytes.len();
-    let big_endian = value.to_be_bytes();
-    let start = big_endian.len().saturating_sub(width);
-    bytes.copy_from_slice(&big_endian[start..]);
-    let back = read::integer(bytes, signed, ByteOrder::Big);
-    let unsigned_back = read::integer(bytes, false, ByteOrder::Big);
-    if back != value && unsigned_back != value {
-        return Err(format!("{value} does not fit into {width} bytes"));
-    }
-    if order == ByteOrder::Little {
-        bytes.reverse();
-    }
+    let pattern =
+        pattern(value, width as u32 * 8, sign).map_err(|_| format!("{value} does not fit into {width} bytes"))?;
+    write_word(bytes, pattern, order);
     Ok(())
 }
 
-fn write_bcd(bytes: &mut [u8], value: i64, order: ByteOrder) -> Result<(), String> {
-    let mut rest = u64::try_from(value).map_err(|_| format!("{value} is negative"))?;
-    for byte in bytes.iter_mut().rev() {
-        let (digits, next) = ((rest % 100) as u8, rest / 100);
-        *byte = packed(digits);
-        rest = next;
+fn write_word(bytes: &mut [u8], pattern: u64, order: ByteOrder) {
+    let big_endian = pattern.to_be_bytes();
+    let mut source = &big_endian[big_endian.len().saturating_sub(bytes.len())..];
+    let mut fill = |word: &mut [u8], reversed: bool| {
+        let (taken, rest) = source.split_at(word.len());
+        word.copy_from_slice(taken);
+        if reversed {
+            word.reverse();
+        }
+        source = rest;
+    };
+    match order {
+        ByteOrder::Big => fill(bytes, false),
+        ByteOrder::Little => fill(bytes, true),
+        ByteOrder::BigWordSwapped => bytes.rchunks_mut(2).for_each(|word| fill(word, false)),
+        ByteOrder::LittleWordSwapped => bytes.chunks_mut(2).for_each(|word| fill(word, true)),
+    }
+}
+
+fn write_stream_bits(bytes: &mut [u8], first: u32, count: u32, order: BitOrder, pattern: u64) {
+    for index in 0..count {
+        let at = (first + index) as usize;
+        let (bit, place) = match order {
+            BitOrder::Msb => (pattern >> (count - 1 - index) & 1, 7 - at % 8),
+            BitOrder::Lsb => (pattern >> index & 1, at % 8),
+        };
+        if let Some(byte) = bytes.get_mut(at / 8) {
+            *byte = *byte & !(1 << place) | (bit as u8) << place;
+        }
+    }
+}
+
+fn write_bcd(bytes: &mut [u8], value: i64, order: ByteOrder, signed: bool) -> Result<(), String> {
+    if value < 0 && !signed {
+        return Err(format!("{value} is negative"));
+    }
+    let mut rest = value.unsigned_abs();
+    let mut pattern = 0u128;
+    for index in 0..bytes.len() {
+        pattern |= u128::from(packed((rest % 100) as u8)) << (8 * index);
+        rest /= 100;
     }
     if rest > 0 {
         return Err(format!("{value} has more digits than {} bytes hold", bytes.len()));
     }
-    if order == ByteOrder::Little {
-        bytes.reverse();
+    if value < 0 {
+        let sign = 0x80u128 << (8 * (bytes.len().max(1) - 1));
+        if pattern & sign != 0 {
+            return Err(format!("{value} has more digits than {} bytes hold beside a sign", bytes.len()));
+        }
+        pattern |= sign;
+    }
+    match order {
+        ByteOrder::Little | ByteOrder::Big => {
+            let all = pattern.to_be_bytes();
+            bytes.copy_from_slice(&all[all.len() - bytes.len()..]);
+            if order == ByteOrder::Little {
+                bytes.reverse();
+            }
+        }
+        _ if bytes.len() <= 8 => write_word(bytes, pattern as u64, order),
+        _ => return Err("packed decimals of more than 8 bytes cannot be written in swapped words".into()),
     }
     Ok(())
 }
@@ -291,6 +424,51 @@ fn write_bcd(bytes: &mut [u8], value: i64, order: ByteOrder) -> Result<(), Strin
 /// Two decimal digits in a byte.
 fn packed(number: u8) -> u8 {
     ((number / 10) << 4) | (number % 10)
+}
+
+fn write_text(bytes: &mut [u8], read: &Text, value: &Wanted) -> Result<(), String> {
+    let Wanted::Text(text) = value else { return Err("text is wanted".into()) };
+    let (order, swapped) = match read.coding {
+        TextCoding::Digits { order, swapped } | TextCoding::Hex { order, swapped } => (order, swapped),
+        TextCoding::Utf8 => return fill_text(bytes, text.as_bytes(), text),
+        TextCoding::Gb18030 => return fill_text(bytes, &encoding_rs::GB18030.encode(text).0, text),
+    };
+    // What the decoder cuts off is written again: an "F" that pads an odd number of digits.
+    let mut digits = text.clone();
+    let pad = read.strip.iter().find(|c| c.is_ascii_hexdigit()).copied();
+    while let (Some(pad), true) = (pad, digits.len() < bytes.len() * 2) {
+        match swapped || order == ByteOrder::Little {
+            true => digits.push(pad),
+            false => digits.insert(0, pad),
+        }
+    }
+    let mut raw = crate::profile::spec::parse_hex(&digits)?;
+    if raw.len() != bytes.len() {
+        return Err(format!("`{text}` has {} bytes, its place has {}", raw.len(), bytes.len()));
+    }
+    if swapped {
+        raw.iter_mut().for_each(|byte| *byte = byte.rotate_left(4));
+    }
+    match order {
+        ByteOrder::Big => {}
+        ByteOrder::Little => raw.reverse(),
+        _ if raw.len() <= 8 => {
+            let pattern = raw.iter().fold(0, |pattern, byte| pattern << 8 | u64::from(*byte));
+            write_word(&mut raw, pattern, order);
+        }
+        _ => return Err("digits of more than 8 bytes cannot be written in swapped words".into()),
+    }
+    bytes.copy_from_slice(&raw);
+    Ok(())
+}
+
+fn fill_text(bytes: &mut [u8], coded: &[u8], text: &str) -> Result<(), String> {
+    let Some(place) = bytes.get_mut(..coded.len()) else {
+        return Err(format!("`{text}` is longer than {} bytes", bytes.len()));
+    };
+    place.copy_from_slice(coded);
+    bytes[coded.len()..].fill(b' ');
+    Ok(())
 }
 
 fn write_calendar(bytes: &mut [u8], time: Timestamp, calendar: &Calendar) -> Result<(), String> {
@@ -314,15 +492,36 @@ fn write_calendar(bytes: &mut [u8], time: Timestamp, calendar: &Calendar) -> Res
     Ok(())
 }
 
+fn write_packed_time(bytes: &mut [u8], time: Timestamp, packed: &PackedTime) -> Result<(), String> {
+    let moment = jiff::Timestamp::from_nanosecond(i128::from(time.as_nanos())).map_err(|error| error.to_string())?;
+    let local = packed.zone.to_datetime(moment);
+    let mut word = read::integer(bytes, Sign::Unsigned, packed.integer.order);
+    for (part, runs) in &packed.parts {
+        let mut number = match part {
+            PackedPart::Year => i64::from(local.year() - packed.year_base),
+            PackedPart::Month => i64::from(local.month()),
+            PackedPart::Day => i64::from(local.day()),
+            PackedPart::Hour => i64::from(local.hour()),
+            PackedPart::Minute => i64::from(local.minute()),
+            PackedPart::Second => i64::from(local.second()),
+            PackedPart::Invalid => 0,
+        };
+        for (index, run) in runs.iter().enumerate() {
+            let is_last = index + 1 == runs.len();
+            let piece = if is_last { number } else { number & ((1 << run.count) - 1) };
+            word = replace_bits(word, *run, piece).map_err(|_| format!("{} has no place", local))?;
+            number >>= run.count;
+        }
+    }
+    write_word(bytes, word as u64, packed.integer.order);
+    Ok(())
+}
+
 fn write_check(check: &Check, frame: &mut [u8]) {
-    let Some((covered, at)) = check_places(check, frame.len()) else { return };
+    let Some((covered, at)) = machine::check_places(check, frame.len()) else { return };
     let value = check.algorithm.compute(&frame[covered]);
     let width = usize::from(check.algorithm.bytes());
-    let bytes = &mut frame[at..at + width];
-    bytes.copy_from_slice(&value.to_be_bytes()[4 - width..]);
-    if check.order == ByteOrder::Little {
-        bytes.reverse();
-    }
+    write_word(&mut frame[at..at + width], u64::from(value), check.order);
 }
 
 #[cfg(test)]
@@ -340,9 +539,9 @@ mod tests {
                 if matches!(example.expect, Expect::Refused(_)) {
                     continue;
                 }
-                let template = Template::new(profile, &example.payload, example.port).unwrap();
+                let template = Template::new(profile, &example.payload, &example.context()).unwrap();
                 let mut readings = Readings::new();
-                decode::decode(profile, &example.payload, example.port, &mut readings).unwrap();
+                decode::decode(profile, &example.payload, &example.context(), &mut readings).unwrap();
                 let encoded = template.encode(|slot| {
                     let record = &readings.records()[slot.record];
                     if slot.name == "time" {
@@ -363,7 +562,7 @@ mod tests {
                 });
                 let encoded = encoded.unwrap_or_else(|error| panic!("{} {}: {error}", profile.id, example.name));
                 let mut again = Readings::new();
-                decode::decode(profile, &encoded, example.port, &mut again)
+                decode::decode(profile, &encoded, &example.context(), &mut again)
                     .unwrap_or_else(|error| panic!("{} {}: {error}", profile.id, example.name));
                 let as_toml = |readings| crate::profile::example::as_toml(profile, readings);
                 assert_eq!(as_toml(&again), as_toml(&readings), "{} {}", profile.id, example.name);
@@ -376,10 +575,10 @@ mod tests {
         let library = Library::built_in().unwrap();
         let profile = library.get("cjt188").unwrap();
         let example = profile.examples.iter().find(|example| example.name == "cjt188-fox-123").unwrap();
-        let template = Template::new(profile, &example.payload, None).unwrap();
+        let template = Template::new(profile, &example.payload, &Context::default()).unwrap();
         let encoded = template.encode(|slot| (slot.name == "volume_m3").then_some(Wanted::Number(4567.89))).unwrap();
         let mut readings = Readings::new();
-        decode::decode(profile, &encoded, None, &mut readings).unwrap();
+        decode::decode(profile, &encoded, &Context::default(), &mut readings).unwrap();
         let toml = crate::profile::example::as_toml(profile, &readings);
         assert!(toml.contains("volume_m3 = 4567.89"), "{toml}");
     }
@@ -389,7 +588,7 @@ mod tests {
         let library = Library::built_in().unwrap();
         let profile = library.get("cjt188").unwrap();
         let example = profile.examples.iter().find(|example| example.name == "cjt188-fox-123").unwrap();
-        let template = Template::new(profile, &example.payload, None).unwrap();
+        let template = Template::new(profile, &example.payload, &Context::default()).unwrap();
         for wanted in [Wanted::Number(1e9), Wanted::Number(-1.0), Wanted::Bool(true)] {
             let error = template.encode(|slot| (slot.name == "volume_m3").then(|| wanted.clone()));
             assert!(error.is_err(), "{wanted:?}");

@@ -6,7 +6,14 @@
 
 use jiff::tz::TimeZone;
 
+use super::expression::Expression;
 use crate::time::Timestamp;
+
+mod check;
+mod lookup;
+
+pub use check::{Algorithm, Check, Crc, CrcParameters, NAMED_CRCS};
+pub use lookup::{Lookup, Overlap, Ranges};
 
 /// How deep blocks may call one another.
 pub const DEPTH_MAX: usize = 8;
@@ -26,6 +33,32 @@ pub struct Program {
     pub slots: usize,
 }
 
+/// Variables that no step reads: the machine knows them.
+pub mod built_in {
+    /// The number that the field's bytes give, before anything is done to it.
+    pub const RAW: u16 = u16::MAX;
+    /// How often the innermost repeat has run before: 0 in its first round.
+    pub const INDEX: u16 = u16::MAX - 1;
+    /// When the message was received, in seconds since 1970.
+    pub const RECEIVED: u16 = u16::MAX - 2;
+    /// Bytes left in the enclosing block.
+    pub const REMAINING: u16 = u16::MAX - 3;
+    /// Bytes of the frame.
+    pub const LENGTH: u16 = u16::MAX - 4;
+    /// The LoRaWAN FPort or its like.
+    pub const PORT: u16 = u16::MAX - 5;
+
+    /// Their names in expressions.
+    pub const NAMES: [(&str, u16); 6] = [
+        ("raw", RAW),
+        ("index", INDEX),
+        ("received", RECEIVED),
+        ("remaining", REMAINING),
+        ("length", LENGTH),
+        ("port", PORT),
+    ];
+}
+
 /// Finds one frame among what a transport put around it.
 #[derive(Clone, Debug)]
 pub struct Framing {
@@ -33,7 +66,10 @@ pub struct Framing {
     pub end: Vec<u8>,
     /// Where the frame says how long it is, counted from its start byte.
     pub length: Option<FrameLength>,
+    /// What a transport fills up with behind the frame.
+    pub fill: Option<u8>,
     pub checks: Vec<Check>,
+    pub transforms: Vec<Transform>,
     pub line: u32,
 }
 
@@ -41,8 +77,29 @@ pub struct Framing {
 pub struct FrameLength {
     pub at: usize,
     pub integer: Integer,
-    /// Whole frame = the value read + this.
+    pub bits: Option<Bits>,
+    /// Whole frame = the value read × this …
+    pub times: i64,
+    /// … + this.
     pub add: i64,
+}
+
+/// Undoes what the device did to some of the bytes.
+#[derive(Clone, Debug)]
+pub struct Transform {
+    pub from: i32,
+    pub to: i32,
+    pub change: Change,
+    /// The checksum is of the bytes as they are behind this.
+    pub before_check: bool,
+}
+
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Adds this to each byte, modulo 256.
+    Add(u8),
+    /// Exclusive or with these bytes, again and again from the first.
+    Xor(Box<[u8]>),
 }
 
 /// One layout: the first whose conditions hold takes the payload.
@@ -61,15 +118,21 @@ pub struct Frame {
 
 #[derive(Clone, Debug)]
 pub enum Condition {
-    /// The integer at `at` (negative: from the end) is one of these.
+    /// The integer at `at` (negative: from the end) is one of these; or is there and is not, when `negate`.
     Bytes {
         at: i32,
         integer: Integer,
         bits: Option<Bits>,
         any_of: Ranges,
+        negate: bool,
     },
     Length(Ranges),
     Port(Ranges),
+    /// A level of the topic (negative: from the end) is one of these words.
+    Topic {
+        level: i32,
+        any_of: Vec<String>,
+    },
 }
 
 pub type BlockId = u16;
@@ -77,13 +140,24 @@ pub type BlockId = u16;
 #[derive(Clone, Debug, Default)]
 pub struct Block {
     pub name: String,
+    /// Its fields follow one another bit by bit, in this order; without it, byte by byte.
+    pub bit_order: Option<BitOrder>,
     pub steps: Vec<Step>,
+}
+
+/// Which bit of a byte is the first of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BitOrder {
+    /// The most significant.
+    Msb,
+    /// The least significant.
+    Lsb,
 }
 
 #[derive(Clone, Debug)]
 pub struct Step {
     /// The step is left out unless this holds.
-    pub guard: Option<Guard>,
+    pub guard: Option<Box<Guard>>,
     pub action: Action,
     /// The line in the profile, for messages.
     pub line: u32,
@@ -92,11 +166,58 @@ pub struct Step {
 #[derive(Clone, Debug)]
 pub enum Action {
     Field(Box<Field>),
-    Skip(u32),
-    Call(BlockId),
-    Switch { slot: u16, cases: Vec<(Ranges, BlockId)>, otherwise: Otherwise },
-    Repeat { block: BlockId, count: Count, times_max: u32, record: bool },
+    /// A value that is computed from earlier ones.
+    Compute(Box<Compute>),
+    /// Bytes, or bits in a block of bits.
+    Skip(Length),
+    Call(Box<Call>),
+    Switch(Box<Switch>),
+    /// For each bit that is set, lowest first, the block of that bit.
+    Mask(Box<Switch>),
+    Repeat(Box<Repeat>),
     Tags(Box<Tags>),
+    Record(NewRecord),
+    /// The payload is none that can be decoded, for this reason.
+    Refuse(Box<str>),
+}
+
+#[derive(Clone, Debug)]
+pub struct Compute {
+    pub expression: Expression,
+    pub target: Target,
+}
+
+/// Runs a block, on so many bytes or on those of the enclosing block.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub block: BlockId,
+    pub length: Option<Length>,
+    /// Of a block with a length: bytes that it does not read are no error.
+    pub ignore_rest: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Switch {
+    pub on: Operand,
+    pub cases: Lookup<BlockId>,
+    pub otherwise: Otherwise,
+}
+
+#[derive(Clone, Debug)]
+pub struct Repeat {
+    pub block: BlockId,
+    pub count: Count,
+    pub times_max: u32,
+    pub record: Option<NewRecord>,
+}
+
+/// How a reading begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewRecord {
+    /// What stood before the first such reading belongs to each of them.
+    Shared,
+    /// It has nothing of what stood before; that is a reading of its own.
+    Apart,
 }
 
 /// A loop over tag (and length) and value, until the bytes end.
@@ -105,9 +226,11 @@ pub struct Tags {
     pub tag: Integer,
     /// Without it, a tag's block says by itself how long the value is.
     pub length: Option<Integer>,
-    pub cases: Vec<(Ranges, BlockId)>,
+    pub cases: Lookup<BlockId>,
     pub otherwise: Otherwise,
     pub slot: u16,
+    /// A tag that is not greater than the one before it starts a new reading.
+    pub record_on_descent: bool,
 }
 
 /// What happens to a value that no case names.
@@ -121,15 +244,22 @@ pub enum Otherwise {
     Block(BlockId),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A number that the message itself decides.
+#[derive(Clone, Debug)]
+pub enum Operand {
+    Slot(u16),
+    Expression(Expression),
+}
+
+#[derive(Clone, Debug)]
 pub enum Count {
     /// Until the bytes of the enclosing block end.
     ToEnd,
     Fixed(u32),
-    Slot(u16),
+    Of(Operand),
 }
 
-/// Holds when the variable was read and is one of the values; or is not, when `negate`.
+/// Holds when the test does; or does not, when `negate`.
 #[derive(Clone, Debug)]
 pub struct Guard {
     pub test: Test,
@@ -138,12 +268,12 @@ pub struct Guard {
 
 #[derive(Clone, Debug)]
 pub enum Test {
-    Slot {
-        slot: u16,
-        any_of: Ranges,
-    },
+    /// The variable was read and is one of the values.
+    Slot { slot: u16, any_of: Ranges },
     /// At least so many bytes are left in the enclosing block.
     Remaining(u32),
+    /// It is not zero; something that cannot be computed is.
+    Expression(Expression),
 }
 
 #[derive(Clone, Debug)]
@@ -174,13 +304,14 @@ pub struct Part {
 /// What becomes of a raw value.
 #[derive(Clone, Debug, Default)]
 pub struct Target {
-    /// Index in the profile's fields; none for what is only checked or remembered.
-    pub field: Option<u16>,
+    pub name: Name,
     pub slot: Option<u16>,
     /// The raw values that are allowed; empty: all.
     pub equals: Ranges,
     /// The raw values that mean "no value".
     pub absent: Ranges,
+    /// Why, for some of them: labels.
+    pub absent_reasons: Option<Box<Lookup<u32>>>,
     pub convert: Convert,
     pub identity: bool,
     /// It is the reading's own time.
@@ -188,6 +319,25 @@ pub struct Target {
     /// Plausible values, after conversion.
     pub range: Option<(f64, f64)>,
     pub line: u32,
+}
+
+/// Which field a value is of.
+#[derive(Clone, Debug, Default)]
+pub enum Name {
+    /// None: it is only checked or remembered.
+    #[default]
+    None,
+    Field(u16),
+    /// One of several, chosen by a variable: `temperature_{channel:1..4}_c`.
+    Chosen(Box<NameChoice>),
+}
+
+#[derive(Clone, Debug)]
+pub struct NameChoice {
+    pub slot: u16,
+    pub fields: Lookup<u16>,
+    /// As the profile writes it, for messages.
+    pub template: String,
 }
 
 /// How the raw value becomes the field's.
@@ -198,25 +348,49 @@ pub enum Convert {
     Plain,
     Linear(Linear),
     /// A number whose scale depends on a variable: unit codes.
-    Scaled {
-        slot: u16,
-        table: Vec<(Ranges, Linear)>,
-        name: String,
-    },
+    Scaled(Box<Scaled>),
     /// A word, truth value or number for each raw value.
-    Enumerate {
-        cases: Vec<(Ranges, Constant)>,
-        otherwise: Option<Constant>,
-    },
+    Enumerate(Box<Enumerate>),
     Bool,
     /// The number's decimal digits, as text.
     DecimalText(Linear),
     /// Each named bit is a field of its own.
-    Flags(Vec<Flag>),
+    Flags(Box<[Flag]>),
+    /// The names of the bits that hold, as one text.
+    FlagList(Box<[FlagWord]>),
     Epoch {
         epoch: Timestamp,
         unit_nanos: i64,
     },
+    /// Straight lines between points (raw value, value), in ascending order; beyond the ends, the last value.
+    Curve(Box<[(f64, f64)]>),
+    /// Computed from the raw value and earlier variables, then converted.
+    Expression(Box<(Expression, Convert)>),
+    /// A number that is computed, and so may have a fraction, in the field's own type.
+    Number(NumberAs, Linear),
+}
+
+/// The type that a computed number takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NumberAs {
+    Float,
+    /// The nearest whole number.
+    Integer,
+    /// Not zero.
+    Bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Scaled {
+    pub by: Operand,
+    pub table: Lookup<Linear>,
+    pub name: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Enumerate {
+    pub cases: Lookup<Constant>,
+    pub otherwise: Option<Constant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -234,11 +408,29 @@ pub struct Flag {
     pub inverted: bool,
 }
 
+#[derive(Clone, Copy, Debug)]
+pub struct FlagWord {
+    pub bit: u8,
+    pub label: u32,
+    pub inverted: bool,
+}
+
 #[derive(Clone, Debug)]
 pub enum Read {
     Integer {
         integer: Integer,
         bits: Option<Bits>,
+    },
+    /// The next bits of a block of bits.
+    Bits {
+        count: u8,
+        sign: Sign,
+    },
+    /// An integer whose width (0 to 8 bytes) the message decides.
+    Sized {
+        length: Length,
+        sign: Sign,
+        order: ByteOrder,
     },
     Float {
         bytes: u8,
@@ -246,30 +438,56 @@ pub enum Read {
     },
     /// Packed decimal digits as a number.
     Bcd {
-        bytes: u8,
+        length: Length,
         order: ByteOrder,
+        /// The most significant bit is the sign.
+        signed: bool,
         invalid: Invalid,
     },
-    /// Packed decimal digits as text, leading zeros kept.
-    BcdText {
+    Text(Box<Text>),
+    /// Digits in characters, as a number: `-12.50`.
+    Decimal {
         length: Length,
-        order: ByteOrder,
-    },
-    /// The bytes in hexadecimal digits, as text.
-    Hex {
-        length: Length,
-        order: ByteOrder,
-    },
-    Text {
-        length: Length,
+        until: Option<u8>,
+        invalid: Invalid,
     },
     Calendar(Box<Calendar>),
+    PackedTime(Box<PackedTime>),
+}
+
+/// Bytes that become text.
+#[derive(Clone, Debug)]
+pub struct Text {
+    pub length: Length,
+    /// It ends before this byte, which is read too.
+    pub until: Option<u8>,
+    pub coding: TextCoding,
+    /// Characters that are cut off at both ends.
+    pub strip: Box<[char]>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextCoding {
+    /// Packed decimal digits, leading zeros kept.
+    Digits {
+        order: ByteOrder,
+        /// The low nibble comes first.
+        swapped: bool,
+    },
+    /// Hexadecimal digits.
+    Hex {
+        order: ByteOrder,
+        swapped: bool,
+    },
+    Utf8,
+    /// GB 18030, and with it GB 2312 and GBK.
+    Gb18030,
+}
+
+#[derive(Clone, Debug)]
 pub enum Length {
     Fixed(u32),
-    Slot(u16),
+    Of(Operand),
     Rest,
 }
 
@@ -301,18 +519,54 @@ pub enum CalendarPart {
     Ignored,
 }
 
+/// A date and time in the bits of one integer.
+#[derive(Clone, Debug)]
+pub struct PackedTime {
+    pub integer: Integer,
+    /// The runs of bits of each part, lowest first.
+    pub parts: Vec<(PackedPart, Vec<Bits>)>,
+    /// What is added to the year.
+    pub year_base: i16,
+    pub zone: TimeZone,
+    pub invalid: Invalid,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PackedPart {
+    Year,
+    Month,
+    Day,
+    Hour,
+    Minute,
+    Second,
+    /// Not zero: the time is none.
+    Invalid,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Integer {
     /// 1 to 8.
     pub bytes: u8,
-    pub signed: bool,
+    pub sign: Sign,
     pub order: ByteOrder,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    Unsigned,
+    TwosComplement,
+    /// The most significant bit is the sign, the others are the number.
+    Magnitude,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ByteOrder {
     Big,
     Little,
+    /// Words of 16 bits, the least significant word first, each with its most significant byte first: CDAB.
+    BigWordSwapped,
+    /// Words of 16 bits, the most significant word first, each with its least significant byte first: BADC.
+    LittleWordSwapped,
 }
 
 /// Bits `low` to `low + count - 1`, bit 0 being the least significant.
@@ -320,7 +574,7 @@ pub enum ByteOrder {
 pub struct Bits {
     pub low: u8,
     pub count: u8,
-    pub signed: bool,
+    pub sign: Sign,
 }
 
 /// `(raw × multiply + add) / divide`: one division of integers, so 12345678 at 0.01 is exactly the number nearest to
@@ -335,126 +589,7 @@ pub struct Linear {
     pub integer: bool,
 }
 
-/// Inclusive ranges of raw values.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ranges(pub Vec<(i64, i64)>);
-
-impl Ranges {
-    pub fn contains(&self, value: i64) -> bool {
-        self.0.iter().any(|&(low, high)| low <= value && value <= high)
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-/// A checksum over bytes `from` to `to`, both included, negative ones counted from the frame's end.
-#[derive(Clone, Debug)]
-pub struct Check {
-    pub from: i32,
-    pub to: i32,
-    /// Where the checksum stands.
-    pub at: i32,
-    pub order: ByteOrder,
-    pub algorithm: Algorithm,
-    pub line: u32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithm {
-    /// Sum of the bytes, modulo 256.
-    Sum8,
-    /// Exclusive or of the bytes.
-    Xor8,
-    /// CRC-16/MODBUS: polynomial 0x8005 reflected, initial value 0xFFFF.
-    Crc16Modbus,
-    /// CRC-16/IBM-3740 ("CCITT-FALSE"): polynomial 0x1021, initial value 0xFFFF.
-    Crc16Ccitt,
-}
-
-static MODBUS: [u16; 256] = reflected_table(0xA001);
-static CCITT: [u16; 256] = table(0x1021);
-
-impl Algorithm {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Algorithm::Sum8 => "sum8",
-            Algorithm::Xor8 => "xor8",
-            Algorithm::Crc16Modbus => "crc16_modbus",
-            Algorithm::Crc16Ccitt => "crc16_ccitt",
-        }
-    }
-
-    pub const fn bytes(self) -> u8 {
-        match self {
-            Algorithm::Sum8 | Algorithm::Xor8 => 1,
-            Algorithm::Crc16Modbus | Algorithm::Crc16Ccitt => 2,
-        }
-    }
-
-    pub fn compute(self, bytes: &[u8]) -> u32 {
-        match self {
-            Algorithm::Sum8 => u32::from(bytes.iter().fold(0u8, |sum, &byte| sum.wrapping_add(byte))),
-            Algorithm::Xor8 => u32::from(bytes.iter().fold(0u8, |sum, &byte| sum ^ byte)),
-            Algorithm::Crc16Modbus => u32::from(crc16_reflected(bytes, &MODBUS, 0xFFFF)),
-            Algorithm::Crc16Ccitt => u32::from(crc16(bytes, &CCITT, 0xFFFF)),
-        }
-    }
-}
-
-/// What each byte does to a CRC-16 with a reflected polynomial, made when citywire is compiled.
-const fn reflected_table(polynomial: u16) -> [u16; 256] {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let (mut crc, mut bit) = (byte as u16, 0);
-        while bit < 8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ polynomial } else { crc >> 1 };
-            bit += 1;
-        }
-        table[byte] = crc;
-        byte += 1;
-    }
-    table
-}
-
-/// The same for a polynomial that is not reflected.
-const fn table(polynomial: u16) -> [u16; 256] {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let (mut crc, mut bit) = ((byte as u16) << 8, 0);
-        while bit < 8 {
-            crc = if crc & 0x8000 != 0 { (crc << 1) ^ polynomial } else { crc << 1 };
-            bit += 1;
-        }
-        table[byte] = crc;
-        byte += 1;
-    }
-    table
-}
-
-fn crc16_reflected(bytes: &[u8], table: &[u16; 256], initial: u16) -> u16 {
-    bytes.iter().fold(initial, |crc, byte| (crc >> 8) ^ table[usize::from(crc as u8 ^ byte)])
-}
-
-fn crc16(bytes: &[u8], table: &[u16; 256], initial: u16) -> u16 {
-    bytes.iter().fold(initial, |crc, byte| (crc << 8) ^ table[usize::from((crc >> 8) as u8 ^ byte)])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Check values of the CRC catalogue (reveng.sourceforge.io/crc-catalogue): the CRC of "123456789".
-    #[test]
-    fn checksums_agree_with_their_published_check_values() {
-        let f =
-            |algorithm: Algorithm, expected| assert_eq!(algorithm.compute(b"123456789"), expected, "{algorithm:?}");
-        f(Algorithm::Crc16Modbus, 0x4B37);
-        f(Algorithm::Crc16Ccitt, 0x29B1);
-        f(Algorithm::Sum8, 0xDD);
-        f(Algorithm::Xor8, 0x31);
-    }
+impl Linear {
+    /// Changes nothing.
+    pub const NOTHING: Linear = Linear { multiply: 1, add: 0, divide: 1, integer: false };
 }

@@ -153,7 +153,7 @@ impl<'a> Given<'a> {
         let mut readings = Readings::new();
         // Of a profile with one class it is clear which class a field is of.
         for example in profile.examples.iter().filter(|_| profile.classes.len() > 1) {
-            if decode::decode(profile, &example.payload, example.port, &mut readings).is_ok() {
+            if decode::decode(profile, &example.payload, &example.context(), &mut readings).is_ok() {
                 for record in readings.records() {
                     shown.extend(readings.values(record).iter().map(|(field, _)| (record.class, *field)));
                 }

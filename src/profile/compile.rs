@@ -13,22 +13,41 @@ use super::{Field, Profile};
 use crate::decode::program::*;
 use crate::problem::Problem;
 
+mod check;
+mod enumeration;
+mod expression;
 mod field;
 mod frame;
+mod meaning;
+mod name;
 mod number;
 mod step;
+mod time;
 
-/// Compiles the profile in `source`.
+use meaning::Meaning;
+pub use time::parse_moment;
+
+/// Compiles the profile in `source`: one, or one for each variant of a family.
 ///
 /// # Errors
 /// Everything that is wrong with it, in no particular order.
-pub fn compile(file: &str, source: &str, classes: &Classes) -> Result<Profile, Vec<Problem>> {
+pub fn compile(file: &str, source: &str, classes: &Classes) -> Result<Vec<Profile>, Vec<Problem>> {
     let spec: ProfileSpec = toml::from_str(source).map_err(|error| vec![Problem::from_toml(file, source, &error)])?;
-    let mut compiler = Compiler::new(file, source, &spec, classes);
-    let profile = compiler.profile();
-    match compiler.problems.is_empty() {
-        true => Ok(profile),
-        false => Err(compiler.problems),
+    let variants: Vec<Option<&VariantSpec>> = match spec.variants.as_slice() {
+        [] => vec![None],
+        variants => variants.iter().map(|variant| Some(variant.get_ref())).collect(),
+    };
+    let (mut profiles, mut problems) = (Vec::new(), Vec::new());
+    for variant in variants {
+        let mut compiler = Compiler::new(file, source, &spec, variant, classes);
+        profiles.push(compiler.profile());
+        // What is wrong with a shared line is wrong in each variant, and told once.
+        problems
+            .extend(compiler.problems.into_iter().filter(|problem| !problems.contains(problem)).collect::<Vec<_>>());
+    }
+    match problems.is_empty() {
+        true => Ok(profiles),
+        false => Err(problems),
     }
 }
 
@@ -36,6 +55,8 @@ struct Compiler<'a> {
     file: &'a str,
     source: &'a str,
     spec: &'a ProfileSpec,
+    /// The device of a family that is compiled.
+    variant: Option<&'a VariantSpec>,
     classes: &'a Classes,
     problems: Vec<Problem>,
     fields: Vec<Field>,
@@ -44,22 +65,33 @@ struct Compiler<'a> {
     label_indices: HashMap<String, u32>,
     /// Variables that some step refers to.
     slots: BTreeMap<String, u16>,
+    /// The names of all values that some step reads.
+    variables: BTreeSet<&'a str>,
+    /// Tells why values are missing.
+    absent_field: Option<u16>,
     block_names: Vec<&'a str>,
     blocks: Vec<Block>,
     class_names: Vec<String>,
     zone: TimeZone,
-    /// The class of the frame being compiled; blocks take the profile's.
-    class: u16,
+    /// Of the block being compiled, if its fields follow one another bit by bit.
+    bit_order: Option<BitOrder>,
 }
 
 type Span = Range<usize>;
 
 impl<'a> Compiler<'a> {
-    fn new(file: &'a str, source: &'a str, spec: &'a ProfileSpec, classes: &'a Classes) -> Self {
+    fn new(
+        file: &'a str,
+        source: &'a str,
+        spec: &'a ProfileSpec,
+        variant: Option<&'a VariantSpec>,
+        classes: &'a Classes,
+    ) -> Self {
         Compiler {
             file,
             source,
             spec,
+            variant,
             classes,
             problems: Vec::new(),
             fields: Vec::new(),
@@ -67,19 +99,23 @@ impl<'a> Compiler<'a> {
             labels: Vec::new(),
             label_indices: HashMap::new(),
             slots: BTreeMap::new(),
+            variables: BTreeSet::new(),
+            absent_field: None,
             block_names: spec.blocks.keys().map(String::as_str).collect(),
             blocks: Vec::new(),
             class_names: Vec::new(),
             zone: TimeZone::UTC,
-            class: 0,
+            bit_order: None,
         }
     }
 
     fn profile(&mut self) -> Profile {
         let spec = self.spec;
-        self.identity();
-        self.use_class(&spec.class);
-        for frame in &spec.frames {
+        let (id, model) = self.identity();
+        self.use_class(self.variant.and_then(|variant| variant.class.as_ref()).unwrap_or(&spec.class));
+        let frames: Vec<&'a Spanned<FrameSpec>> =
+            spec.frames.iter().filter(|frame| self.is_of_variant(frame)).collect();
+        for frame in &frames {
             if let Some(class) = &frame.get_ref().class {
                 self.use_class(class);
             }
@@ -88,29 +124,36 @@ impl<'a> Compiler<'a> {
         self.collect_slots();
         self.blocks = vec![Block::default(); spec.blocks.len()];
         for (index, (name, block)) in spec.blocks.iter().enumerate() {
-            let steps = self.steps(&block.get_ref().fields);
-            self.blocks[index] = Block { name: name.clone(), steps };
+            let block = block.get_ref();
+            let (steps, bit_order) = self.steps_in(block.bit_order, &block.fields);
+            self.blocks[index] = Block { name: name.clone(), bit_order, steps };
         }
         let framing = spec.framing.as_ref().map(|framing| self.framing(framing));
-        if spec.frames.is_empty() {
+        if frames.is_empty() {
             self.problem(0..0, "the profile has no [[frame]]").help_last("describe at least one layout");
         }
-        let frames = spec.frames.iter().map(|frame| self.frame(frame)).collect();
+        let frames = frames.into_iter().map(|frame| self.frame(frame)).collect();
         self.check_nesting();
         let report_interval = self.report_interval();
         let examples = self.examples();
-        if spec.examples.is_empty() {
-            self.problem(0..0, "the profile has no [[example]]")
+        if examples.is_empty() {
+            let problem = match self.variant {
+                Some(_) => format!("the variant `{id}` has no [[example]]"),
+                None => "the profile has no [[example]]".to_owned(),
+            };
+            self.problem(0..0, problem)
                 .help_last("add a real payload with the readings it gives: that is the profile's test");
         }
+        let own_document = self.variant.and_then(|variant| variant.document.as_ref());
         Profile {
-            id: spec.id.get_ref().clone(),
+            id,
             classes: std::mem::take(&mut self.class_names),
             maker: spec.maker.clone(),
-            model: spec.model.clone(),
-            document: spec.document.clone(),
+            model,
+            document: own_document.unwrap_or(&spec.document).clone(),
             report_interval,
             implausible_field: self.field_indices.get("implausible").copied().unwrap_or(0),
+            absent_field: self.absent_field,
             fields: std::mem::take(&mut self.fields),
             labels: std::mem::take(&mut self.labels),
             program: Program { framing, frames, blocks: std::mem::take(&mut self.blocks), slots: self.slots.len() },
@@ -119,14 +162,32 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn identity(&mut self) {
-        let id = self.spec.id.get_ref();
+    /// The profile's id and the device's name, from the variant or from the file.
+    fn identity(&mut self) -> (String, String) {
+        let spec = self.spec;
+        let (id, model) = match (self.variant, &spec.id, &spec.model) {
+            (Some(variant), None, None) => (Some(&variant.id), Some(&variant.model)),
+            (Some(_), ..) => {
+                self.problem(0..0, "a family has its ids and models in [[variant]], not at the top of the file");
+                (None, None)
+            }
+            (None, id, model) => {
+                for (key, given) in [("id", id.is_some()), ("model", model.is_some())] {
+                    if !given {
+                        self.problem(0..0, format!("the key `{key}` is missing"));
+                    }
+                }
+                (id.as_ref(), model.as_ref())
+            }
+        };
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if id.is_empty() || id.len() > 64 || !id.chars().all(fits) {
-            self.problem(self.spec.id.span(), format!("`{id}` is no profile id"))
+        if let Some(id) = id
+            && (id.get_ref().is_empty() || id.get_ref().len() > 64 || !id.get_ref().chars().all(fits))
+        {
+            self.problem(id.span(), format!("`{}` is no profile id", id.get_ref()))
                 .help_last("use 1 to 64 lower-case letters, digits and hyphens");
         }
-        if let Some(zone) = &self.spec.time_zone {
+        if let Some(zone) = &spec.time_zone {
             match parse_zone(zone.get_ref()) {
                 Some(parsed) => self.zone = parsed,
                 None => {
@@ -135,10 +196,31 @@ impl<'a> Compiler<'a> {
                 }
             }
         }
+        (id.map(|id| id.get_ref().clone()).unwrap_or_default(), model.cloned().unwrap_or_default())
+    }
+
+    /// Whether the variant that is compiled has this frame.
+    fn is_of_variant(&mut self, frame: &Spanned<FrameSpec>) -> bool {
+        let wanted = &frame.get_ref().variant.0;
+        for name in wanted {
+            self.check_variant(name, frame.span());
+        }
+        wanted.is_empty() || self.variant.is_some_and(|variant| wanted.contains(variant.id.get_ref()))
+    }
+
+    fn check_variant(&mut self, name: &str, span: Span) {
+        let known: Vec<&str> =
+            self.spec.variants.iter().map(|variant| variant.get_ref().id.get_ref().as_str()).collect();
+        if !known.contains(&name) {
+            let span = self.word(span, name);
+            let problem = Problem::at(self.file, self.source, span, format!("there is no variant `{name}`"));
+            self.problems.push(problem.suggest(name, known));
+        }
     }
 
     fn report_interval(&mut self) -> std::time::Duration {
-        let interval = &self.spec.report_interval;
+        let own = self.variant.and_then(|variant| variant.report_interval.as_ref());
+        let interval = own.unwrap_or(&self.spec.report_interval);
         crate::time::parse_duration(interval.get_ref()).unwrap_or_else(|error| {
             self.problem(interval.span(), error);
             std::time::Duration::ZERO
@@ -180,69 +262,22 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Gives a slot to each variable that some step refers to.
-    fn collect_slots(&mut self) {
-        let mut wanted: BTreeSet<&str> = BTreeSet::new();
-        for item in self.all_items() {
-            let item = item.get_ref();
-            wanted.extend(item.switch.as_deref());
-            wanted.extend(item.when.iter().filter_map(|when| when.variable.as_deref()));
-            if let Some(CountSpec::Variable(name)) = &item.count {
-                wanted.insert(name);
-            }
-            if let Some(LengthSpec::Named(name)) = &item.length
-                && name != "rest"
-            {
-                wanted.insert(name);
-            }
-            let scales = item.parts.iter().map(|part| &part.scale).chain([&item.scale]).flatten();
-            for scale in scales {
-                if let ScaleSpec::Table(table) = scale {
-                    wanted.insert(&table.by);
-                }
-            }
-            if item.tags.is_some() {
-                wanted.insert(item.variable.as_deref().unwrap_or("tag"));
-            }
-        }
-        self.slots = wanted.into_iter().enumerate().map(|(index, name)| (name.to_owned(), index as u16)).collect();
-    }
-
     fn all_items(&self) -> impl Iterator<Item = &'a Spanned<ItemSpec>> + use<'a> {
         let spec = self.spec;
         let of_frames = spec.frames.iter().flat_map(|frame| &frame.get_ref().fields);
         of_frames.chain(spec.blocks.values().flat_map(|block| &block.get_ref().fields))
     }
 
-    /// The slot of a variable that a step refers to; a problem when nothing ever reads it.
-    fn variable(&mut self, name: &str, span: Span) -> u16 {
-        let given = |item: &ItemSpec| {
-            let own = item.variable.as_deref().or(item.name.as_deref());
-            own == Some(name)
-                || (item.tags.is_some() && item.variable.is_none() && name == "tag")
-                || item.parts.iter().any(|part| part.variable.as_deref().or(part.name.as_deref()) == Some(name))
-        };
-        if !self.all_items().any(|item| given(item.get_ref())) {
-            let names: Vec<&str> = self
-                .all_items()
-                .flat_map(|item| {
-                    let item = item.get_ref();
-                    let parts =
-                        item.parts.iter().filter_map(|part| part.variable.as_deref().or(part.name.as_deref()));
-                    item.variable.as_deref().or(item.name.as_deref()).into_iter().chain(parts)
-                })
-                .collect();
-            let span = self.word(span, name);
-            let problem = Problem::at(self.file, self.source, span, format!("nothing reads a variable `{name}`"));
-            self.problems.push(problem.suggest(name, names));
-        }
-        self.slots.get(name).copied().unwrap_or(0)
-    }
-
     fn examples(&mut self) -> Vec<Example> {
         let mut examples = Vec::new();
         for spanned in &self.spec.examples {
             let (spec, span) = (spanned.get_ref(), spanned.span());
+            if let Some(name) = &spec.variant {
+                self.check_variant(name, span.clone());
+                if self.variant.is_none_or(|variant| variant.id.get_ref() != name) {
+                    continue;
+                }
+            }
             let payload = self.bytes(&spec.payload, span.clone());
             match Example::new(spec, span.clone(), self.line(&span), payload) {
                 Ok(example) => examples.push(example),
@@ -263,8 +298,7 @@ impl<'a> Compiler<'a> {
 
     fn byte_order(&mut self, own: Option<ByteOrderSpec>, bytes: u8, span: Span) -> ByteOrder {
         match own.or(self.spec.byte_order) {
-            Some(ByteOrderSpec::Big) => ByteOrder::Big,
-            Some(ByteOrderSpec::Little) => ByteOrder::Little,
+            Some(order) => order.into(),
             None => {
                 if bytes > 1 {
                     self.problem(span, "a number of several bytes needs a byte order")
@@ -277,9 +311,9 @@ impl<'a> Compiler<'a> {
 
     fn integer_type(&mut self, kind: &str, order: Option<ByteOrderSpec>, span: Span) -> Option<Integer> {
         match number::parse_type(kind) {
-            Some(number::Kind::Integer { bytes, signed }) => {
-                let order = self.byte_order(order, bytes, span);
-                Some(Integer { bytes, signed, order })
+            Some(number::Kind::Integer { bits, sign }) if bits.is_multiple_of(8) => {
+                let order = self.byte_order(order, bits / 8, span);
+                Some(Integer { bytes: bits / 8, sign, order })
             }
             _ => {
                 self.problem(self.word(span, kind), format!("`{kind}` is no integer type"))
@@ -289,13 +323,21 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn bits(&mut self, text: &str, bytes: u8, signed: bool, span: Span) -> Option<Bits> {
+    fn bits(&mut self, text: &str, bytes: u8, sign: Sign, span: Span) -> Option<Bits> {
         let bits = parse_range(text).ok().filter(|&(low, high)| low >= 0 && high < i64::from(bytes) * 8);
         if bits.is_none() {
             self.problem(self.word(span, text), format!("`{text}` names no bits of a word of {bytes} bytes"))
                 .help_last("write the lowest and the highest bit, as in \"4..6\"; bit 0 is the least significant");
         }
-        bits.map(|(low, high)| Bits { low: low as u8, count: (high - low + 1) as u8, signed })
+        bits.map(|(low, high)| Bits { low: low as u8, count: (high - low + 1) as u8, sign })
+    }
+
+    /// The number of a canonical field, which is given from now on.
+    fn canonical_index(&mut self, name: &str) -> Option<u16> {
+        let index = *self.field_indices.get(name)?;
+        let field = self.fields.get_mut(usize::from(index)).filter(|field| field.canonical)?;
+        field.used = true;
+        Some(index)
     }
 
     fn label(&mut self, word: &str) -> u32 {
@@ -332,7 +374,19 @@ impl<'a> Compiler<'a> {
     }
 }
 
-fn parse_zone(text: &str) -> Option<TimeZone> {
+impl From<ByteOrderSpec> for ByteOrder {
+    fn from(order: ByteOrderSpec) -> ByteOrder {
+        match order {
+            ByteOrderSpec::Big => ByteOrder::Big,
+            ByteOrderSpec::Little => ByteOrder::Little,
+            ByteOrderSpec::BigWordSwapped => ByteOrder::BigWordSwapped,
+            ByteOrderSpec::LittleWordSwapped => ByteOrder::LittleWordSwapped,
+        }
+    }
+}
+
+/// `+08:00`, `UTC` or a name.
+pub fn parse_zone(text: &str) -> Option<TimeZone> {
     let offset = |text: &str| {
         let (sign, rest) = match text.as_bytes().first()? {
             b'+' => (1, &text[1..]),

@@ -5,7 +5,7 @@
 //! given only if every value that was asked for comes back.
 
 use crate::decode::encode::{Slot, Template};
-use crate::decode::{self, DecodeError, Readings};
+use crate::decode::{self, Context, DecodeError, Readings};
 use crate::profile::Profile;
 
 mod asked;
@@ -88,8 +88,8 @@ fn fill(profile: &Profile, request: &Request<'_>, shape: &Shape<'_>) -> Result<C
     let unreadable = |error| ComposeError::Unreadable { example: example.name.clone(), error };
     let mut payload = example.payload.clone();
     for _ in 0..ROUNDS_MAX {
-        let present = Present::of(profile, &payload, example.port).map_err(unreadable)?;
-        let template = Template::new(profile, &payload, example.port).map_err(unreadable)?;
+        let present = Present::of(profile, &payload, &example.context()).map_err(unreadable)?;
+        let template = Template::new(profile, &payload, &example.context()).map_err(unreadable)?;
         let written = template
             .encode(|slot| present.wanted(request, slot))
             .map_err(|error| ComposeError::DoesNotFit { example: example.name.clone(), error })?;
@@ -98,8 +98,8 @@ fn fill(profile: &Profile, request: &Request<'_>, shape: &Shape<'_>) -> Result<C
         }
         payload = written;
     }
-    let present = Present::of(profile, &payload, example.port).map_err(unreadable)?;
-    let resolutions = Resolutions::of(profile, &payload, example.port).map_err(unreadable)?;
+    let present = Present::of(profile, &payload, &example.context()).map_err(unreadable)?;
+    let resolutions = Resolutions::of(profile, &payload, &example.context()).map_err(unreadable)?;
     match present.difference(request, &resolutions, &example.name) {
         Some(difference) => Err(difference),
         None => Ok(present.composed(request, shape, payload)),
@@ -113,9 +113,9 @@ struct Present {
 }
 
 impl Present {
-    fn of(profile: &Profile, payload: &[u8], port: Option<u8>) -> Result<Present, DecodeError> {
+    fn of(profile: &Profile, payload: &[u8], context: &Context<'_>) -> Result<Present, DecodeError> {
         let mut readings = Readings::new();
-        decode::decode(profile, payload, port, &mut readings)?;
+        decode::decode(profile, payload, context, &mut readings)?;
         let records = readings.records().iter().map(|record| Asked::of(profile, &readings, record));
         Ok(Present { readings: records.collect(), device: readings.identity().map(str::to_owned) })
     }

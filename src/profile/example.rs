@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::Profile;
+use super::compile::parse_moment;
 use super::spec::{ConstantSpec, ExampleSpec};
-use crate::decode::{self, DecodeError, Readings, Reason, Record, Value};
+use crate::decode::{self, Context, DecodeError, Readings, Reason, Record, Value};
 use crate::problem::Problem;
+use crate::time::Timestamp;
 
 /// A payload and what it must give.
 #[derive(Clone, Debug)]
@@ -18,6 +20,8 @@ pub struct Example {
     pub source: String,
     pub payload: Vec<u8>,
     pub port: Option<u8>,
+    pub topic: String,
+    pub received: Option<Timestamp>,
     pub expect: Expect,
     /// The identity that the payload gives.
     pub device: Option<String>,
@@ -51,11 +55,23 @@ impl Example {
             }
             _ => return Err("an example has exactly one of `expect`, `expect_readings` and `refused`".into()),
         };
+        let received = match &spec.received {
+            None => None,
+            Some(text) => {
+                let moment = parse_moment(text);
+                Some(
+                    moment
+                        .ok_or_else(|| format!("`{text}` is no moment: write it as in \"2026-01-31T12:00:00Z\""))?,
+                )
+            }
+        };
         Ok(Example {
             name: spec.name.clone().unwrap_or_else(|| format!("line {line}")),
             source: spec.source.clone(),
             payload,
             port: spec.port,
+            topic: spec.topic.clone().unwrap_or_default(),
+            received,
             expect,
             device: spec.device.clone(),
             span,
@@ -63,11 +79,18 @@ impl Example {
     }
 }
 
+impl Example {
+    /// What is known of the message besides its payload.
+    pub fn context(&self) -> Context<'_> {
+        Context { port: self.port, topic: &self.topic, received: self.received, zone: None }
+    }
+}
+
 /// Runs all examples of a profile; tells those that do not hold.
 pub fn run(profile: &Profile, source: &str) -> Vec<Problem> {
     let mut readings = Readings::new();
     let check = |example: &Example| {
-        let decoded = decode::decode(profile, &example.payload, example.port, &mut readings);
+        let decoded = decode::decode(profile, &example.payload, &example.context(), &mut readings);
         let wrong = verdict(profile, example, decoded.as_ref().map(|()| &readings)).err()?;
         let message = format!("example \"{}\" {wrong}", example.name);
         let problem = Problem::at(&profile.file, source, example.span.clone(), message);

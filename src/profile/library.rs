@@ -58,7 +58,7 @@ impl Library {
         let mut own = BTreeMap::new();
         for file in profile_files(directory).map_err(|problem| vec![problem])? {
             match load_file(&file, &classes) {
-                Ok(profile) => insert(&mut own, profile, &mut problems),
+                Ok(profiles) => profiles.into_iter().for_each(|profile| insert(&mut own, profile, &mut problems)),
                 Err(mut wrong) => problems.append(&mut wrong),
             }
         }
@@ -66,8 +66,10 @@ impl Library {
         for (path, source) in BUILT_IN {
             let path = format!("built-in {path}");
             match load_source(&path, source, &classes) {
-                Ok(profile) if own.contains_key(&profile.id) => {}
-                Ok(profile) => insert(&mut profiles, profile, &mut problems),
+                Ok(built_in) => {
+                    let kept = built_in.into_iter().filter(|profile| !own.contains_key(&profile.id));
+                    kept.for_each(|profile| insert(&mut profiles, profile, &mut problems));
+                }
                 Err(mut wrong) => problems.append(&mut wrong),
             }
         }
@@ -88,7 +90,7 @@ impl Library {
         let mut own = BTreeMap::new();
         for file in files {
             match load_file(file, &self.classes) {
-                Ok(profile) => insert(&mut own, profile, &mut problems),
+                Ok(profiles) => profiles.into_iter().for_each(|profile| insert(&mut own, profile, &mut problems)),
                 Err(mut wrong) => problems.append(&mut wrong),
             }
         }
@@ -114,31 +116,72 @@ impl Library {
     }
 }
 
-/// Reads, compiles and tests one profile file.
+/// Reads, compiles and tests one profile file: one profile, or those of a family.
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn load_file(path: &Path, classes: &Classes) -> Result<Profile, Vec<Problem>> {
+pub fn load_file(path: &Path, classes: &Classes) -> Result<Vec<Profile>, Vec<Problem>> {
     let name = path.display().to_string();
     let source = read_file(path).map_err(|problem| vec![problem])?;
     load_source(&name, &source, classes)
+}
+
+/// Reads, compiles and tests one profile of a file: `FILE`, or `FILE#ID` for one of a family.
+///
+/// # Errors
+/// Everything that is wrong with the file, or that it does not say which of its profiles is meant.
+pub fn load_one(name: &str, classes: &Classes) -> Result<Profile, Vec<Problem>> {
+    let (file, id) = file_and_id(name);
+    choose(file, id, load_file(Path::new(file), classes)?)
+}
+
+/// The same, and leaves its examples to be run by the caller ([`example::verdict`]).
+///
+/// # Errors
+/// Everything that is wrong with the file but its examples, or that it does not say which of its profiles is meant.
+pub fn compile_one(name: &str, classes: &Classes) -> Result<Profile, Vec<Problem>> {
+    let (file, id) = file_and_id(name);
+    choose(file, id, compile_file(Path::new(file), classes)?)
+}
+
+/// `FILE#ID` taken apart.
+pub fn file_and_id(name: &str) -> (&str, Option<&str>) {
+    match name.rsplit_once('#') {
+        Some((file, id)) => (file, Some(id)),
+        None => (name, None),
+    }
+}
+
+fn choose(file: &str, id: Option<&str>, mut profiles: Vec<Profile>) -> Result<Profile, Vec<Problem>> {
+    let ids: Vec<String> = profiles.iter().map(|profile| profile.id.clone()).collect();
+    let found = match id {
+        Some(id) => profiles.iter().position(|profile| profile.id == id),
+        None => (profiles.len() == 1).then_some(0),
+    };
+    match found {
+        Some(found) => Ok(profiles.swap_remove(found)),
+        None => Err(vec![
+            Problem::in_file(file, format!("holds the profiles {}", ids.join(", ")))
+                .help(format!("say which one is meant, as in {file}#{}", ids.first().map_or("", String::as_str))),
+        ]),
+    }
 }
 
 /// Reads and compiles one profile file, and leaves its examples to be run by the caller ([`example::verdict`]).
 ///
 /// # Errors
 /// Everything that is wrong with it but its examples.
-pub fn compile_file(path: &Path, classes: &Classes) -> Result<Profile, Vec<Problem>> {
+pub fn compile_file(path: &Path, classes: &Classes) -> Result<Vec<Profile>, Vec<Problem>> {
     let source = read_file(path).map_err(|problem| vec![problem])?;
     compile::compile(&path.display().to_string(), &source, classes)
 }
 
 /// The same as [`load_file`] for a text. `name` stands in messages.
-pub fn load_source(name: &str, source: &str, classes: &Classes) -> Result<Profile, Vec<Problem>> {
-    let profile = compile::compile(name, source, classes)?;
-    let problems = example::run(&profile, source);
+pub fn load_source(name: &str, source: &str, classes: &Classes) -> Result<Vec<Profile>, Vec<Problem>> {
+    let profiles = compile::compile(name, source, classes)?;
+    let problems: Vec<Problem> = profiles.iter().flat_map(|profile| example::run(profile, source)).collect();
     match problems.is_empty() {
-        true => Ok(profile),
+        true => Ok(profiles),
         false => Err(problems),
     }
 }

@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 
 use super::class::Classes;
 use super::library::load_source;
-use crate::decode::program::Algorithm;
 use crate::problem::Problem;
 
 mod layout;
@@ -26,7 +25,7 @@ pub struct Device<'a> {
     pub shape: Shape,
     /// The payload stands between a start byte with a length and an end byte.
     pub framed: bool,
-    pub checksum: Option<Algorithm>,
+    pub checksum: Option<&'static str>,
 }
 
 /// How payloads are laid out.
@@ -56,8 +55,7 @@ impl Shape {
 }
 
 /// The checksums that a new profile can have.
-pub const CHECKSUMS: [Algorithm; 4] =
-    [Algorithm::Sum8, Algorithm::Xor8, Algorithm::Crc16Modbus, Algorithm::Crc16Ccitt];
+pub const CHECKSUMS: [&str; 6] = ["sum8", "xor8", "crc8", "crc16_modbus", "crc16_ccitt", "crc32"];
 
 /// A profile that has been begun.
 #[derive(Clone, Debug)]

@@ -7,34 +7,44 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize as DeriveDeserialize, de::value::MapAccessDeserializer};
 use toml::Spanned;
 
-/// One profile file.
+/// One profile file: one device, or a maker's family of devices that share their layouts.
 #[derive(Debug, DeriveDeserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProfileSpec {
     /// Lower-case letters, digits and hyphens; what configuration and points call the profile.
-    pub id: Spanned<String>,
+    #[serde(default)]
+    pub id: Option<Spanned<String>>,
     /// The device class, from `classes.toml`.
     pub class: Spanned<String>,
+    /// Who makes the device.
     pub maker: String,
-    pub model: String,
+    /// The device's name.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// Instead of `id` and `model`: several devices in one file, each a profile of its own.
+    #[serde(default, rename = "variant")]
+    pub variants: Vec<Spanned<VariantSpec>>,
     /// Where the layout is published.
     pub document: Document,
     /// What a reader of the profile should know.
     #[serde(default)]
     pub notes: Option<String>,
-    /// How often the device reports when all is well.
+    /// How often the device reports when all is well: `"15m"`, `"24h"`.
     pub report_interval: Spanned<String>,
     /// Of all numbers of more than one byte that do not say otherwise.
     #[serde(default)]
     pub byte_order: Option<ByteOrderSpec>,
-    /// Of calendar times: `+08:00`, or an IANA name.
+    /// Of calendar times: `"+08:00"`, or a name such as `"Europe/Berlin"`; without it, UTC. The registry may give a
+    /// device another one (`time_zone`).
     #[serde(default)]
     pub time_zone: Option<Spanned<String>>,
+    /// How to find the frame in what the transport sends.
     #[serde(default)]
     pub framing: Option<Spanned<FramingSpec>>,
+    /// The layouts; the first whose `when` holds takes the payload.
     #[serde(rename = "frame")]
     pub frames: Vec<Spanned<FrameSpec>>,
-    /// Steps used in several places, or chosen by a tag or switch.
+    /// Lines used in several places, or chosen by a tag or switch.
     #[serde(default, rename = "block")]
     pub blocks: BTreeMap<String, Spanned<BlockSpec>>,
     /// Words for numbers, used in several places.
@@ -43,28 +53,59 @@ pub struct ProfileSpec {
     /// Scales for unit codes.
     #[serde(default, rename = "scale")]
     pub scales: BTreeMap<String, Spanned<BTreeMap<String, f64>>>,
+    /// Payloads with the readings they give, and some that must be refused: the profile's own test.
     #[serde(default, rename = "example")]
     pub examples: Vec<Spanned<ExampleSpec>>,
+}
+
+/// One device of a family.
+#[derive(Debug, DeriveDeserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VariantSpec {
+    /// As the profile's `id`.
+    pub id: Spanned<String>,
+    /// The device's name.
+    pub model: String,
+    /// When it is of another class than the file says.
+    #[serde(default)]
+    pub class: Option<Spanned<String>>,
+    /// When it reports at another interval than the file says.
+    #[serde(default)]
+    pub report_interval: Option<Spanned<String>>,
+    /// When its layout is published elsewhere.
+    #[serde(default)]
+    pub document: Option<Document>,
 }
 
 /// The maker's manual, a standard, or whatever else a layout was taken from.
 #[derive(Clone, Debug, DeriveDeserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Document {
+    /// What the document is called.
     pub title: String,
+    /// Its version or date.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// Where it can be found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
 }
 
+/// In which order the bytes of a number stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, DeriveDeserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum ByteOrderSpec {
+    /// The most significant byte first.
     Big,
+    /// The least significant byte first.
     Little,
+    /// Of registers of 16 bits: the least significant register first, each with its high byte first (CDAB).
+    BigWordSwapped,
+    /// Of registers of 16 bits: the most significant register first, each with its low byte first (BADC).
+    LittleWordSwapped,
 }
 
+/// How to find the frame in what the transport sends.
 #[derive(Debug, DeriveDeserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FramingSpec {
@@ -72,138 +113,301 @@ pub struct FramingSpec {
     /// the frame starts with the payload.
     #[serde(default)]
     pub start: Option<String>,
+    /// The bytes that a frame ends with.
     #[serde(default)]
     pub end: Option<String>,
+    /// Where the frame says how long it is.
     #[serde(default)]
     pub length: Option<FrameLengthSpec>,
+    /// The byte that a transport fills up with behind the frame, as `"00"`.
+    #[serde(default)]
+    pub fill: Option<String>,
+    /// What proves the frame whole: one checksum or a list.
     #[serde(default)]
     pub check: OneOrMany<CheckSpec>,
+    /// What the device did to the bytes, and is undone: one or a list.
+    #[serde(default)]
+    pub transform: OneOrMany<TransformSpec>,
 }
 
+/// Where a frame says how long it is.
 #[derive(Debug, DeriveDeserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FrameLengthSpec {
+    /// Byte offset from the frame's start.
     pub at: u16,
+    /// An integer type, such as `u8` or `u16`.
     #[serde(rename = "type")]
     pub kind: String,
     #[serde(default)]
     pub byte_order: Option<ByteOrderSpec>,
+    /// Only these bits of it, as in `"0..11"`.
+    #[serde(default)]
+    pub bits: Option<String>,
+    /// The number counts units of so many bytes; without it, bytes.
+    #[serde(default)]
+    pub times: Option<u16>,
     /// The whole frame has so many bytes more than the field says.
     #[serde(default)]
     pub add: i64,
 }
 
 /// A checksum: the algorithm's name, the bytes it covers (both ends included), and where it stands.
-#[derive(Debug, DeriveDeserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default, DeriveDeserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct CheckSpec {
-    #[serde(default)]
+    /// The sum of the bytes, modulo 256.
     pub sum8: Option<String>,
-    #[serde(default)]
+    /// What makes the sum of all, itself included, zero modulo 256.
+    pub sum8_negated: Option<String>,
+    /// The sum of the bytes, modulo 65536.
+    pub sum16: Option<String>,
+    /// The exclusive or of the bytes.
     pub xor8: Option<String>,
-    #[serde(default)]
+    /// CRC-8/SMBUS: polynomial 07.
+    pub crc8: Option<String>,
+    /// CRC-8/MAXIM-DOW: polynomial 31, reflected.
+    pub crc8_maxim: Option<String>,
+    /// CRC-16/MODBUS: polynomial 8005, reflected, initially FFFF.
     pub crc16_modbus: Option<String>,
-    #[serde(default)]
+    /// CRC-16/ARC: polynomial 8005, reflected, initially 0.
+    pub crc16_arc: Option<String>,
+    /// CRC-16/IBM-3740, known as CCITT-FALSE: polynomial 1021, initially FFFF.
     pub crc16_ccitt: Option<String>,
+    /// CRC-16/XMODEM: polynomial 1021, initially 0.
+    pub crc16_xmodem: Option<String>,
+    /// CRC-16/KERMIT: polynomial 1021, reflected, initially 0.
+    pub crc16_kermit: Option<String>,
+    /// CRC-16/IBM-SDLC: polynomial 1021, reflected, initially FFFF, inverted.
+    pub crc16_x25: Option<String>,
+    /// CRC-16/EN-13757: polynomial 3D65, initially 0, inverted.
+    pub crc16_en13757: Option<String>,
+    /// CRC-32/ISO-HDLC: polynomial 04C11DB7, reflected, initially FFFFFFFF, inverted.
+    pub crc32: Option<String>,
+    /// Any other CRC, by its parameters; the covered bytes stand in `bytes`.
+    pub crc: Option<CrcSpec>,
+    /// The bytes that `crc` covers, as in `"0..-3"`.
+    pub bytes: Option<String>,
+    /// Where the checksum stands; negative: from the frame's end.
     pub at: i32,
-    #[serde(default)]
     pub byte_order: Option<ByteOrderSpec>,
+    /// What a wrong checksum means.
+    pub wrong: WrongSpec,
 }
 
+/// The parameters of a CRC, as the CRC catalogue names them (reveng.sourceforge.io/crc-catalogue).
+#[derive(Debug, DeriveDeserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CrcSpec {
+    /// Width: 8 to 32.
+    pub bits: u8,
+    pub polynomial: u32,
+    #[serde(default)]
+    pub initial: u32,
+    /// Bytes are taken with their least significant bit first, and so is the result.
+    #[serde(default)]
+    pub reflected: bool,
+    #[serde(default)]
+    pub final_xor: u32,
+}
+
+/// What a wrong checksum means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, DeriveDeserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WrongSpec {
+    /// The payload is refused.
+    #[default]
+    Refuse,
+    /// The reading is kept, and its field `checksum_wrong` is true.
+    Mark,
+}
+
+/// What undoes a change that the device makes to all bytes of a range: exactly one of `add`, `subtract` and `xor`.
+#[derive(Debug, DeriveDeserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransformSpec {
+    /// Adds this to each byte, modulo 256.
+    #[serde(default)]
+    pub add: Option<u8>,
+    /// Subtracts this from each byte, modulo 256.
+    #[serde(default)]
+    pub subtract: Option<u8>,
+    /// Exclusive or with these bytes in hexadecimal digits, again and again from the first.
+    #[serde(default)]
+    pub xor: Option<String>,
+    /// The bytes, as in `"10..-3"`.
+    pub bytes: String,
+    /// The checksum is of the bytes behind this change; otherwise of the bytes as they were sent.
+    #[serde(default)]
+    pub before_check: bool,
+}
+
+/// A layout.
 #[derive(Debug, DeriveDeserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FrameSpec {
+    /// For messages.
     pub name: String,
     /// When this frame is of another class than the profile.
     #[serde(default)]
     pub class: Option<Spanned<String>>,
+    /// Of a family: the ids of the variants that have this frame; without it, all.
+    #[serde(default)]
+    pub variant: OneOrMany<String>,
     /// All conditions must hold.
     #[serde(default)]
     pub when: OneOrMany<ConditionSpec>,
+    /// What proves the frame whole, beside what `[framing]` says.
     #[serde(default)]
     pub check: OneOrMany<CheckSpec>,
     /// Bytes behind the last field are no error.
     #[serde(default)]
     pub ignore_rest: bool,
+    /// The fields follow one another bit by bit.
+    #[serde(default)]
+    pub bit_order: Option<BitOrderSpec>,
+    /// The lines of the layout, top to bottom.
     pub fields: Vec<Spanned<ItemSpec>>,
 }
 
+/// Lines used in several places.
 #[derive(Debug, DeriveDeserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BlockSpec {
+    /// The fields follow one another bit by bit.
+    #[serde(default)]
+    pub bit_order: Option<BitOrderSpec>,
+    /// The lines, top to bottom.
     pub fields: Vec<Spanned<ItemSpec>>,
 }
 
+/// Which bit of a byte is the first of a stream of bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, DeriveDeserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BitOrderSpec {
+    /// The most significant.
+    Msb,
+    /// The least significant.
+    Lsb,
+}
+
+/// What tells a frame from others. All that is given must hold.
 #[derive(Debug, DeriveDeserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConditionSpec {
+    /// Byte offset of a number; negative: from the frame's end.
     #[serde(default)]
     pub at: Option<i32>,
+    /// Its integer type; without it, `u8`.
     #[serde(default, rename = "type")]
     pub kind: Option<String>,
     #[serde(default)]
     pub byte_order: Option<ByteOrderSpec>,
+    /// Only these bits of it, as in `"4..7"`.
     #[serde(default)]
     pub bits: Option<String>,
+    /// The number is one of these.
     #[serde(default)]
     pub equals: Option<Numbers>,
-    /// Of the frame, in bytes.
+    /// The number is there and none of these.
+    #[serde(default)]
+    pub not: Option<Numbers>,
+    /// Bytes of the frame.
     #[serde(default)]
     pub length: Option<Numbers>,
+    /// The LoRaWAN FPort or its like.
     #[serde(default)]
     pub port: Option<Numbers>,
+    /// A level of the MQTT topic.
+    #[serde(default)]
+    pub topic: Option<TopicSpec>,
 }
 
-/// One line of a layout: a field, or one of the other verbs (`skip`, `use`, `switch`, `repeat`, `tags`).
+/// A level of the MQTT topic.
+#[derive(Debug, DeriveDeserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopicSpec {
+    /// Counted from 0; negative: from the end.
+    pub level: i32,
+    /// The word that stands there: one or a list.
+    pub equals: OneOrMany<String>,
+}
+
+/// One line of a layout: a field, or one of the other verbs (`value`, `skip`, `use`, `switch`, `mask`, `repeat`, `tags`,
+/// `record`, `refuse`).
 #[derive(Debug, Default, DeriveDeserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ItemSpec {
-    /// The field's name in points; `time` is the reading's own time.
+    /// The field's name in points; `time` is the reading's own time. `"temperature_{channel:1..4}_c"` is one of
+    /// several, by a variable and the values that it may have.
     pub name: Option<String>,
-    /// Remembers the raw value under this name, for `switch`, `count`, `length`, `scale` and `when`.
+    /// Remembers the value under this name, for expressions. A `name` serves too.
     #[serde(rename = "let")]
     pub variable: Option<String>,
     /// Byte offset from the start of the frame or block; negative: from its end. Without it: the next byte.
     pub at: Option<i32>,
     /// Bytes ahead of the next one, read without moving.
     pub peek: Option<u32>,
+    /// How the bytes are read.
     #[serde(rename = "type")]
     pub kind: Option<String>,
+    /// Of this number; without it, the profile's.
     pub byte_order: Option<ByteOrderSpec>,
     /// `"4..6"`: these bits of the word, bit 0 the least significant, both included.
     pub bits: Option<String>,
     /// This bit of the word, as true or false.
     pub bit: Option<u8>,
-    /// The bits are a two's complement number.
+    /// The bits are a two's complement number; of a packed decimal, its most significant bit is the sign.
     pub signed: bool,
     /// Fields within the same word: each has `bits` or `bit`, and says what they mean.
     pub parts: Vec<ItemSpec>,
-    /// Of `hex`, `ascii`, `utf8` and `digits`: a number of bytes, a variable, or "rest".
+    /// Of text, `bcd`, `uint` and `int`: bytes. Of `use`: the bytes that the block may read. A number, an expression,
+    /// or "rest".
     pub length: Option<LengthSpec>,
+    /// The text ends before this byte (`"00"`), which is read too, or where its length or the block ends.
+    pub until: Option<String>,
+    /// Characters that are cut off both ends of the text, beside spaces and NULs.
+    pub strip: Option<String>,
+    /// Of `digits` and `hex`: the low nibble of each byte comes first.
+    pub nibbles_swapped: bool,
+    /// value = raw × scale + offset: a number, or a table and the code that chooses from it.
     pub scale: Option<ScaleSpec>,
+    /// Added behind the scale.
     pub offset: Option<f64>,
+    /// Points [raw, value] of straight lines, in ascending order.
+    pub curve: Vec<(f64, f64)>,
+    /// An expression: of a field that reads bytes, over `raw` and earlier values; without `type`, a value that is only
+    /// computed.
+    pub value: Option<String>,
+    /// The type of a computed value, when the class does not say it; without it, a float.
+    #[serde(rename = "as")]
+    pub value_type: Option<ValueTypeSpec>,
     /// UCUM unit of the value as it comes out of scale and offset.
     pub unit: Option<String>,
+    /// What each raw value stands for: a table here, or the name of an `[enum.NAME]`.
     #[serde(rename = "enum")]
     pub enumeration: Option<EnumUse>,
     /// For numbers that `enum` does not name; without it they are refused.
     pub default: Option<ConstantSpec>,
     /// Field name by bit number.
     pub flags: BTreeMap<String, FlagSpec>,
-    /// Raw values that mean "no value".
-    pub absent: Option<Numbers>,
+    /// The flags' names are words of one text, separated by commas; "none" when none holds.
+    pub list: bool,
+    /// Raw values that mean "no value"; as a table, each with the reason.
+    pub absent: Option<AbsentSpec>,
     /// The only raw values that are allowed.
     pub equals: Option<Numbers>,
     /// Plausible values; others are left out and named.
     pub range: Option<(f64, f64)>,
-    /// `info`, `warning` or `critical`, when true means an alarm; for fields that the class does not know.
+    /// When true means an alarm of this severity; for fields that the class does not know.
     pub alarm: Option<Severity>,
     /// This is the device's identity.
     pub identity: bool,
     /// The number's decimal digits are text (an IMEI).
     pub text: bool,
+    /// What the field means, for fields that the class does not know.
     pub meaning: Option<String>,
-    /// `unix` seconds or `unix_ms`.
+    /// The number is a time, counted in this unit from 1970, or from `epoch`.
     pub time: Option<TimeSpec>,
     /// Counts from this moment instead of 1970 (RFC 3339).
     pub epoch: Option<String>,
@@ -211,43 +415,109 @@ pub struct ItemSpec {
     pub layout: OneOrMany<String>,
     /// Of a calendar time: `bcd` (default) or `binary`.
     pub coding: Option<Coding>,
-    /// What an impossible packed decimal or calendar time means.
+    /// Of a `packed_time`: the bits of each part.
+    pub time_bits: Option<TimeBitsSpec>,
+    /// What an impossible packed decimal, text number or calendar time means.
     pub invalid: Option<InvalidSpec>,
-    /// The item is there only when this holds.
-    pub when: Option<GuardSpec>,
+    /// The item is there only when this holds: an expression, or a table.
+    pub when: Option<WhenSpec>,
 
-    pub skip: Option<u32>,
+    /// Leaves out bytes (bits in a block of bits): a number or an expression.
+    pub skip: Option<LengthSpec>,
     /// Runs a block here.
     #[serde(rename = "use")]
     pub block: Option<String>,
-    /// Chooses a block by a variable.
+    /// Of `use` with a `length`: bytes that the block does not read are no error.
+    pub ignore_rest: bool,
+    /// Chooses a block by an expression.
     pub switch: Option<String>,
+    /// For each bit set in the value of an expression, lowest first, runs the block of that bit.
+    pub mask: Option<String>,
     /// Block by value.
     pub cases: BTreeMap<String, String>,
     /// For values without a case: `refuse` (default), `skip`, `stop`, or a block's name.
     pub otherwise: Option<String>,
     /// Runs a block again and again, until the end or `count` times.
     pub repeat: Option<String>,
+    /// How often `repeat` runs: a number or an expression.
     pub count: Option<CountSpec>,
     /// Default 255.
     pub times_max: Option<u32>,
-    /// Each repetition is a reading of its own.
-    pub record: bool,
+    /// Begins a reading; of `repeat`: each repetition is a reading of its own.
+    pub record: Option<RecordSpec>,
     /// A loop over tags: its `cases` say which block reads which tag's value.
     pub tags: Option<TagsSpec>,
+    /// Refuses the payload with these words.
+    pub refuse: Option<String>,
 }
 
+/// How a reading begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordSpec {
+    /// `true`: what stood before the first reading belongs to each of them.
+    Shared(bool),
+    /// `"apart"`: it has nothing of what stood before; that is a reading of its own.
+    Apart,
+}
+
+impl<'de> Deserialize<'de> for RecordSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl Visitor<'_> for Either {
+            type Value = RecordSpec;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, or \"apart\"")
+            }
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<RecordSpec, E> {
+                Ok(RecordSpec::Shared(value))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<RecordSpec, E> {
+                match text {
+                    "apart" => Ok(RecordSpec::Apart),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// The type of a computed value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, DeriveDeserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ValueTypeSpec {
+    Float,
+    /// The nearest whole number.
+    Integer,
+    /// Not zero is true.
+    Bool,
+}
+
+/// A loop over tag (and length) and value, until the bytes end.
 #[derive(Debug, DeriveDeserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TagsSpec {
+    /// The tag's integer type; a tag of two parts, such as channel and type, is one `u16`.
     pub tag: String,
     /// The type of the length that follows each tag, if one does.
     #[serde(default)]
     pub length: Option<String>,
     #[serde(default)]
     pub byte_order: Option<ByteOrderSpec>,
+    /// A tag that is not greater than the one before it starts a new reading.
+    #[serde(default)]
+    pub record_on_descent: bool,
 }
 
+/// When an item is there: an expression (`"flags & 4 != 0"`), or a variable and its values.
+#[derive(Debug, DeriveDeserialize)]
+#[serde(untagged)]
+pub enum WhenSpec {
+    Expression(String),
+    Table(GuardSpec),
+}
+
+/// When an item is there: `variable` with `equals` or `not`, or `remaining`.
 #[derive(Debug, DeriveDeserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GuardSpec {
@@ -262,14 +532,18 @@ pub struct GuardSpec {
     pub remaining: Option<u32>,
 }
 
+/// Words for numbers.
 #[derive(Debug, DeriveDeserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EnumSpec {
+    /// What each number or range of numbers stands for: a word, a truth value or a number.
     pub values: BTreeMap<String, ConstantSpec>,
+    /// For all others; without it they are refused.
     #[serde(default)]
     pub default: Option<ConstantSpec>,
 }
 
+/// A table, or the name of one.
 #[derive(Debug, DeriveDeserialize)]
 #[serde(untagged)]
 pub enum EnumUse {
@@ -277,6 +551,7 @@ pub enum EnumUse {
     Here(BTreeMap<String, ConstantSpec>),
 }
 
+/// A value that stands in a profile.
 #[derive(Clone, Debug, PartialEq, DeriveDeserialize)]
 #[serde(untagged)]
 pub enum ConstantSpec {
@@ -286,6 +561,7 @@ pub enum ConstantSpec {
     Text(String),
 }
 
+/// How grave an alarm is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, DeriveDeserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -304,6 +580,7 @@ impl Severity {
     }
 }
 
+/// A flag's field name, or a table that says more of it.
 #[derive(Debug, DeriveDeserialize)]
 #[serde(untagged)]
 pub enum FlagSpec {
@@ -311,33 +588,47 @@ pub enum FlagSpec {
     Full(FlagTable),
 }
 
+/// A flag and what it means.
 #[derive(Debug, DeriveDeserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FlagTable {
+    /// The field's name.
     pub name: String,
     /// The bit is 0 when the flag holds.
     #[serde(default)]
     pub inverted: bool,
+    /// When true means an alarm of this severity.
     #[serde(default)]
     pub alarm: Option<Severity>,
     #[serde(default)]
     pub meaning: Option<String>,
 }
 
+/// Raw values that mean "no value": numbers and ranges, or a table of them with the reasons.
+#[derive(Debug, DeriveDeserialize)]
+#[serde(untagged)]
+pub enum AbsentSpec {
+    Numbers(Numbers),
+    Reasons(BTreeMap<String, String>),
+}
+
+/// So many bytes: a number, an expression, or "rest".
 #[derive(Debug, DeriveDeserialize)]
 #[serde(untagged)]
 pub enum LengthSpec {
     Bytes(u32),
-    Named(String),
+    Expression(String),
 }
 
+/// So many times: a number or an expression.
 #[derive(Debug, DeriveDeserialize)]
 #[serde(untagged)]
 pub enum CountSpec {
     Times(u32),
-    Variable(String),
+    Expression(String),
 }
 
+/// A factor, or where it is found.
 #[derive(Debug, DeriveDeserialize)]
 #[serde(untagged)]
 pub enum ScaleSpec {
@@ -349,28 +640,66 @@ pub enum ScaleSpec {
 #[derive(Debug, DeriveDeserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScaleUse {
+    /// The name of a `[scale.NAME]`.
     pub table: String,
+    /// An expression that gives the code.
     pub by: String,
 }
 
+/// What a number counts that is a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, DeriveDeserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TimeSpec {
+    /// Seconds.
     Unix,
+    /// Milliseconds.
     UnixMs,
+    /// Minutes.
+    UnixMin,
+    /// Hours.
+    UnixH,
+    /// Days.
+    UnixD,
 }
 
+/// How the bytes of a calendar time are numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, DeriveDeserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Coding {
+    /// Packed decimals.
     Bcd,
     Binary,
 }
 
+/// The bits of a date and time in one integer: for each part its runs of bits, lowest first: `"0..4"`,
+/// `"21..23, 28..31"`.
+#[derive(Debug, DeriveDeserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimeBitsSpec {
+    pub year: String,
+    pub month: String,
+    pub day: String,
+    #[serde(default)]
+    pub hour: Option<String>,
+    #[serde(default)]
+    pub minute: Option<String>,
+    #[serde(default)]
+    pub second: Option<String>,
+    /// Not zero: the time is none.
+    #[serde(default)]
+    pub invalid: Option<String>,
+    /// What is added to the year; without it, 2000.
+    #[serde(default)]
+    pub year_base: Option<i16>,
+}
+
+/// What becomes of bytes that are no such value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, DeriveDeserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum InvalidSpec {
+    /// The payload is refused.
     Refuse,
+    /// There is no value.
     Absent,
 }
 
@@ -378,18 +707,29 @@ pub enum InvalidSpec {
 #[derive(Debug, DeriveDeserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExampleSpec {
+    /// For messages.
     #[serde(default)]
     pub name: Option<String>,
+    /// Of a family: the id of the variant that sends it.
+    #[serde(default)]
+    pub variant: Option<String>,
     /// Who published the payload; "own" for one that was made for this profile.
     pub source: String,
     /// Hexadecimal digits; white space is ignored.
     pub payload: String,
+    /// The LoRaWAN FPort or its like.
     #[serde(default)]
     pub port: Option<u8>,
-    /// Of a payload with one reading.
+    /// The MQTT topic.
+    #[serde(default)]
+    pub topic: Option<String>,
+    /// When it was received (RFC 3339), for devices that send ages instead of times.
+    #[serde(default)]
+    pub received: Option<String>,
+    /// Every field of a payload with one reading.
     #[serde(default)]
     pub expect: Option<BTreeMap<String, ConstantSpec>>,
-    /// Of a payload with several.
+    /// Of a payload with several readings, or none but a heading.
     #[serde(default)]
     pub expect_readings: Vec<BTreeMap<String, ConstantSpec>>,
     /// The identity that the payload gives.

@@ -74,7 +74,7 @@ fn an_unknown_class_ends_with_1_and_wrong_usage_with_2() {
     };
     f(&class("watermeter"), 1, "did you mean `water_meter`?");
     f(&class("zzz"), 1, "there are: door, ");
-    f(&[&METER[..], &["--checksum", "sum9"]].concat(), 2, "sum8, xor8, crc16_modbus");
+    f(&[&METER[..], &["--checksum", "sum9"]].concat(), 2, "sum8, xor8, crc8");
     f(&[&METER[..], &["--shape", "round"]].concat(), 2, "fixed, frames, tags, records");
     f(&METER[..6], 2, "--model");
     // The city's own vocabulary is in force here, too.

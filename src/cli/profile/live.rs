@@ -26,7 +26,7 @@ use crate::decode::json::Reading;
 use crate::problem;
 use crate::profile::Profile;
 use crate::profile::class::Classes;
-use crate::profile::library::compile_file;
+use crate::profile::library::{compile_one, file_and_id};
 use crate::route::TopicFilter;
 use crate::time::{Timestamp, parse_duration};
 
@@ -81,9 +81,10 @@ pub(super) fn run(arguments: &test::Arguments) -> Result<(), Failure> {
     let selection = Selection { topic: live.topic.clone(), envelope: live.envelope.clone() };
     let (endpoint, protocol) = broker(live, &config)?;
     let options = Options::new(endpoint, protocol, selection.filters(&config))?;
-    let saved = Saved::new(&arguments.file);
+    let (file, _) = file_and_id(&arguments.file);
+    let saved = Saved::new(Path::new(file));
     let classes = classes(&arguments.config)?;
-    let profile = compile_file(&arguments.file, &classes).map_err(Failure::Problems)?;
+    let profile = compile_one(&arguments.file, &classes).map_err(Failure::Problems)?;
     tell_examples(&profile);
     let trial = Trial::new(&config, &selection, profile).map_err(Failure::Problems)?;
     let out = BufWriter::new(io::stdout());
@@ -145,7 +146,7 @@ fn reachable(mut listen: SocketAddr) -> SocketAddr {
 
 /// One run of the command.
 struct Session {
-    file: PathBuf,
+    file: String,
     config: Config,
     selection: Selection,
     classes: Classes,
@@ -206,7 +207,7 @@ impl Session {
                  --topic, all of a topic are."
             ),
         }
-        eprintln!("{} is read again whenever it is saved. Stop with Ctrl-C.", self.file.display());
+        eprintln!("{} is read again whenever it is saved. Stop with Ctrl-C.", self.file);
     }
 
     fn message(&mut self, message: Watched) -> Result<(), Failure> {
@@ -220,7 +221,7 @@ impl Session {
 
     /// Takes the file as it is now, and shows at once what that changes: the last message again.
     fn reload(&mut self) -> Result<(), Failure> {
-        let loaded = compile_file(&self.file, &self.classes).and_then(|profile| {
+        let loaded = compile_one(&self.file, &self.classes).and_then(|profile| {
             tell_saved(&self.file, &profile);
             Trial::new(&self.config, &self.selection, profile)
         });
@@ -229,7 +230,7 @@ impl Session {
             Err(mut problems) => {
                 problem::sort(&mut problems);
                 eprint!("{}", problem::render(&problems, color(&io::stderr())));
-                eprintln!("{} was saved with these mistakes; the profile before goes on.", self.file.display());
+                eprintln!("{} was saved with these mistakes; the profile before goes on.", self.file);
                 return Ok(());
             }
         }
@@ -253,8 +254,8 @@ async fn until(end: Option<Instant>) {
     }
 }
 
-fn tell_saved(file: &Path, profile: &Profile) {
-    eprintln!("{} was saved: the profile {} is decoded with from now on.", file.display(), profile.id);
+fn tell_saved(file: &str, profile: &Profile) {
+    eprintln!("{} was saved: the profile {} is decoded with from now on.", file, profile.id);
     tell_examples(profile);
 }
 

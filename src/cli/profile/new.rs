@@ -10,7 +10,6 @@ use clap::builder::PossibleValuesParser;
 
 use super::super::{ConfigArguments, Failure};
 use super::classes;
-use crate::decode::program::Algorithm;
 use crate::problem::nearest;
 use crate::profile::class::Classes;
 use crate::profile::scaffold::{CHECKSUMS, Device, Scaffold, Shape, scaffold};
@@ -46,7 +45,7 @@ pub struct Arguments {
     #[arg(long)]
     framed: bool,
     /// The payload ends in this checksum
-    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(CHECKSUMS.map(Algorithm::name)))]
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(CHECKSUMS))]
     checksum: Option<String>,
     /// The file to write; it must not exist yet
     #[arg(short, long, value_name = "FILE")]
@@ -62,7 +61,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     // Both names were checked against these lists when the arguments were read.
     let shape = Shape::ALL.into_iter().find(|shape| shape.name() == arguments.shape);
-    let checksum = CHECKSUMS.into_iter().find(|known| Some(known.name()) == arguments.checksum.as_deref());
+    let checksum = CHECKSUMS.into_iter().find(|known| Some(*known) == arguments.checksum.as_deref());
     let device = Device {
         class: &arguments.class,
         maker: &arguments.maker,

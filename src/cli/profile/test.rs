@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::Path;
 
 use clap::Args;
 use serde::Serialize;
@@ -35,9 +35,9 @@ Examples:
   citywire profile test acme-wm100.toml --live --topic 'meters/{device}' --envelope hex --count 10
   citywire profile test acme-wm100.toml --live --for 5m --broker mqtt://broker.example.org")]
 pub struct Arguments {
-    /// The profile's file; it need not be installed
+    /// The profile's file (with --live, FILE#ID for one of a family); it need not be installed
     #[arg(value_name = "FILE")]
-    pub(super) file: PathBuf,
+    pub(super) file: String,
     #[command(flatten)]
     pub(super) live: live::LiveArguments,
     #[command(flatten)]
@@ -58,7 +58,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 pub(super) fn examples_that_do_not_hold(profile: &Profile) -> usize {
     let mut readings = Readings::new();
     let fails = |example: &&Example| {
-        let decoded = decode::decode(profile, &example.payload, example.port, &mut readings);
+        let decoded = decode::decode(profile, &example.payload, &example.context(), &mut readings);
         example::verdict(profile, example, decoded.as_ref().map(|()| &readings)).is_err()
     };
     profile.examples.iter().filter(fails).count()
@@ -66,30 +66,41 @@ pub(super) fn examples_that_do_not_hold(profile: &Profile) -> usize {
 
 fn run_examples(arguments: &Arguments) -> Result<(), Failure> {
     let classes = classes(&arguments.config)?;
-    let profile = compile_file(&arguments.file, &classes).map_err(Failure::Problems)?;
+    let profiles = compile_file(Path::new(&arguments.file), &classes).map_err(Failure::Problems)?;
     let mut out = BufWriter::new(io::stdout().lock());
+    let mut all_hold = true;
+    for profile in &profiles {
+        if profiles.len() > 1 && !arguments.json {
+            writeln!(out, "Profile {}", profile.id)?;
+        }
+        all_hold &= test(profile, arguments, &mut out)?;
+    }
+    out.flush()?;
+    if all_hold { Ok(()) } else { Err(Failure::Told) }
+}
+
+/// Runs the examples of one profile. Says whether all of them hold.
+fn test(profile: &Profile, arguments: &Arguments, out: &mut impl Write) -> Result<bool, Failure> {
     let (mut readings, mut seen, mut holding) = (Readings::new(), BTreeSet::new(), 0);
     for example in &profile.examples {
-        let decoded = decode::decode(&profile, &example.payload, example.port, &mut readings);
+        let decoded = decode::decode(profile, &example.payload, &example.context(), &mut readings);
         let decoded = decoded.as_ref().map(|()| &readings);
-        let tried =
-            Tried { profile: &profile, example, decoded, wrong: example::verdict(&profile, example, decoded).err() };
+        let tried = Tried { profile, example, decoded, wrong: example::verdict(profile, example, decoded).err() };
         holding += usize::from(tried.wrong.is_none());
         seen.extend(tried.fields_given());
         match arguments.json {
-            true => json_lines(&mut out, [tried.as_json()])?,
-            false => tried.show(&mut out)?,
+            true => json_lines(out, [tried.as_json()])?,
+            false => tried.show(out)?,
         }
     }
     if !arguments.json {
-        let unseen = unseen(&profile, |name| seen.contains(name));
+        let unseen = unseen(profile, |name| seen.contains(name));
         if !unseen.is_empty() {
             writeln!(out, "No example gives: {}.", unseen.join(", "))?;
         }
         writeln!(out, "{holding} of {} examples hold.", profile.examples.len())?;
     }
-    out.flush()?;
-    if holding == profile.examples.len() { Ok(()) } else { Err(Failure::Told) }
+    Ok(holding == profile.examples.len())
 }
 
 /// An example and what became of its payload.

@@ -11,6 +11,7 @@ use crate::profile::Profile;
 use crate::refused::Stage;
 use crate::registry::Registry;
 use crate::route::{Routes, TopicFilter};
+use crate::time::Timestamp;
 
 /// The profile under test, and the routes by which messages come to it.
 pub(super) struct Trial {
@@ -148,6 +149,8 @@ impl Trial {
                 return true;
             }
         };
+        let topic = std::str::from_utf8(&message.topic).unwrap_or_default();
+        let context = |port| decode::Context { port, topic, received: Some(Timestamp::now()), zone: None };
         let mut taken = false;
         for uplink in uplinks {
             let registered = uplink.device.and_then(|device| registry.find(device)).and_then(|found| found.profile());
@@ -155,7 +158,7 @@ impl Trial {
                 continue;
             }
             taken = true;
-            let decoded = decode::decode(profile, uplink.payload, uplink.port, readings);
+            let decoded = decode::decode(profile, uplink.payload, &context(uplink.port), readings);
             let identity = || readings.identity().filter(|identity| check_device(identity).is_ok());
             let tried = Tried {
                 device: uplink.device.or_else(identity),

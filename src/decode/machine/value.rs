@@ -3,118 +3,168 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use super::super::program::*;
-use super::super::{DecodeError, Reason, Value, read};
-use super::{Cursor, Hex, Machine, Observer, Site};
+use super::cursor::Cursor;
+use super::{Failed, Hex, Machine, Observer, Site, whole};
+use crate::decode::program::*;
+use crate::decode::{Reason, Value, read};
 use crate::time::Timestamp;
 
 impl<'a, O: Observer> Machine<'a, O> {
-    pub(super) fn field(&mut self, field: &'a Field, cursor: &mut Cursor) -> Result<(), DecodeError> {
-        let line = field.target.line;
-        let length = match &field.read {
-            Read::Integer { integer, .. } => usize::from(integer.bytes),
-            Read::Float { bytes, .. } | Read::Bcd { bytes, .. } => usize::from(*bytes),
-            Read::BcdText { length, .. } | Read::Hex { length, .. } | Read::Text { length } => {
-                self.length(*length, cursor, line)?
-            }
-            Read::Calendar(calendar) => calendar.layouts.first().map_or(0, Vec::len),
-        };
-        let name = self.name(&field.target);
-        let range = self.take(cursor, field.place, length, line, name)?;
-        let bytes = self.payload.get(range.clone()).unwrap_or_default();
+    pub(super) fn field(&mut self, field: &'a Field, cursor: &mut Cursor) -> Result<(), Failed> {
+        let target = &field.target;
+        let line = target.line;
         match &field.read {
             Read::Integer { integer, bits } => {
-                let word = read::integer(bytes, integer.signed, integer.order);
+                let range = self.take_field(field, usize::from(integer.bytes), cursor)?;
+                let word = read::integer(self.bytes(&range), integer.sign, integer.order);
                 let value = bits.map_or(word, |bits| read::bits(word, bits));
-                if value < 0 && integer.bytes == 8 && !integer.signed && !field.target.absent.contains(value) {
-                    return Err(self.error(Reason::Value, line, Some(range.start), || {
-                        format!("{name} is larger than 2^63 - 1, the most that a database's integer holds")
-                    }));
+                if value < 0
+                    && integer.bytes == 8
+                    && integer.sign == Sign::Unsigned
+                    && bits.is_none()
+                    && !target.absent.contains(value)
+                {
+                    return Err(self.too_large(target, &range));
                 }
-                self.site(field, &field.target, *bits, &range);
-                self.value(&field.target, value, &range)?;
+                self.site(field, target, *bits, &range, None, cursor);
+                self.value(target, value, &range, cursor)?;
                 for part in &field.parts {
-                    self.site(field, &part.target, Some(part.bits), &range);
-                    self.value(&part.target, read::bits(word, part.bits), &range)?;
+                    self.site(field, &part.target, Some(part.bits), &range, None, cursor);
+                    self.value(&part.target, read::bits(word, part.bits), &range, cursor)?;
                 }
                 Ok(())
             }
-            Read::Float { .. } => {
-                self.site(field, &field.target, None, &range);
-                self.float(field, bytes, &range)
-            }
-            Read::Bcd { order, invalid, .. } => {
-                self.site(field, &field.target, None, &range);
-                match (read::bcd(bytes, *order), invalid) {
-                    (Some(value), _) => self.value(&field.target, value, &range),
-                    (None, Invalid::Absent) => Ok(()),
-                    (None, Invalid::Refuse) => Err(self.error(Reason::Value, line, Some(range.start), || {
-                        format!("{name}: {} is no packed decimal number (each nibble must be 0 to 9)", Hex(bytes))
-                    })),
+            Read::Bits { count, sign } => {
+                let (raw, range, first) = self.take_bits(cursor, *count, line, |machine| machine.name(target))?;
+                let value = read::with_sign(raw, u32::from(*count), *sign);
+                if value < 0 && *count == 64 && *sign == Sign::Unsigned && !target.absent.contains(value) {
+                    return Err(self.too_large(target, &range));
                 }
+                self.site(field, target, None, &range, Some(first), cursor);
+                self.value(target, value, &range, cursor)
             }
-            Read::BcdText { order, .. } => {
-                if bytes.iter().any(|byte| byte >> 4 > 9 || byte & 0x0F > 9) {
-                    return Err(self.error(Reason::Value, line, Some(range.start), || {
-                        format!("{name}: {} has a nibble that is no digit", Hex(bytes))
+            Read::Sized { length, sign, order } => {
+                let length = self.length(length, cursor, line)?;
+                if length > 8 {
+                    return Err(self.error(Reason::Value, line, Some(cursor.position), || {
+                        format!("{} has {length} bytes; an integer has at most 8", self.name(target))
                     }));
                 }
-                self.site(field, &field.target, None, &range);
-                self.text(&field.target, |text| read::hex(bytes, *order, text));
-                Ok(())
-            }
-            Read::Hex { order, .. } => {
-                self.site(field, &field.target, None, &range);
-                self.text(&field.target, |text| read::hex(bytes, *order, text));
-                Ok(())
-            }
-            Read::Text { .. } => {
-                self.site(field, &field.target, None, &range);
-                let Ok(text) = std::str::from_utf8(bytes) else {
-                    return Err(self.error(Reason::Value, line, Some(range.start), || {
-                        format!("{name}: {} is no UTF-8 text", Hex(bytes))
-                    }));
-                };
-                let text = text.trim_matches(|c: char| c == '\0' || c.is_whitespace());
-                if !text.is_empty() {
-                    self.text(&field.target, |out| out.push_str(text));
+                let range = self.take_field(field, length, cursor)?;
+                if length == 0 {
+                    self.forget(target);
+                    return Ok(());
                 }
-                Ok(())
+                let value = read::integer(self.bytes(&range), *sign, *order);
+                if value < 0 && length == 8 && *sign == Sign::Unsigned && !target.absent.contains(value) {
+                    return Err(self.too_large(target, &range));
+                }
+                self.site(field, target, None, &range, None, cursor);
+                self.value(target, value, &range, cursor)
+            }
+            Read::Float { bytes, order } => {
+                let range = self.take_field(field, usize::from(*bytes), cursor)?;
+                let number = read::float(self.bytes(&range), *order);
+                self.site(field, target, None, &range, None, cursor);
+                self.float(target, number, &range, cursor)
+            }
+            Read::Bcd { length, order, signed, invalid } => {
+                let length = self.length(length, cursor, line)?;
+                let range = self.take_field(field, length, cursor)?;
+                self.site(field, target, None, &range, None, cursor);
+                match read::bcd(self.bytes(&range), *order, *signed) {
+                    Some(value) => self.value(target, value, &range, cursor),
+                    None => self.invalid(target, *invalid, &range, "a packed decimal number of at most 18 digits"),
+                }
+            }
+            Read::Text(text) => self.text_field(field, text, cursor),
+            Read::Decimal { length, until, invalid } => {
+                let length = self.text_length(length, *until, cursor, line)?;
+                let range = self.take_field(field, length, cursor)?;
+                self.step_over(*until, cursor);
+                self.site(field, target, None, &range, None, cursor);
+                match read::decimal(self.bytes(&range)) {
+                    read::Decimal::Blank => {
+                        self.forget(target);
+                        Ok(())
+                    }
+                    read::Decimal::Whole(number) => self.value(target, number, &range, cursor),
+                    read::Decimal::Fraction(number) => self.number(target, &target.convert, number, &range, cursor),
+                    read::Decimal::Wrong => self.invalid(target, *invalid, &range, "a number in decimal digits"),
+                }
             }
             Read::Calendar(calendar) => {
-                self.site(field, &field.target, None, &range);
-                match (read::calendar(bytes, calendar), calendar.invalid) {
-                    (Some(time), _) => self.time(&field.target, time),
-                    (None, Invalid::Absent) => {}
-                    (None, Invalid::Refuse) => {
-                        return Err(self.error(Reason::Value, line, Some(range.start), || {
-                            format!("{name}: {} is no date and time", Hex(bytes))
-                        }));
-                    }
+                let length = calendar.layouts.first().map_or(0, Vec::len);
+                let range = self.take_field(field, length, cursor)?;
+                self.site(field, target, None, &range, None, cursor);
+                let zone = self.context.zone.unwrap_or(&calendar.zone);
+                match read::calendar(self.bytes(&range), calendar, zone) {
+                    Some(time) => self.time(target, time),
+                    None => return self.invalid(target, calendar.invalid, &range, "a date and time"),
+                }
+                Ok(())
+            }
+            Read::PackedTime(packed) => {
+                let range = self.take_field(field, usize::from(packed.integer.bytes), cursor)?;
+                self.site(field, target, None, &range, None, cursor);
+                let zone = self.context.zone.unwrap_or(&packed.zone);
+                match read::packed_time(self.bytes(&range), packed, zone) {
+                    Some(time) => self.time(target, time),
+                    None => return self.invalid(target, packed.invalid, &range, "a date and time"),
                 }
                 Ok(())
             }
         }
     }
 
-    fn site(&mut self, field: &'a Field, target: &'a Target, bits: Option<Bits>, bytes: &Range<usize>) {
+    #[inline]
+    fn take_field(&mut self, field: &'a Field, length: usize, cursor: &mut Cursor) -> Result<Range<usize>, Failed> {
+        self.take(cursor, field.place, length, field.target.line, |machine| machine.name(&field.target))
+    }
+
+    fn bytes(&self, range: &Range<usize>) -> &'a [u8] {
+        self.payload.get(range.clone()).unwrap_or_default()
+    }
+
+    fn site(
+        &mut self,
+        field: &'a Field,
+        target: &'a Target,
+        bits: Option<Bits>,
+        bytes: &Range<usize>,
+        first_bit: Option<u32>,
+        cursor: &Cursor,
+    ) {
         if !O::WATCHES {
             return;
         }
         let linear = match &target.convert {
-            Convert::Scaled { slot, table, .. } => self.slot(*slot).and_then(|code| find_scale(table, code)),
+            Convert::Scaled(scaled) => {
+                self.operand(&scaled.by, cursor).and_then(|code| scaled.table.get(code)).copied()
+            }
             _ => None,
         };
-        let record = self.readings.records.len().saturating_sub(1 + usize::from(self.readings.heading.is_some()));
-        self.observer.site(Site { target, read: &field.read, bits, bytes: bytes.clone(), record, linear });
+        let stream = first_bit.zip(cursor.bit_order);
+        let (record, name) = (self.record(), self.field_number(target).ok().flatten());
+        self.observer.site(Site {
+            target,
+            read: &field.read,
+            bits,
+            bytes: bytes.clone(),
+            stream,
+            field: name,
+            record,
+            linear,
+        });
     }
 
     /// What a raw integer means.
-    fn value(&mut self, target: &'a Target, raw: i64, range: &Range<usize>) -> Result<(), DecodeError> {
-        if let Some(slot) = target.slot {
-            self.readings.slots[usize::from(slot)] = Some(raw);
+    fn value(&mut self, target: &'a Target, raw: i64, range: &Range<usize>, cursor: &Cursor) -> Result<(), Failed> {
+        if O::WATCHES {
+            self.observer.raw(raw as f64);
         }
         if target.absent.contains(raw) {
+            self.absent(target, raw);
             return Ok(());
         }
         if !target.equals.is_empty() && !target.equals.contains(raw) {
@@ -122,94 +172,168 @@ impl<'a, O: Observer> Machine<'a, O> {
                 format!("{} is {raw} ({raw:#04X}), but must be {}", self.name(target), Allowed(&target.equals))
             }));
         }
-        let value = match &target.convert {
-            Convert::Plain => Value::Integer(raw),
-            Convert::Linear(linear) => linear.apply(raw),
-            Convert::Scaled { slot, table, name } => {
-                let code = self.slot(*slot);
-                match code.and_then(|code| find_scale(table, code)) {
-                    Some(linear) => linear.apply(raw),
-                    None => {
-                        return Err(self.error(Reason::Value, target.line, Some(range.start), || {
-                            let code = code.map(|code| format!("{code} ({code:#04X})")).unwrap_or("nothing".into());
-                            format!("{}: the table \"{name}\" has no scale for the code {code}", self.name(target))
-                        }));
-                    }
+        match &target.convert {
+            Convert::Plain => {
+                self.remember(target.slot, raw as f64);
+                self.emit(target, Value::Integer(raw), range)
+            }
+            Convert::Linear(linear) => self.linear(target, *linear, raw, range),
+            Convert::Scaled(scaled) => {
+                let code = self.operand(&scaled.by, cursor);
+                match code.and_then(|code| scaled.table.get(code)) {
+                    Some(linear) => self.linear(target, *linear, raw, range),
+                    None => Err(self.error(Reason::Value, target.line, Some(range.start), || {
+                        let code = code.map(|code| format!("{code} ({code:#04X})")).unwrap_or("nothing".into());
+                        let (name, table) = (self.name(target), &scaled.name);
+                        format!("{name}: the table \"{table}\" has no scale for the code {code}")
+                    })),
                 }
             }
-            Convert::Enumerate { cases, otherwise } => {
-                let case = cases.iter().find(|(values, _)| values.contains(raw)).map(|(_, constant)| *constant);
-                match case.or(*otherwise) {
-                    Some(constant) => constant.into(),
-                    None => {
-                        return Err(self.error(Reason::Value, target.line, Some(range.start), || {
-                            format!(
-                                "{} is {raw} ({raw:#04X}), which its enum does not name; name it, or give a `default`",
-                                self.name(target)
-                            )
-                        }));
-                    }
+            Convert::Enumerate(enumerate) => {
+                self.remember(target.slot, raw as f64);
+                match enumerate.cases.get(raw).copied().or(enumerate.otherwise) {
+                    Some(constant) => self.emit(target, constant.into(), range),
+                    None => Err(self.error(Reason::Value, target.line, Some(range.start), || {
+                        format!(
+                            "{} is {raw} ({raw:#04X}), which its enum does not name; name it, or give a `default`",
+                            self.name(target)
+                        )
+                    })),
                 }
             }
-            Convert::Bool => Value::Bool(raw != 0),
+            Convert::Bool => {
+                self.remember(target.slot, raw as f64);
+                self.emit(target, Value::Bool(raw != 0), range)
+            }
             Convert::DecimalText(linear) => {
-                self.text(target, |text| {
+                self.remember(target.slot, raw as f64);
+                self.text(target, range, |text| {
                     let _ = match linear.apply(raw) {
                         Value::Float(number) => write!(text, "{number}"),
                         _ => write!(text, "{raw}"),
                     };
-                });
-                return Ok(());
+                })
             }
             Convert::Flags(flags) => {
+                self.remember(target.slot, raw as f64);
                 for flag in flags {
                     let set = (raw >> flag.bit) & 1 == 1;
-                    self.readings.emit(flag.field, Value::Bool(set != flag.inverted));
+                    self.give(flag.field, Value::Bool(set != flag.inverted));
                 }
-                return Ok(());
+                Ok(())
+            }
+            Convert::FlagList(words) => {
+                self.remember(target.slot, raw as f64);
+                let labels = &self.profile.labels;
+                self.text(target, range, |text| {
+                    let start = text.len();
+                    for word in words.iter().filter(|word| ((raw >> word.bit) & 1 == 1) != word.inverted) {
+                        if text.len() > start {
+                            text.push(',');
+                        }
+                        text.push_str(labels.get(word.label as usize).map_or("", String::as_str));
+                    }
+                    if text.len() == start {
+                        text.push_str("none");
+                    }
+                })
             }
             Convert::Epoch { epoch, unit_nanos } => {
                 let nanos = raw.checked_mul(*unit_nanos).and_then(|nanos| epoch.as_nanos().checked_add(nanos));
                 match nanos {
                     Some(nanos) => self.time(target, Timestamp::from_nanos(nanos)),
-                    None => {
-                        return Err(self.error(Reason::Value, target.line, Some(range.start), || {
-                            format!("{} is {raw}, a time beyond the year 2262", self.name(target))
-                        }));
-                    }
+                    None => return Err(self.beyond_time(target, raw as f64, range)),
                 }
-                return Ok(());
+                Ok(())
             }
-        };
-        self.emit(target, value);
-        Ok(())
+            convert @ (Convert::Curve(_) | Convert::Expression(_) | Convert::Number(..)) => {
+                self.number(target, convert, raw as f64, range, cursor)
+            }
+        }
     }
 
-    fn float(&mut self, field: &'a Field, bytes: &[u8], range: &Range<usize>) -> Result<(), DecodeError> {
-        let Read::Float { bytes: width, order } = field.read else { return Ok(()) };
-        let bits = read::integer(bytes, false, order) as u64;
-        let value = if width == 4 { f64::from(f32::from_bits(bits as u32)) } else { f64::from_bits(bits) };
-        if value.is_nan() {
-            return Ok(());
+    fn linear(&mut self, target: &'a Target, linear: Linear, raw: i64, range: &Range<usize>) -> Result<(), Failed> {
+        let value = linear.apply(raw);
+        if let Some(slot) = target.slot {
+            let number = match value {
+                Value::Float(number) => number,
+                _ => raw as f64 * linear.multiply as f64 + linear.add as f64,
+            };
+            self.remember(Some(slot), number);
         }
-        if value.is_infinite() {
-            let name = self.name(&field.target);
-            return Err(self.error(Reason::Value, field.target.line, Some(range.start), || {
-                format!("{name} is infinite; a database cannot hold that")
-            }));
-        }
-        let value = match field.target.convert {
-            Convert::Linear(linear) => linear.apply_float(value),
-            // The shortest decimal that a single stands for, not its binary expansion.
-            _ if width == 4 => shortest_single(value),
-            _ => value,
-        };
-        self.emit(&field.target, Value::Float(value));
-        Ok(())
+        self.emit(target, value, range)
     }
 
-    fn emit(&mut self, target: &Target, value: Value) {
-        let Some(field) = target.field else { return };
+    fn text_field(&mut self, field: &'a Field, read: &'a Text, cursor: &mut Cursor) -> Result<(), Failed> {
+        let (target, line) = (&field.target, field.target.line);
+        let length = self.text_length(&read.length, read.until, cursor, line)?;
+        let range = self.take_field(field, length, cursor)?;
+        self.step_over(read.until, cursor);
+        let bytes = self.bytes(&range);
+        self.site(field, target, None, &range, None, cursor);
+        match read.coding {
+            TextCoding::Digits { order, swapped } => {
+                let is_digit = |nibble: u8| nibble <= 9 || (nibble == 0x0F && read.strip.contains(&'F'));
+                if !bytes.iter().all(|byte| is_digit(byte >> 4) && is_digit(byte & 0x0F)) {
+                    return Err(self.error(Reason::Value, line, Some(range.start), || {
+                        format!("{}: {} has a nibble that is no digit", self.name(target), Hex(bytes))
+                    }));
+                }
+                self.stripped(target, &range, &read.strip, |text| read::hex(bytes, order, swapped, text))
+            }
+            TextCoding::Hex { order, swapped } => {
+                self.stripped(target, &range, &read.strip, |text| read::hex(bytes, order, swapped, text))
+            }
+            TextCoding::Utf8 => {
+                let Ok(text) = std::str::from_utf8(bytes) else {
+                    return Err(self.error(Reason::Value, line, Some(range.start), || {
+                        format!("{}: {} is no UTF-8 text", self.name(target), Hex(bytes))
+                    }));
+                };
+                self.stripped(target, &range, &read.strip, |out| out.push_str(text))
+            }
+            TextCoding::Gb18030 => {
+                let before = self.readings.text.len();
+                if !read::gb18030(bytes, &mut self.readings.text) {
+                    self.readings.text.truncate(before);
+                    return Err(self.error(Reason::Value, line, Some(range.start), || {
+                        format!("{}: {} is no GB 18030 text", self.name(target), Hex(bytes))
+                    }));
+                }
+                self.finish_text(target, &range, before, &read.strip)
+            }
+        }
+    }
+
+    /// How many bytes a text has: up to its end byte, if it has one.
+    fn text_length(&self, length: &Length, until: Option<u8>, cursor: &Cursor, line: u32) -> Result<usize, Failed> {
+        let length = self.length(length, cursor, line)?;
+        let Some(until) = until else { return Ok(length) };
+        let rest = self.payload.get(cursor.position..cursor.end).unwrap_or_default();
+        let rest = rest.get(..length).unwrap_or(rest);
+        Ok(rest.iter().position(|byte| *byte == until).unwrap_or(rest.len()))
+    }
+
+    /// Reads the byte that ended a text, if it is there.
+    fn step_over(&mut self, until: Option<u8>, cursor: &mut Cursor) {
+        if until.is_some() && cursor.position < cursor.end {
+            cursor.position += 1;
+            self.furthest = self.furthest.max(cursor.position);
+        }
+    }
+
+    /// Gives a field its value, unless it is implausible.
+    #[inline]
+    pub(super) fn emit(&mut self, target: &'a Target, value: Value, range: &Range<usize>) -> Result<(), Failed> {
+        let field = match &target.name {
+            Name::None => return Ok(()),
+            Name::Field(field) => *field,
+            Name::Chosen(_) => match self.field_number(target) {
+                Ok(Some(field)) => field,
+                Ok(None) => return Ok(()),
+                Err(chosen) => return Err(self.unknown_name(target, chosen, range)),
+            },
+        };
         if let Some((low, high)) = target.range {
             let number = match value {
                 Value::Float(number) => number,
@@ -217,8 +341,46 @@ impl<'a, O: Observer> Machine<'a, O> {
                 _ => low,
             };
             if number < low || high < number {
-                return self.mark_implausible(field, number);
+                self.mark_implausible(field, number);
+                return Ok(());
             }
+        }
+        self.give(field, value);
+        Ok(())
+    }
+
+    /// The field that the target's name stands for; the variable's value when it stands for none.
+    fn field_number(&self, target: &Target) -> Result<Option<u16>, Option<f64>> {
+        match &target.name {
+            Name::None => Ok(None),
+            Name::Field(field) => Ok(Some(*field)),
+            Name::Chosen(choice) => {
+                let value =
+                    self.readings.slots.get(usize::from(choice.slot)).copied().filter(|value| !value.is_nan());
+                let field = value.and_then(whole).and_then(|value| choice.fields.get(value));
+                field.map(|field| Some(*field)).ok_or(value)
+            }
+        }
+    }
+
+    #[cold]
+    fn unknown_name(&self, target: &Target, value: Option<f64>, range: &Range<usize>) -> Failed {
+        self.error(Reason::Value, target.line, Some(range.start), || match value {
+            Some(value) => format!("the name {} has no place for {value}", self.name_of(target)),
+            None => format!("the variable in the name {} was not read", self.name_of(target)),
+        })
+    }
+
+    /// Gives a field its value.
+    #[inline]
+    pub(super) fn give(&mut self, field: u16, value: Value) {
+        if O::WATCHES {
+            let text = match &value {
+                Value::Text(range) => self.readings.text(range),
+                Value::Label(label) => self.profile.label(*label),
+                _ => "",
+            };
+            self.observer.value(self.record(), field, &value, text);
         }
         self.readings.emit(field, value);
     }
@@ -230,89 +392,131 @@ impl<'a, O: Observer> Machine<'a, O> {
         let name = self.profile.field_name(field);
         let _ = write!(self.readings.text, "{name}={number}");
         let range = start..self.readings.text.len() as u32;
-        self.readings.emit(self.profile.implausible_field, Value::Text(range));
+        self.give(self.profile.implausible_field, Value::Text(range));
     }
 
-    fn text(&mut self, target: &Target, write: impl FnOnce(&mut String)) {
-        let start = self.readings.text.len() as u32;
+    /// There is no value; a reason that the profile knows is told in the reading.
+    fn absent(&mut self, target: &'a Target, raw: i64) {
+        self.forget(target);
+        if O::WATCHES {
+            self.observer.absent(self.record(), target, raw);
+        }
+        let reason = target.absent_reasons.as_ref().and_then(|reasons| reasons.get(raw));
+        if let (Some(label), Some(field)) = (reason, self.profile.absent_field) {
+            let start = self.readings.text.len() as u32;
+            let (name, why) = (self.name(target), self.profile.label(*label));
+            let _ = write!(self.readings.text, "{name}: {why}");
+            let range = start..self.readings.text.len() as u32;
+            self.give(field, Value::Text(range));
+        }
+    }
+
+    pub(super) fn forget(&mut self, target: &Target) {
+        self.remember(target.slot, f64::NAN);
+    }
+
+    fn invalid(
+        &mut self,
+        target: &'a Target,
+        invalid: Invalid,
+        range: &Range<usize>,
+        what: &str,
+    ) -> Result<(), Failed> {
+        self.forget(target);
+        if invalid == Invalid::Absent {
+            return Ok(());
+        }
+        Err(self.error(Reason::Value, target.line, Some(range.start), || {
+            format!("{}: {} is not {what}", self.name(target), Hex(self.bytes(range)))
+        }))
+    }
+
+    fn text(
+        &mut self,
+        target: &'a Target,
+        range: &Range<usize>,
+        write: impl FnOnce(&mut String),
+    ) -> Result<(), Failed> {
+        self.stripped(target, range, &[], write)
+    }
+
+    fn stripped(
+        &mut self,
+        target: &'a Target,
+        range: &Range<usize>,
+        strip: &[char],
+        write: impl FnOnce(&mut String),
+    ) -> Result<(), Failed> {
+        let before = self.readings.text.len();
         write(&mut self.readings.text);
-        let range = start..self.readings.text.len() as u32;
-        if target.identity {
-            self.readings.identity = Some(range.clone());
-        }
-        if let Some(field) = target.field {
-            self.readings.emit(field, Value::Text(range));
-        }
+        self.finish_text(target, range, before, strip)
     }
 
-    fn time(&mut self, target: &Target, time: Timestamp) {
+    /// The text that was written from `start` on becomes the field's, without what is cut off. An empty one is none.
+    fn finish_text(
+        &mut self,
+        target: &'a Target,
+        range: &Range<usize>,
+        start: usize,
+        strip: &[char],
+    ) -> Result<(), Failed> {
+        let written = self.readings.text.get(start..).unwrap_or_default();
+        let cut = |c: char| c == '\0' || c.is_whitespace() || strip.contains(&c);
+        let from = start + written.len() - written.trim_start_matches(cut).len();
+        let to = from + written.trim_matches(cut).len();
+        let text = from.min(to) as u32..to as u32;
+        if text.is_empty() {
+            return Ok(());
+        }
+        if target.identity {
+            self.readings.identity = Some(text.clone());
+        }
+        self.emit(target, Value::Text(text), range)
+    }
+
+    pub(super) fn time(&mut self, target: &'a Target, time: Timestamp) {
+        self.remember(target.slot, time.as_seconds_f64());
         if target.record_time {
+            if O::WATCHES {
+                self.observer.time(self.record(), time);
+            }
             self.readings.set_time(time);
         }
-        if let Some(field) = target.field {
-            self.readings.emit(field, Value::Time(time));
+        if let Ok(Some(field)) = self.field_number(target) {
+            self.give(field, Value::Time(time));
         }
     }
 
-    fn name(&self, target: &Target) -> &'a str {
-        target
-            .field
-            .map_or(if target.record_time { "time" } else { "a fixed value" }, |field| self.profile.field_name(field))
+    #[cold]
+    fn too_large(&self, target: &Target, range: &Range<usize>) -> Failed {
+        self.error(Reason::Value, target.line, Some(range.start), || {
+            format!("{} is larger than 2^63 - 1, the most that a database's integer holds", self.name_of(target))
+        })
     }
-}
 
-fn find_scale(table: &[(Ranges, Linear)], code: i64) -> Option<Linear> {
-    table.iter().find(|(codes, _)| codes.contains(code)).map(|(_, linear)| *linear)
-}
-
-fn shortest_single(value: f64) -> f64 {
-    let mut text = StackText::default();
-    match write!(text, "{}", value as f32) {
-        Ok(()) => text.as_str().parse().unwrap_or(value),
-        Err(_) => value,
+    #[cold]
+    pub(super) fn beyond_time(&self, target: &Target, number: f64, range: &Range<usize>) -> Failed {
+        self.error(Reason::Value, target.line, Some(range.start), || {
+            format!("{} is {number}, a time beyond the year 2262", self.name_of(target))
+        })
     }
-}
 
-/// Room on the stack for the digits of a number.
-struct StackText {
-    bytes: [u8; 64],
-    length: usize,
-}
-
-impl Default for StackText {
-    fn default() -> Self {
-        StackText { bytes: [0; 64], length: 0 }
-    }
-}
-
-impl StackText {
-    fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
-    }
-}
-
-impl std::fmt::Write for StackText {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        let end = self.length + text.len();
-        self.bytes.get_mut(self.length..end).ok_or(std::fmt::Error)?.copy_from_slice(text.as_bytes());
-        self.length = end;
-        Ok(())
-    }
-}
-
-impl Linear {
-    /// `(raw × multiply + add) / divide`.
-    pub fn apply(self, raw: i64) -> Value {
-        let numerator = i128::from(raw) * i128::from(self.multiply) + i128::from(self.add);
-        if self.integer {
-            let whole = numerator / i128::from(self.divide);
-            return Value::Integer(i64::try_from(whole).unwrap_or(if whole < 0 { i64::MIN } else { i64::MAX }));
+    pub(super) fn name(&self, target: &'a Target) -> &'a str {
+        match &target.name {
+            Name::Field(field) => self.profile.field_name(*field),
+            Name::Chosen(choice) => &choice.template,
+            Name::None if target.record_time => "time",
+            Name::None => "a fixed value",
         }
-        Value::Float(numerator as f64 / self.divide as f64)
     }
 
-    pub fn apply_float(self, value: f64) -> f64 {
-        (value * self.multiply as f64 + self.add as f64) / self.divide as f64
+    fn name_of<'t>(&'t self, target: &'t Target) -> &'t str {
+        match &target.name {
+            Name::Field(field) => self.profile.field_name(*field),
+            Name::Chosen(choice) => &choice.template,
+            Name::None if target.record_time => "time",
+            Name::None => "a fixed value",
+        }
     }
 }
 
@@ -331,7 +535,7 @@ struct Allowed<'a>(&'a Ranges);
 
 impl std::fmt::Display for Allowed<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (index, &(low, high)) in self.0.0.iter().enumerate() {
+        for (index, (low, high)) in self.0.iter().enumerate() {
             f.write_str(if index == 0 { "" } else { " or " })?;
             if low == high { write!(f, "{low:#04X}")? } else { write!(f, "{low:#04X} to {high:#04X}")? }
         }

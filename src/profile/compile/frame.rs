@@ -1,4 +1,4 @@
-//! Frames: how one is found, which one a payload is, and what proves it whole.
+//! Frames: how one is found, and which one a payload is.
 
 use toml::Spanned;
 
@@ -11,7 +11,8 @@ impl<'a> Compiler<'a> {
         let (span, framing) = (spanned.span(), spanned.get_ref());
         let start = framing.start.as_ref().map(|start| self.bytes(start, span.clone())).unwrap_or_default();
         let end = framing.end.as_ref().map(|end| self.bytes(end, span.clone())).unwrap_or_default();
-        if start.is_empty() && framing.length.is_none() && end.is_empty() {
+        let only_changes = !framing.transform.0.is_empty() || !framing.check.0.is_empty() || framing.fill.is_some();
+        if start.is_empty() && framing.length.is_none() && end.is_empty() && !only_changes {
             self.problem(
                 span.clone(),
                 "[framing] says neither how a frame starts, nor how it ends, nor how long it is",
@@ -19,25 +20,32 @@ impl<'a> Compiler<'a> {
         }
         let length = framing.length.as_ref().and_then(|length| {
             let integer = self.integer_type(&length.kind, length.byte_order, span.clone())?;
-            Some(FrameLength { at: usize::from(length.at), integer, add: length.add })
+            let bits = match &length.bits {
+                Some(bits) => Some(self.bits(bits, integer.bytes, Sign::Unsigned, span.clone())?),
+                None => None,
+            };
+            let times = i64::from(length.times.unwrap_or(1));
+            Some(FrameLength { at: usize::from(length.at), integer, bits, times, add: length.add })
         });
+        let fill = framing.fill.as_ref().and_then(|fill| self.bytes(fill, span.clone()).first().copied());
         let checks = self.checks(&framing.check, span.clone());
-        Framing { start, end, length, checks, line: self.line(&span) }
+        let transforms = self.transforms(&framing.transform, span.clone());
+        Framing { start, end, length, fill, checks, transforms, line: self.line(&span) }
     }
 
     pub(super) fn frame(&mut self, spanned: &'a Spanned<FrameSpec>) -> Frame {
         let (span, frame) = (spanned.span(), spanned.get_ref());
-        self.class = match &frame.class {
+        let class = match &frame.class {
             Some(class) => self.use_class(class),
             None => 0,
         };
         let conditions = frame.when.0.iter().flat_map(|when| self.condition(when, span.clone())).collect();
         let checks = self.checks(&frame.check, span.clone());
-        let steps = self.steps(&frame.fields);
-        self.blocks.push(Block { name: frame.name.clone(), steps });
+        let (steps, bit_order) = self.steps_in(frame.bit_order, &frame.fields);
+        self.blocks.push(Block { name: frame.name.clone(), bit_order, steps });
         Frame {
             name: frame.name.clone(),
-            class: self.class,
+            class,
             conditions,
             checks,
             block: (self.blocks.len() - 1) as BlockId,
@@ -49,22 +57,35 @@ impl<'a> Compiler<'a> {
     fn condition(&mut self, when: &ConditionSpec, span: Span) -> Vec<Condition> {
         let mut conditions = Vec::new();
         if let Some(length) = &when.length {
-            conditions.push(Condition::Length(Ranges(length.0.clone())));
+            conditions.push(Condition::Length(Ranges::new(length.0.clone())));
         }
         if let Some(port) = &when.port {
-            conditions.push(Condition::Port(Ranges(port.0.clone())));
+            conditions.push(Condition::Port(Ranges::new(port.0.clone())));
         }
-        match (when.at, &when.equals) {
-            (Some(at), Some(equals)) => {
+        if let Some(topic) = &when.topic {
+            conditions.push(Condition::Topic { level: topic.level, any_of: topic.equals.0.clone() });
+        }
+        let (values, negate) = match (&when.equals, &when.not) {
+            (Some(_), Some(_)) => {
+                self.problem(span, "`when` has `equals` or `not`, not both").help_last("write two conditions");
+                return conditions;
+            }
+            (Some(equals), None) => (Some(equals), false),
+            (None, not) => (not.as_ref(), true),
+        };
+        match (when.at, values) {
+            (Some(at), Some(values)) => {
                 let kind = when.kind.as_deref().unwrap_or("u8");
                 if let Some(integer) = self.integer_type(kind, when.byte_order, span.clone()) {
-                    let bits = when.bits.as_ref().and_then(|bits| self.bits(bits, integer.bytes, false, span));
-                    conditions.push(Condition::Bytes { at, integer, bits, any_of: Ranges(equals.0.clone()) });
+                    let bits = when.bits.as_ref();
+                    let bits = bits.and_then(|bits| self.bits(bits, integer.bytes, Sign::Unsigned, span));
+                    let any_of = Ranges::new(values.0.clone());
+                    conditions.push(Condition::Bytes { at, integer, bits, any_of, negate });
                 }
             }
             (None, None) if conditions.is_empty() => {
                 self.problem(span, "`when` has no condition")
-                    .help_last("give `at` and `equals`, `length`, or `port`");
+                    .help_last("give `at` and `equals`, `length`, `port`, or `topic`");
             }
             (None, None) => {}
             _ => {
@@ -72,34 +93,5 @@ impl<'a> Compiler<'a> {
             }
         }
         conditions
-    }
-
-    fn checks(&mut self, checks: &OneOrMany<CheckSpec>, span: Span) -> Vec<Check> {
-        checks.0.iter().filter_map(|check| self.check(check, span.clone())).collect()
-    }
-
-    fn check(&mut self, check: &CheckSpec, span: Span) -> Option<Check> {
-        let given = [
-            (&check.sum8, Algorithm::Sum8),
-            (&check.xor8, Algorithm::Xor8),
-            (&check.crc16_modbus, Algorithm::Crc16Modbus),
-            (&check.crc16_ccitt, Algorithm::Crc16Ccitt),
-        ];
-        let mut given = given.into_iter().filter_map(|(range, algorithm)| Some((range.as_ref()?, algorithm)));
-        let (Some((range, algorithm)), None) = (given.next(), given.next()) else {
-            self.problem(span, "a check names exactly one algorithm")
-                .help_last("as in check = { sum8 = \"0..-3\", at = -2 }");
-            return None;
-        };
-        let ends = range
-            .split_once("..")
-            .and_then(|(from, to)| Some((from.trim().parse::<i32>().ok()?, to.trim().parse::<i32>().ok()?)));
-        let Some((from, to)) = ends else {
-            self.problem(self.word(span, range), format!("`{range}` is no range of bytes"))
-                .help_last("write the first and the last byte, as in \"0..-3\"; negative ones count from the end");
-            return None;
-        };
-        let order = self.byte_order(check.byte_order, algorithm.bytes(), span.clone());
-        Some(Check { from, to, at: check.at, order, algorithm, line: self.line(&span) })
     }
 }

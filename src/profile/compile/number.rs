@@ -1,20 +1,26 @@
 //! Types and decimal factors as profiles write them.
 
-use crate::decode::program::Linear;
+use crate::decode::program::{Linear, Sign};
+use crate::profile::unit::Conversion;
 
 /// What `type` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Integer {
-        bytes: u8,
-        signed: bool,
+        /// 1 to 64.
+        bits: u8,
+        sign: Sign,
+    },
+    /// An integer whose `length` the message decides.
+    Sized {
+        sign: Sign,
     },
     Float {
         bytes: u8,
     },
     /// A number in packed decimals.
     Bcd {
-        bytes: u8,
+        bytes: Option<u32>,
     },
     /// Text of packed decimals.
     Digits {
@@ -26,48 +32,82 @@ pub enum Kind {
     Text {
         bytes: Option<u32>,
     },
+    Gb18030 {
+        bytes: Option<u32>,
+    },
+    /// A number in characters.
+    Decimal {
+        bytes: Option<u32>,
+    },
     Calendar,
+    Packed(Packed),
 }
 
-pub const KNOWN_TYPES: &str = "u8, u16, u24 … u64, i8 … i64, f32, f64, bcd2 … bcd18 (digits), digits, hex, ascii, \
-                               utf8 (with a number of bytes, as in hex7, or `length`), calendar";
+/// Dates of EN 13757-3, Annex A.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packed {
+    /// Type G: a date.
+    Cp16,
+    /// Type F: a date and time.
+    Cp32,
+}
+
+impl Kind {
+    /// Whether it gives a number, to which a scale or an expression can be applied.
+    pub fn is_number(self) -> bool {
+        matches!(
+            self,
+            Kind::Integer { .. } | Kind::Sized { .. } | Kind::Float { .. } | Kind::Bcd { .. } | Kind::Decimal { .. }
+        )
+    }
+}
+
+pub const KNOWN_TYPES: &str = "u8, u16, u24 … u64, i8 … i64 (two's complement), sm8 … sm64 (sign and magnitude), uint \
+                               and int (with `length`), f16, f32, f64, bcd2 … bcd18 (digits), digits, hex, ascii, \
+                               utf8, gb18030, decimal (with a number of bytes, as in hex7, or `length`), calendar, \
+                               cp16, cp32; in a block of bits u1 … u64";
 
 /// Reads `u24`, `bcd8` (8 digits), `hex7` (7 bytes), and so on.
 pub fn parse_type(text: &str) -> Option<Kind> {
     let letters = text.bytes().take_while(u8::is_ascii_alphabetic).count();
-    // `utf8` ends in a digit that is part of the name.
-    let (name, number) = match text.strip_prefix("utf8") {
-        Some(number) => ("utf8", number),
-        None => text.split_at(letters),
-    };
+    // Some names end in a digit of their own.
+    let own_digits = ["utf8", "gb18030"].into_iter().find_map(|name| Some((name, text.strip_prefix(name)?)));
+    let (name, number) = own_digits.unwrap_or_else(|| text.split_at(letters));
     let number: Option<u32> = if number.is_empty() { None } else { Some(number.parse().ok().filter(|n| *n > 0)?) };
-    let whole_bytes = |bits: u32| (bits.is_multiple_of(8) && bits <= 64).then_some((bits / 8) as u8);
+    let integer = |bits: u32, sign| (bits <= 64).then_some(Kind::Integer { bits: bits as u8, sign });
     match (name, number) {
-        ("u", Some(bits)) => Some(Kind::Integer { bytes: whole_bytes(bits)?, signed: false }),
-        ("i", Some(bits)) => Some(Kind::Integer { bytes: whole_bytes(bits)?, signed: true }),
-        ("f", Some(32)) => Some(Kind::Float { bytes: 4 }),
-        ("f", Some(64)) => Some(Kind::Float { bytes: 8 }),
+        ("u", Some(bits)) => integer(bits, Sign::Unsigned),
+        ("i", Some(bits)) => integer(bits, Sign::TwosComplement),
+        ("sm", Some(bits)) => integer(bits, Sign::Magnitude),
+        ("uint", None) => Some(Kind::Sized { sign: Sign::Unsigned }),
+        ("int", None) => Some(Kind::Sized { sign: Sign::TwosComplement }),
+        ("f", Some(bits @ (16 | 32 | 64))) => Some(Kind::Float { bytes: (bits / 8) as u8 }),
         ("bcd", Some(digits)) if digits.is_multiple_of(2) && digits <= 18 => {
-            Some(Kind::Bcd { bytes: (digits / 2) as u8 })
+            Some(Kind::Bcd { bytes: Some(digits / 2) })
         }
+        ("bcd", None) => Some(Kind::Bcd { bytes: None }),
         ("digits", Some(digits)) if digits.is_multiple_of(2) => Some(Kind::Digits { bytes: Some(digits / 2) }),
         ("digits", None) => Some(Kind::Digits { bytes: None }),
         ("hex", bytes) => Some(Kind::Hex { bytes }),
         ("ascii" | "utf8", bytes) => Some(Kind::Text { bytes }),
+        ("gb18030", bytes) => Some(Kind::Gb18030 { bytes }),
+        ("decimal", bytes) => Some(Kind::Decimal { bytes }),
         ("calendar", None) => Some(Kind::Calendar),
+        ("cp", Some(16)) => Some(Kind::Packed(Packed::Cp16)),
+        ("cp", Some(32)) => Some(Kind::Packed(Packed::Cp32)),
         _ => None,
     }
 }
 
-/// `value = (raw × scale + offset) × factor`, where `factor` is a fraction; `None` when the numbers have more digits
-/// than fit.
-pub fn linear(scale: f64, offset: f64, factor: (i64, i64), integer: bool) -> Option<Linear> {
+/// `value = (raw × scale + offset)` in another unit; `None` when the numbers have more digits than fit.
+pub fn linear(scale: f64, offset: f64, conversion: Conversion, integer: bool) -> Option<Linear> {
     let ((scale, scale_places), (offset, offset_places)) = (decimal(scale)?, decimal(offset)?);
     let places = scale_places.max(offset_places);
     let power = |places: u32| 10i64.checked_pow(places);
-    let multiply = scale.checked_mul(power(places - scale_places)?)?.checked_mul(factor.0)?;
-    let add = offset.checked_mul(power(places - offset_places)?)?.checked_mul(factor.0)?;
-    let divide = power(places)?.checked_mul(factor.1)?;
+    let multiply = scale.checked_mul(power(places - scale_places)?)?.checked_mul(conversion.multiply)?;
+    let offset = offset.checked_mul(power(places - offset_places)?)?.checked_mul(conversion.multiply)?;
+    let add = offset.checked_add(conversion.add.checked_mul(power(places)?)?)?;
+    let divide = power(places)?.checked_mul(conversion.divide)?;
     Some(Linear { multiply, add, divide, integer })
 }
 
@@ -82,17 +122,23 @@ fn decimal(value: f64) -> Option<(i64, u32)> {
 mod tests {
     use super::*;
     use crate::decode::Value;
+    use crate::profile::unit;
 
     #[test]
     fn types_are_read_with_their_width() {
         let f = |text, expected| assert_eq!(parse_type(text), expected, "{text}");
-        f("u24", Some(Kind::Integer { bytes: 3, signed: false }));
-        f("i64", Some(Kind::Integer { bytes: 8, signed: true }));
-        f("bcd8", Some(Kind::Bcd { bytes: 4 }));
+        f("u24", Some(Kind::Integer { bits: 24, sign: Sign::Unsigned }));
+        f("u7", Some(Kind::Integer { bits: 7, sign: Sign::Unsigned }));
+        f("i64", Some(Kind::Integer { bits: 64, sign: Sign::TwosComplement }));
+        f("sm16", Some(Kind::Integer { bits: 16, sign: Sign::Magnitude }));
+        f("bcd8", Some(Kind::Bcd { bytes: Some(4) }));
         f("hex7", Some(Kind::Hex { bytes: Some(7) }));
         f("ascii", Some(Kind::Text { bytes: None }));
         f("utf816", Some(Kind::Text { bytes: Some(16) }));
-        for wrong in ["u7", "u72", "i0", "bcd3", "bcd20", "f16", "float", "", "8"] {
+        f("gb1803031", Some(Kind::Gb18030 { bytes: Some(31) }));
+        f("f16", Some(Kind::Float { bytes: 2 }));
+        f("cp32", Some(Kind::Packed(Packed::Cp32)));
+        for wrong in ["u72", "i0", "bcd3", "bcd20", "f24", "float", "", "8", "cp", "uint8"] {
             f(wrong, None);
         }
     }
@@ -100,7 +146,7 @@ mod tests {
     #[test]
     fn decimal_scales_give_the_nearest_number_to_the_decimal_result() {
         let f = |raw, scale, offset, expected: f64| {
-            let linear = linear(scale, offset, (1, 1), false).unwrap();
+            let linear = linear(scale, offset, Conversion::NONE, false).unwrap();
             assert_eq!(linear.apply(raw), Value::Float(expected), "{raw} × {scale} + {offset}");
         };
         f(12_345_678, 0.01, 0.0, 123_456.78);
@@ -108,5 +154,12 @@ mod tests {
         f(50, 0.2197, 0.0, 10.985);
         f(119, 1.0, -100.0, 19.0);
         f(35, -0.001, 0.5, 0.465);
+    }
+
+    #[test]
+    fn units_with_another_zero_point_are_converted_exactly() {
+        let kelvin = unit::conversion("K", "Cel").unwrap();
+        let linear = linear(0.1, 0.0, kelvin, false).unwrap();
+        assert_eq!(linear.apply(2931), Value::Float(19.95));
     }
 }

@@ -7,77 +7,129 @@ use crate::decode::program::*;
 use crate::problem::Problem;
 use crate::profile::spec::*;
 
+/// How many rounds a repeat has at most, unless it says otherwise.
+const TIMES_MAX: u32 = 255;
+
 impl<'a> Compiler<'a> {
-    pub(super) fn steps(&mut self, items: &'a [Spanned<ItemSpec>]) -> Vec<Step> {
-        items.iter().filter_map(|item| self.step(item.get_ref(), item.span())).collect()
+    /// The steps of a frame or block whose fields follow one another bit by bit, or byte by byte.
+    pub(super) fn steps_in(
+        &mut self,
+        bit_order: Option<BitOrderSpec>,
+        items: &'a [Spanned<ItemSpec>],
+    ) -> (Vec<Step>, Option<BitOrder>) {
+        self.bit_order = bit_order.map(|order| match order {
+            BitOrderSpec::Msb => BitOrder::Msb,
+            BitOrderSpec::Lsb => BitOrder::Lsb,
+        });
+        let steps = items.iter().filter_map(|item| self.step(item.get_ref(), item.span())).collect();
+        (steps, self.bit_order.take())
     }
 
     fn step(&mut self, item: &'a ItemSpec, span: Span) -> Option<Step> {
-        let guard = item.when.as_ref().and_then(|when| self.guard(when, span.clone()));
+        let guard = match &item.when {
+            Some(when) => Some(Box::new(self.guard(when, span.clone())?)),
+            None => None,
+        };
         let line = self.line(&span);
+        let reads = item.kind.is_some() || item.bit.is_some() || item.bits.is_some();
         let verbs = [
             item.skip.is_some(),
             item.block.is_some(),
             item.switch.is_some(),
+            item.mask.is_some(),
             item.repeat.is_some(),
             item.tags.is_some(),
-            item.kind.is_some() || item.bit.is_some() || item.bits.is_some(),
+            item.refuse.is_some(),
+            item.record.is_some() && item.repeat.is_none(),
+            reads || item.value.is_some(),
         ];
         if verbs.iter().filter(|given| **given).count() != 1 {
-            self.problem(span, "this line must have exactly one of: type (a field), skip, use, switch, repeat, tags");
+            self.problem(
+                span,
+                "this line must have exactly one of: type (a field), value (a computed one), skip, use, switch, mask, \
+                 repeat, tags, record, refuse",
+            );
             return None;
         }
-        let action = if let Some(bytes) = item.skip {
-            Action::Skip(bytes)
+        if !reads
+            && item.value.is_none()
+            && let Some(key) = field_key(item)
+        {
+            self.problem(span, format!("`{key}` belongs to a field, and this line is none"));
+            return None;
+        }
+        let action = if let Some(length) = &item.skip {
+            Action::Skip(self.length_of(length, span)?)
         } else if let Some(block) = &item.block {
-            Action::Call(self.block(block, span)?)
-        } else if let Some(variable) = &item.switch {
-            let slot = self.variable(variable, span.clone());
-            let (cases, otherwise) = self.cases(item, span)?;
-            Action::Switch { slot, cases, otherwise }
-        } else if let Some(block) = &item.repeat {
-            let count = match &item.count {
-                None => Count::ToEnd,
-                Some(CountSpec::Times(times)) => Count::Fixed(*times),
-                Some(CountSpec::Variable(name)) => Count::Slot(self.variable(name, span.clone())),
-            };
-            let times_max = item.times_max.unwrap_or(255);
-            Action::Repeat { block: self.block(block, span)?, count, times_max, record: item.record }
-        } else if let Some(tags) = &item.tags {
-            let tag = self.integer_type(&tags.tag, tags.byte_order, span.clone())?;
-            let length = match &tags.length {
+            let length = match &item.length {
+                Some(length) => Some(self.length_of(length, span.clone())?),
                 None => None,
-                Some(kind) => Some(self.integer_type(kind, tags.byte_order, span.clone())?),
             };
-            let slot = self.variable(item.variable.as_deref().unwrap_or("tag"), span.clone());
-            let (cases, otherwise) = self.cases(item, span)?;
-            Action::Tags(Box::new(Tags { tag, length, cases, otherwise, slot }))
+            let block = self.block(block, span)?;
+            Action::Call(Box::new(Call { block, length, ignore_rest: item.ignore_rest }))
+        } else if let Some(on) = &item.switch {
+            Action::Switch(Box::new(self.switch(on, item, span)?))
+        } else if let Some(on) = &item.mask {
+            Action::Mask(Box::new(self.switch(on, item, span)?))
+        } else if let Some(block) = &item.repeat {
+            Action::Repeat(Box::new(self.repeat(block, item, span)?))
+        } else if let Some(tags) = &item.tags {
+            Action::Tags(Box::new(self.tags(tags, item, span)?))
+        } else if let Some(why) = &item.refuse {
+            Action::Refuse(why.as_str().into())
+        } else if let Some(record) = item.record {
+            Action::Record(new_record(record).unwrap_or(NewRecord::Shared))
+        } else if let (Some(value), false) = (&item.value, reads) {
+            Action::Compute(Box::new(self.compute(item, value, span)?))
         } else {
             Action::Field(Box::new(self.field(item, span)?))
         };
         Some(Step { guard, action, line })
     }
 
-    fn guard(&mut self, when: &GuardSpec, span: Span) -> Option<Guard> {
-        match (&when.variable, &when.equals, &when.not, when.remaining) {
-            (None, None, None, Some(bytes)) => Some(Guard { test: Test::Remaining(bytes), negate: false }),
-            (Some(name), Some(values), None, None) | (Some(name), None, Some(values), None) => {
-                let slot = self.variable(name, span);
-                let test = Test::Slot { slot, any_of: Ranges(values.0.clone()) };
-                Some(Guard { test, negate: when.not.is_some() })
-            }
-            _ => {
-                self.problem(span, "`when` of a line needs `variable` with `equals` or `not`, or `remaining`");
-                None
-            }
-        }
+    fn switch(&mut self, on: &str, item: &'a ItemSpec, span: Span) -> Option<Switch> {
+        // Both are looked at before either is found wrong: every mistake is told at once.
+        let on = self.operand(on, span.clone());
+        let (cases, otherwise) = self.cases(item, span)?;
+        Some(Switch { on: on?, cases, otherwise })
     }
 
-    fn cases(&mut self, item: &ItemSpec, span: Span) -> Option<(Vec<(Ranges, BlockId)>, Otherwise)> {
+    fn repeat(&mut self, block: &str, item: &'a ItemSpec, span: Span) -> Option<Repeat> {
+        let count = match &item.count {
+            None => Count::ToEnd,
+            Some(CountSpec::Times(times)) => Count::Fixed(*times),
+            Some(CountSpec::Expression(text)) => Count::Of(self.operand(text, span.clone())?),
+        };
+        let record = item.record.and_then(new_record);
+        let block = self.block(block, span)?;
+        Some(Repeat { block, count, times_max: item.times_max.unwrap_or(TIMES_MAX), record })
+    }
+
+    fn tags(&mut self, tags: &TagsSpec, item: &'a ItemSpec, span: Span) -> Option<Tags> {
+        if self.bit_order.is_some() {
+            self.problem(span, "a block of bits has no `tags`");
+            return None;
+        }
+        let tag = self.integer_type(&tags.tag, tags.byte_order, span.clone())?;
+        let length = match &tags.length {
+            None => None,
+            Some(kind) => Some(self.integer_type(kind, tags.byte_order, span.clone())?),
+        };
+        let slot = self.variable(item.variable.as_deref().unwrap_or("tag"), span.clone())?;
+        let (cases, otherwise) = self.cases(item, span.clone())?;
+        if otherwise == Otherwise::Skip && length.is_none() {
+            self.problem(span, "a tag that has no case cannot be skipped: nothing says how long its value is")
+                .help_last("give the tags' `length`, or write otherwise = \"stop\" or \"refuse\"");
+            return None;
+        }
+        Some(Tags { tag, length, cases, otherwise, slot, record_on_descent: tags.record_on_descent })
+    }
+
+    fn cases(&mut self, item: &ItemSpec, span: Span) -> Option<(Lookup<BlockId>, Otherwise)> {
         let mut cases = Vec::new();
         for (values, block) in &item.cases {
             match parse_range(values) {
-                Ok(range) => cases.push((Ranges(vec![range]), self.block(block, span.clone())?)),
+                Ok((low, high)) => cases.push((low, high, self.block(block, span.clone())?)),
                 Err(error) => {
                     self.problem(span.clone(), format!("case: {error}"));
                 }
@@ -86,6 +138,7 @@ impl<'a> Compiler<'a> {
         if cases.is_empty() {
             self.problem(span.clone(), "there are no `cases`");
         }
+        let cases = self.lookup(cases, span.clone())?;
         let otherwise = match item.otherwise.as_deref() {
             None | Some("refuse") => Otherwise::Refuse,
             Some("skip") => Otherwise::Skip,
@@ -118,6 +171,36 @@ impl<'a> Compiler<'a> {
     }
 }
 
+fn new_record(record: RecordSpec) -> Option<NewRecord> {
+    match record {
+        RecordSpec::Shared(true) => Some(NewRecord::Shared),
+        RecordSpec::Shared(false) => None,
+        RecordSpec::Apart => Some(NewRecord::Apart),
+    }
+}
+
+/// A key that says what a field's value means, and so has no sense in another line.
+fn field_key(item: &ItemSpec) -> Option<&'static str> {
+    let given = [
+        ("name", item.name.is_some()),
+        ("at", item.at.is_some()),
+        ("peek", item.peek.is_some()),
+        ("scale", item.scale.is_some()),
+        ("offset", item.offset.is_some()),
+        ("unit", item.unit.is_some()),
+        ("enum", item.enumeration.is_some()),
+        ("flags", !item.flags.is_empty()),
+        ("absent", item.absent.is_some()),
+        ("equals", item.equals.is_some()),
+        ("range", item.range.is_some()),
+        ("time", item.time.is_some()),
+        ("layout", !item.layout.0.is_empty()),
+        ("curve", !item.curve.is_empty()),
+        ("parts", !item.parts.is_empty()),
+    ];
+    given.into_iter().find(|(_, given)| *given).map(|(key, _)| key)
+}
+
 /// How many blocks nest below this one; `None` when more than `limit`, as they do in a circle.
 fn depth(blocks: &[Block], block: usize, limit: usize) -> Option<usize> {
     let limit = limit.checked_sub(1)?;
@@ -129,17 +212,18 @@ fn depth(blocks: &[Block], block: usize, limit: usize) -> Option<usize> {
 }
 
 fn called_blocks(step: &Step) -> Vec<BlockId> {
-    let of_cases = |cases: &[(Ranges, BlockId)], otherwise: &Otherwise| {
+    let of_cases = |cases: &Lookup<BlockId>, otherwise: &Otherwise| {
         let other = match otherwise {
             Otherwise::Block(block) => Some(*block),
             _ => None,
         };
-        cases.iter().map(|(_, block)| *block).chain(other).collect()
+        cases.iter().map(|(_, _, block)| *block).chain(other).collect()
     };
     match &step.action {
-        Action::Field(_) | Action::Skip(_) => Vec::new(),
-        Action::Call(block) | Action::Repeat { block, .. } => vec![*block],
-        Action::Switch { cases, otherwise, .. } => of_cases(cases, otherwise),
+        Action::Call(call) => vec![call.block],
+        Action::Repeat(repeat) => vec![repeat.block],
+        Action::Switch(switch) | Action::Mask(switch) => of_cases(&switch.cases, &switch.otherwise),
         Action::Tags(tags) => of_cases(&tags.cases, &tags.otherwise),
+        Action::Field(_) | Action::Compute(_) | Action::Skip(_) | Action::Record(_) | Action::Refuse(_) => Vec::new(),
     }
 }

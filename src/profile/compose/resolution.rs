@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::AskedValue;
 use crate::decode::machine::{self, Observer, Site};
-use crate::decode::program::{Convert, Linear, Read};
-use crate::decode::{DecodeError, Readings};
+use crate::decode::program::{Convert, Linear, PackedPart, Read};
+use crate::decode::{Context, DecodeError, Readings};
 use crate::profile::Profile;
 
 /// The resolution of each number and time of a payload.
@@ -25,9 +25,9 @@ struct Resolution {
 const NOISE: f64 = 1e-12;
 
 impl Resolutions {
-    pub fn of(profile: &Profile, payload: &[u8], port: Option<u8>) -> Result<Resolutions, DecodeError> {
+    pub fn of(profile: &Profile, payload: &[u8], context: &Context<'_>) -> Result<Resolutions, DecodeError> {
         let mut finder = Finder { profile, found: BTreeMap::new() };
-        machine::run(profile, payload, port, &mut Readings::new(), &mut finder)?;
+        machine::run(profile, payload, context, &mut Readings::new(), &mut finder)?;
         Ok(Resolutions(finder.found))
     }
 
@@ -58,7 +58,7 @@ struct Finder<'p> {
 
 impl Observer for Finder<'_> {
     fn site(&mut self, site: Site<'_>) {
-        let name = match site.target.field {
+        let name = match site.field {
             Some(field) => self.profile.field_name(field),
             None if site.target.record_time => "time",
             None => return,
@@ -68,14 +68,13 @@ impl Observer for Finder<'_> {
 }
 
 fn resolution(site: &Site<'_>) -> Resolution {
-    const SECOND: f64 = 1e9;
     let of = |linear: Linear| (linear.multiply as f64 / linear.divide as f64).abs();
     let step = match (&site.target.convert, site.read) {
-        (_, Read::Calendar(_)) => SECOND,
+        (_, Read::Calendar(_) | Read::PackedTime(_)) => packed_step(site.read),
         (Convert::Epoch { unit_nanos, .. }, _) => *unit_nanos as f64,
         (_, Read::Float { .. }) => 0.0,
-        (Convert::Linear(linear), _) => of(*linear),
-        (Convert::Scaled { .. }, _) => site.linear.map_or(0.0, of),
+        (Convert::Linear(linear) | Convert::Number(_, linear), _) => of(*linear),
+        (Convert::Scaled(_), _) => site.linear.map_or(0.0, of),
         _ => 0.0,
     };
     let relative = match site.read {
@@ -83,4 +82,17 @@ fn resolution(site: &Site<'_>) -> Resolution {
         _ => 0.0,
     };
     Resolution { step, relative }
+}
+
+/// The smallest part that a spelled time has, in nanoseconds.
+fn packed_step(read: &Read) -> f64 {
+    const SECOND: f64 = 1e9;
+    let Read::PackedTime(packed) = read else { return SECOND };
+    let has = |wanted| packed.parts.iter().any(|(part, _)| *part == wanted);
+    match (has(PackedPart::Second), has(PackedPart::Minute), has(PackedPart::Hour)) {
+        (true, ..) => SECOND,
+        (_, true, _) => 60.0 * SECOND,
+        (_, _, true) => 3_600.0 * SECOND,
+        _ => 86_400.0 * SECOND,
+    }
 }

@@ -50,8 +50,8 @@ fn candidates<'p>(
 
 impl<'p> Shape<'p> {
     fn new(profile: &Profile, example: &'p Example) -> Option<Shape<'p>> {
-        let present = Present::of(profile, &example.payload, example.port).ok()?;
-        let template = Template::new(profile, &example.payload, example.port).ok()?;
+        let present = Present::of(profile, &example.payload, &example.context()).ok()?;
+        let template = Template::new(profile, &example.payload, &example.context()).ok()?;
         let of_reading = |reading: &super::Asked| reading.values.keys().cloned().collect();
         let mut offers: Vec<BTreeSet<String>> = present.readings.iter().map(of_reading).collect();
         let mut identities = BTreeSet::new();

@@ -9,9 +9,9 @@ fn decodable(profile: &Profile) -> impl Iterator<Item = &Example> {
 }
 
 /// What `citywire decode --json` prints.
-fn json(profile: &Profile, payload: &[u8], port: Option<u8>) -> String {
+fn json(profile: &Profile, payload: &[u8], context: &Context<'_>) -> String {
     let mut readings = Readings::new();
-    decode::decode(profile, payload, port, &mut readings).expect("it decodes");
+    decode::decode(profile, payload, context, &mut readings).expect("it decodes");
     let readings = &readings;
     let lines = readings.records().iter().map(|record| Reading { profile, readings, record });
     lines.map(|reading| serde_json::to_string(&reading).expect("JSON") + "\n").collect()
@@ -32,11 +32,11 @@ fn what_an_example_decodes_to_encodes_to_a_payload_that_decodes_to_the_same() {
     let library = Library::built_in().unwrap();
     for profile in library.profiles() {
         for example in decodable(profile) {
-            let expected = json(profile, &example.payload, example.port);
+            let expected = json(profile, &example.payload, &example.context());
             for like in [None, Some(example.name.as_str())] {
                 let composed = composed(profile, &expected, None, like)
                     .unwrap_or_else(|error| panic!("{} {}: {error}", profile.id, example.name));
-                let again = json(profile, &composed.payload, composed.port);
+                let again = json(profile, &composed.payload, &example.context());
                 assert_eq!(again, expected, "{} {}", profile.id, example.name);
                 assert_eq!((composed.kept, composed.rounded), (vec![], vec![]), "{} {}", profile.id, example.name);
             }
@@ -51,14 +51,14 @@ fn readings_of_one_example_take_the_shape_of_another_or_are_refused_but_never_be
     let (mut taken, mut refused, mut compared) = (0, 0, 0);
     for profile in library.profiles() {
         for example in decodable(profile) {
-            let expected = json(profile, &example.payload, example.port);
+            let expected = json(profile, &example.payload, &example.context());
             for other in decodable(profile).filter(|other| other.payload != example.payload) {
                 let Ok(composed) = composed(profile, &expected, None, Some(&other.name)) else {
                     refused += 1;
                     continue;
                 };
                 taken += 1;
-                let again = json(profile, &composed.payload, composed.port);
+                let again = json(profile, &composed.payload, &example.context());
                 if composed.kept.is_empty() && composed.rounded.is_empty() {
                     assert_eq!(again, expected, "{}: {} as {}", profile.id, example.name, other.name);
                     compared += 1;
@@ -137,7 +137,7 @@ expect_readings = [
 
 fn meter() -> Profile {
     let classes = Library::built_in().unwrap().classes;
-    load_source("acme-m.toml", METER, &classes).unwrap_or_else(|problems| panic!("{problems:?}"))
+    load_source("acme-m.toml", METER, &classes).unwrap_or_else(|problems| panic!("{problems:?}")).remove(0)
 }
 
 fn hex(bytes: &[u8]) -> String {

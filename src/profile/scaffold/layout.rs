@@ -77,9 +77,9 @@ impl<'a> Layout<'a> {
     }
 
     fn check(&self, out: &mut String) {
-        let Some(algorithm) = self.device.checksum else { return };
+        let Some(algorithm) = self.checksum() else { return };
         let at = self.trailer();
-        let order = match byte_order(algorithm) {
+        let order = match byte_order(&algorithm) {
             "big" => "",
             _ => ", byte_order = \"little\"",
         };
@@ -87,9 +87,13 @@ impl<'a> Layout<'a> {
         let _ = writeln!(out, "check = {{ {name} = \"0..-{to}\", at = -{at}{order} }} # of all bytes before it");
     }
 
+    fn checksum(&self) -> Option<Algorithm> {
+        self.device.checksum.and_then(Algorithm::named)
+    }
+
     /// The number of bytes behind the fields.
     fn trailer(&self) -> usize {
-        let checksum = self.device.checksum.map_or(0, |algorithm| usize::from(algorithm.bytes()));
+        let checksum = self.checksum().map_or(0, |algorithm| usize::from(algorithm.bytes()));
         checksum + usize::from(self.device.framed)
     }
 
@@ -276,10 +280,10 @@ impl<'a> Layout<'a> {
             parts.push(vec![START, length as u8]);
         }
         parts.extend(message.parts.iter().cloned());
-        if let Some(algorithm) = self.device.checksum {
+        if let Some(algorithm) = self.checksum() {
             let value = algorithm.compute(&parts.concat()).to_be_bytes();
             let mut checksum = value[value.len() - usize::from(algorithm.bytes())..].to_vec();
-            if byte_order(algorithm) == "little" {
+            if byte_order(&algorithm) == "little" {
                 checksum.reverse();
             }
             parts.push(checksum);
@@ -300,9 +304,9 @@ impl Message {
 }
 
 /// In which order a checksum's bytes usually stand: that of Modbus sends the low byte first.
-fn byte_order(algorithm: Algorithm) -> &'static str {
-    match algorithm {
-        Algorithm::Crc16Modbus => "little",
+fn byte_order(algorithm: &Algorithm) -> &'static str {
+    match algorithm.name() {
+        "crc16_modbus" => "little",
         _ => "big",
     }
 }

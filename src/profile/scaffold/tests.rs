@@ -46,7 +46,10 @@ fn every_field_of_the_class_is_there_to_be_taken() {
         let profile = compile("acme.toml", &taken, &classes)
             .unwrap_or_else(|problems| panic!("{}\n{taken}", crate::problem::render(&problems, false)));
         for (name, _) in classes.fields(device.class).filter(|(name, _)| *name != "implausible") {
-            assert!(profile.fields.iter().any(|field| field.used && field.name == name), "{name}: {device:?}");
+            assert!(
+                profile.iter().flat_map(|profile| &profile.fields).any(|field| field.used && field.name == name),
+                "{name}: {device:?}"
+            );
             assert!(
                 written.contains(&format!("  {{ name = \"{name}\""))
                     || written.contains(&format!("  # {{ name = \"{name}\""))
