@@ -6,9 +6,11 @@ use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use rumqttc::v5::MqttOptions;
 use serde_json::Value;
 use support::{
-    Citywire, Mosquitto, TempDir, assert_snapshot, counter_profile, free_port, publish, wait_until_blocking,
+    Citywire, Mosquitto, TempDir, assert_snapshot, counter_profile, free_port, publish, publish_with,
+    wait_until_blocking,
 };
 
 /// A water meter with a sum, and an example of each kind.
@@ -126,7 +128,7 @@ impl Live {
     /// Starts it on `profile.toml` with this content, and waits until it listens.
     fn start(profile: &str, arguments: &[&str]) -> Live {
         let live = Live::launch(profile, arguments);
-        live.wait_for_words("Listening at");
+        live.wait_for_words("Stop with Ctrl-C.");
         live
     }
 
@@ -206,7 +208,7 @@ async fn publish_to(port: u16, messages: &[(&str, &[u8])]) {
 async fn live_shows_each_message_of_a_topic_beside_a_service_with_its_own_broker() {
     let (port, profiles) = (free_port(), counter_profile());
     let mut citywire = Citywire::start(&format!(
-        "[broker.embedded]\nlisten = \"127.0.0.1:{port}\"\n[profiles]\ndirectory = {:?}\n\
+        "[broker.embedded]\nlisten = \"127.0.0.1:{port}\"\nusername = \"meter\"\npassword = \"s3cret\"\n[profiles]\ndirectory = {:?}\n\
          [[route]]\ntopic = \"city/{{pilot}}/meter/{{device}}/up\"\nprofile = \"counter\"\n",
         profiles.path()
     ));
@@ -219,7 +221,9 @@ async fn live_shows_each_message_of_a_topic_beside_a_service_with_its_own_broker
         ("city/harbour/lamp/L-1/up", REPORT),
         ("city/harbour/meter/W-3/up", CLOSED),
     ];
-    publish_to(port, &messages).await;
+    let mut options = MqttOptions::new("gateway", "127.0.0.1", port);
+    options.set_credentials("meter", "s3cret");
+    publish_with(options, messages.map(|(topic, payload)| (topic.to_owned(), payload.to_vec()))).await;
     assert_eq!(live.ended(), Some(1), "one was refused");
     let lines = json_lines(&live.out());
     let told: Vec<[&Value; 3]> =
@@ -268,10 +272,12 @@ async fn live_takes_what_the_configuration_gives_to_the_profile_and_nothing_from
 
     // Nothing was taken from the service, nor was it thrown out.
     citywire.wait_until_written(4).await;
+    wait_until_blocking("the author's session ends in good order", || {
+        broker.log().contains("Received DISCONNECT from citywire-watch-")
+    });
     let log = broker.log();
     assert_eq!(log.lines().filter(|line| line.ends_with("as the-service (p5, c0, k30).")).count(), 1, "{log}");
     assert!(!log.contains("Client the-service closed"), "{log}");
-    assert!(log.contains("Received DISCONNECT from citywire-watch-"), "{log}");
 }
 
 /// The profile as it was before its author read the manual again.

@@ -213,6 +213,20 @@ async fn messages_are_chosen_by_profile_device_and_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_damage_has_taken_is_told_and_the_rest_is_compared() {
+    let (mut citywire, _, directory) = service().await;
+    citywire.stop();
+    let journal = citywire.data_directory().join("journal");
+    let (segment, mut bytes) =
+        files(&journal).into_iter().find(|(name, _)| name.ends_with(".segment")).expect("a segment");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    std::fs::write(segment, bytes).expect("damage the segment");
+    let report = replay(&citywire, &["--with", &path(&directory, "new.toml")]);
+    assert_eq!((&report["messages"], &report["lost"]), (&json!(25), &json!(1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_report_is_for_people_too() {
     let (citywire, _, directory) = service().await;
     let f = |file: &str| {
