@@ -19,6 +19,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "elevator/citywire-elevator.toml",
     "parking/foxcodenine-nb-parking.toml",
     "smoke_detector/jiade-nb-smoke.toml",
+    "smoke_detector/milesight-gs524n.toml",
     "standards/cjt188.toml",
     "streetlight/zhongxing-lamp63.toml",
 ];
