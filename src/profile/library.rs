@@ -20,6 +20,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "parking/foxcodenine-nb-parking.toml",
     "smoke_detector/jiade-nb-smoke.toml",
     "smoke_detector/milesight-gs524n.toml",
+    "smoke_detector/netvox-ra02.toml",
     "standards/cjt188.toml",
     "streetlight/zhongxing-lamp63.toml",
 ];
