@@ -289,7 +289,12 @@ fn installed() -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn live_reads_the_file_again_when_it_is_saved_and_decodes_the_last_message_again() {
     let broker = Mosquitto::start();
-    let mut live = Live::start(&installed(), &["--broker", &broker.url(), "--topic", "m/{device}", "--json"]);
+    // As devices need that send how old a reading is.
+    let add_time = |profile: &str| {
+        profile.replace("{ skip = 1 },", "{ skip = 1 }, { name = \"heard_s\", value = \"received\" },")
+    };
+    let arguments = ["--broker", &broker.url(), "--topic", "m/{device}", "--json"];
+    let mut live = Live::start(&add_time(&installed()), &arguments);
     publish_to(broker.port(), &[("m/W-1", REPORT)]).await;
     let volume = |line: &Value| line["readings"][0]["fields"]["volume_m3"].as_f64();
     let lines = live.wait_for_lines(1);
@@ -299,10 +304,12 @@ async fn live_reads_the_file_again_when_it_is_saved_and_decodes_the_last_message
     live.wait_for_words("the profile before goes on");
     assert!(live.err().contains("--> profile.toml:16:"), "{}", live.err());
 
-    live.save(&PROFILE.replace("valve = \"open\"", "valve = \"closed\""));
+    live.save(&add_time(&PROFILE.replace("valve = \"open\"", "valve = \"closed\"")));
     let lines = live.wait_for_lines(2);
     assert_eq!((volume(&lines[1]), &lines[1]["again"]), (Some(123_456.78), &true.into()));
     assert_eq!((&lines[1]["device"], &lines[1]["received"]), (&"W-1".into(), &lines[0]["received"]));
+    let heard = |line: &Value| line["readings"][0]["fields"]["heard_s"].as_f64();
+    assert!(heard(&lines[0]).is_some() && heard(&lines[1]) == heard(&lines[0]), "{lines:?}");
     live.wait_for_words("1 of its 2 examples do not hold");
 
     publish_to(broker.port(), &[("m/W-2", CLOSED)]).await;

@@ -1,6 +1,6 @@
 //! The data dictionary: what each class of devices gives, and which profile gives it.
 //!
-//! Made of the vocabulary and the profiles in force, for `citywire catalog`, the documentation and the page. [`markdown`]
+//! Made of the vocabulary and the profiles in force, for `citywire catalog`, the documentation and the page. `markdown`
 //! is its form for readers, serde's for programs.
 
 use std::collections::BTreeSet;

@@ -11,7 +11,6 @@ use crate::profile::Profile;
 use crate::refused::Stage;
 use crate::registry::Registry;
 use crate::route::{Routes, TopicFilter};
-use crate::time::Timestamp;
 
 /// The profile under test, and the routes by which messages come to it.
 pub(super) struct Trial {
@@ -150,7 +149,7 @@ impl Trial {
             }
         };
         let topic = std::str::from_utf8(&message.topic).unwrap_or_default();
-        let context = |port| decode::Context { port, topic, received: Some(Timestamp::now()), zone: None };
+        let context = |port| decode::Context { port, topic, received: Some(message.received), zone: None };
         let mut taken = false;
         for uplink in uplinks {
             let registered = uplink.device.and_then(|device| registry.find(device)).and_then(|found| found.profile());
