@@ -17,6 +17,7 @@ macro_rules! built_in {
 /// The profiles that come with citywire. `tests/profiles.rs` compares the list with the folder.
 pub const BUILT_IN: &[(&str, &str)] = built_in![
     "elevator/citywire-elevator.toml",
+    "parking/bosch-tpl110.toml",
     "parking/foxcodenine-nb-parking.toml",
     "smoke_detector/jiade-nb-smoke.toml",
     "smoke_detector/milesight-gs524n.toml",
