@@ -19,6 +19,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "elevator/citywire-elevator.toml",
     "parking/bosch-tpl110.toml",
     "parking/foxcodenine-nb-parking.toml",
+    "parking/nwave-nps310.toml",
     "smoke_detector/jiade-nb-smoke.toml",
     "smoke_detector/milesight-gs524n.toml",
     "smoke_detector/netvox-ra02.toml",
