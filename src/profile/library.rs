@@ -20,6 +20,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "parking/bosch-tpl110.toml",
     "parking/foxcodenine-nb-parking.toml",
     "parking/nwave-nps310.toml",
+    "parking/tekzitel-tekzipark.toml",
     "smoke_detector/jiade-nb-smoke.toml",
     "smoke_detector/milesight-gs524n.toml",
     "smoke_detector/netvox-ra02.toml",
