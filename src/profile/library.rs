@@ -24,6 +24,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "smoke_detector/jiade-nb-smoke.toml",
     "smoke_detector/milesight-gs524n.toml",
     "smoke_detector/netvox-ra02.toml",
+    "smoke_detector/nexelec-insafe-origin.toml",
     "standards/cjt188.toml",
     "streetlight/zhongxing-lamp63.toml",
 ];
