@@ -1,8 +1,8 @@
 //! The stage between envelope and point: payload bytes and a compiled profile give [`Readings`].
 //!
 //! There is no clock, no I/O, no panic and, once the output's buffers have grown, no allocation here, except for the
-//! words of an error. [`program`] is the compiled form, [`machine`] runs it, `read` reads single values.
-//! [`encode`] goes the other way: it puts values into the bytes of an example.
+//! words of an error. [`program`] is the compiled form, [`machine`] runs it, `read` reads single values,
+//! [`m_bus`] the records of M-Bus. [`encode`] goes the other way: it puts values into the bytes of an example.
 
 use std::ops::Range;
 

@@ -160,14 +160,20 @@ impl Observer for Finder<'_> {
                 return;
             }
             Convert::FlagList(words) => Inverse::FlagList(words.clone(), labels()),
+            Convert::Plain
+            | Convert::Linear(_)
+            | Convert::Scaled(_)
+            | Convert::Number(NumberAs::Float | NumberAs::Integer, _)
+                if site.linear.is_some() =>
+            {
+                Inverse::Linear(site.linear.unwrap_or(Linear::NOTHING))
+            }
+            // Its scale is not known.
+            Convert::Scaled(_) => return,
             Convert::Linear(linear) | Convert::DecimalText(linear) | Convert::Number(NumberAs::Integer, linear) => {
                 Inverse::Linear(*linear)
             }
             Convert::Number(NumberAs::Float, linear) => Inverse::Linear(*linear),
-            Convert::Scaled(_) => match site.linear {
-                Some(linear) => Inverse::Linear(linear),
-                None => return,
-            },
             Convert::Enumerate(enumerate) => Inverse::Words(enumerate.clone(), labels()),
             Convert::Bool | Convert::Number(NumberAs::Bool, _) => Inverse::Bool { inverted: false },
             Convert::Epoch { epoch, unit_nanos } => Inverse::Epoch { epoch: *epoch, unit_nanos: *unit_nanos },
@@ -430,6 +436,13 @@ fn write_text(bytes: &mut [u8], read: &Text, value: &Wanted) -> Result<(), Strin
     let Wanted::Text(text) = value else { return Err("text is wanted".into()) };
     let (order, swapped) = match read.coding {
         TextCoding::Digits { order, swapped } | TextCoding::Hex { order, swapped } => (order, swapped),
+        TextCoding::ReversedLatin1 => {
+            let coded: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(c).ok()).collect();
+            let coded = coded.ok_or_else(|| format!("`{text}` has characters beyond ISO 8859-1"))?;
+            fill_text(bytes, &coded, text)?;
+            bytes.reverse();
+            return Ok(());
+        }
         TextCoding::Utf8 => return fill_text(bytes, text.as_bytes(), text),
         TextCoding::Gb18030 => return fill_text(bytes, &encoding_rs::GB18030.encode(text).0, text),
     };

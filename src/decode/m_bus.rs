@@ -26,7 +26,7 @@ mod value;
 
 pub use profile::{Change, Direction, Profile, Spacing};
 pub use qualifier::{Qualifier, Qualifiers};
-pub use quantity::{Quantity, Scale};
+pub use quantity::{Quantity, Scale, Shape};
 pub use value::{Data, Invalid, characters};
 
 use qualifier::Effect;
@@ -70,16 +70,18 @@ impl Record<'_> {
         }
     }
 
+    /// What the value is, qualifiers included.
+    pub fn shape(&self) -> Shape {
+        self.qualifiers.as_slice().iter().fold(self.quantity.shape(), |shape, qualifier| qualifier.shape(shape))
+    }
+
     /// The unit (UCUM) of [`number`](Record::number); `None` when it has none, or when qualifiers such as "per hour"
     /// make it another one than the quantity's.
     pub fn unit(&self) -> Option<&'static str> {
-        self.qualifiers.as_slice().iter().try_fold(self.quantity.unit(), |unit, qualifier| {
-            match qualifier.effect() {
-                Effect::Duration { .. } => Some(Some("s")),
-                Effect::Moment | Effect::Count | Effect::Dimension | Effect::Vendor => None,
-                _ => Some(unit),
-            }
-        })?
+        match self.shape() {
+            Shape::Measured(unit) => unit,
+            Shape::Whole | Shape::Moment => None,
+        }
     }
 }
 
@@ -103,6 +105,11 @@ impl Function {
             Function::Minimum => "minimum",
             Function::Error => "error",
         }
+    }
+
+    /// The function that a profile calls so.
+    pub fn from_name(name: &str) -> Option<Function> {
+        Function::ALL.into_iter().find(|function| function.name() == name)
     }
 
     const fn from_dif(dif: u8) -> Function {

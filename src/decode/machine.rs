@@ -10,6 +10,7 @@ use crate::profile::Profile;
 mod cursor;
 mod framing;
 mod loops;
+mod m_bus;
 mod number;
 mod value;
 
@@ -30,7 +31,7 @@ pub struct Site<'p> {
     pub field: Option<u16>,
     /// Counts the readings of the payload; 0 is also what stands before the first.
     pub record: usize,
-    /// The scale that a unit code chose.
+    /// The scale that a unit code chose, or that an M-Bus record has, with the field's own.
     pub linear: Option<Linear>,
 }
 
@@ -239,6 +240,7 @@ impl<'a, O: Observer> Machine<'a, O> {
             Action::Mask(switch) => return self.mask(switch, cursor, line),
             Action::Repeat(repeat) => return self.repeat(repeat, cursor, line),
             Action::Tags(tags) => return self.tags(tags, cursor, line),
+            Action::MBus(walk) => self.m_bus(walk, cursor, line)?,
             Action::Record(how) => self.new_record(*how, cursor, line)?,
             Action::Refuse(why) => {
                 return Err(self.error(Reason::Value, line, Some(cursor.position), || why.to_string()));

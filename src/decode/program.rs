@@ -11,9 +11,11 @@ use crate::time::Timestamp;
 
 mod check;
 mod lookup;
+mod m_bus;
 
 pub use check::{Algorithm, Check, Crc, CrcParameters, NAMED_CRCS};
 pub use lookup::{Lookup, Overlap, Ranges};
+pub use m_bus::{MBus, MBusForm, MBusLine};
 
 /// How deep blocks may call one another.
 pub const DEPTH_MAX: usize = 8;
@@ -176,6 +178,7 @@ pub enum Action {
     Mask(Box<Switch>),
     Repeat(Box<Repeat>),
     Tags(Box<Tags>),
+    MBus(Box<MBus>),
     Record(NewRecord),
     /// The payload is none that can be decoded, for this reason.
     Refuse(Box<str>),
@@ -480,6 +483,8 @@ pub enum TextCoding {
         swapped: bool,
     },
     Utf8,
+    /// ISO 8859-1, the last character first: the text of M-Bus records.
+    ReversedLatin1,
     /// GB 18030, and with it GB 2312 and GBK.
     Gb18030,
 }
@@ -529,6 +534,36 @@ pub struct PackedTime {
     pub year_base: i16,
     pub zone: TimeZone,
     pub invalid: Invalid,
+}
+
+impl PackedTime {
+    /// The times of EN 13757-3, Annex A: type F (32 bits, a date and time), or type G (16 bits, a date).
+    pub fn m_bus(with_time: bool, zone: TimeZone, invalid: Invalid) -> PackedTime {
+        let run = |low, count| Bits { low, count, sign: Sign::Unsigned };
+        let (bytes, parts) = match with_time {
+            false => (
+                2,
+                vec![
+                    (PackedPart::Day, vec![run(0, 5)]),
+                    (PackedPart::Month, vec![run(8, 4)]),
+                    (PackedPart::Year, vec![run(5, 3), run(12, 4)]),
+                ],
+            ),
+            true => (
+                4,
+                vec![
+                    (PackedPart::Invalid, vec![run(7, 1)]),
+                    (PackedPart::Minute, vec![run(0, 6)]),
+                    (PackedPart::Hour, vec![run(8, 5)]),
+                    (PackedPart::Day, vec![run(16, 5)]),
+                    (PackedPart::Month, vec![run(24, 4)]),
+                    (PackedPart::Year, vec![run(21, 3), run(28, 4)]),
+                ],
+            ),
+        };
+        let integer = Integer { bytes, sign: Sign::Unsigned, order: ByteOrder::Little };
+        PackedTime { integer, parts, year_base: 2000, zone, invalid }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,6 +18,7 @@ mod enumeration;
 mod expression;
 mod field;
 mod frame;
+mod m_bus;
 mod meaning;
 mod name;
 mod number;
@@ -75,6 +76,8 @@ struct Compiler<'a> {
     zone: TimeZone,
     /// Of the block being compiled, if its fields follow one another bit by bit.
     bit_order: Option<BitOrder>,
+    /// The unit that the line being compiled has without saying so.
+    own_unit: Option<&'static str>,
 }
 
 type Span = Range<usize>;
@@ -106,6 +109,7 @@ impl<'a> Compiler<'a> {
             class_names: Vec::new(),
             zone: TimeZone::UTC,
             bit_order: None,
+            own_unit: None,
         }
     }
 

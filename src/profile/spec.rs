@@ -334,7 +334,7 @@ pub struct TopicSpec {
 }
 
 /// One line of a layout: a field, or one of the other verbs (`value`, `skip`, `use`, `switch`, `mask`, `repeat`, `tags`,
-/// `record`, `refuse`).
+/// `m_bus`, `record`, `refuse`).
 #[derive(Debug, Default, DeriveDeserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ItemSpec {
@@ -449,6 +449,39 @@ pub struct ItemSpec {
     pub tags: Option<TagsSpec>,
     /// Refuses the payload with these words.
     pub refuse: Option<String>,
+    /// Reads M-Bus data records (EN 13757-3) to the end of the block, or so many bytes as `length` says. Each line
+    /// names a kind of record and what becomes of it. For records that are of none: `otherwise`, `refuse` or `skip`.
+    pub m_bus: Vec<Spanned<ItemSpec>>,
+    /// Of a line of `m_bus`: what the record's value measures or tells.
+    pub quantity: Option<String>,
+    /// Of a line of `m_bus`: the value information block (VIF and VIFEs) in hexadecimal digits, instead of the quantity.
+    pub vif: Option<String>,
+    /// Of a line of `m_bus`: `instantaneous` (default), `maximum`, `minimum`, `error`, or a list.
+    pub function: OneOrMany<String>,
+    /// Of a line of `m_bus`: the storage numbers; without it, 0.
+    pub storage: Option<Numbers>,
+    /// Of a line of `m_bus`: the tariffs; without it, 0.
+    pub tariff: Option<Numbers>,
+    /// Of a line of `m_bus`: the subunits; without it, 0.
+    pub subunit: Option<Numbers>,
+    /// Of a line of `m_bus`: what else the record says of its value, such as `backward`; without it, nothing.
+    pub qualifiers: OneOrMany<String>,
+}
+
+impl ItemSpec {
+    /// A key that says which M-Bus record a line means.
+    pub fn m_bus_key(&self) -> Option<&'static str> {
+        let given = [
+            ("quantity", self.quantity.is_some()),
+            ("vif", self.vif.is_some()),
+            ("function", !self.function.0.is_empty()),
+            ("storage", self.storage.is_some()),
+            ("tariff", self.tariff.is_some()),
+            ("subunit", self.subunit.is_some()),
+            ("qualifiers", !self.qualifiers.0.is_empty()),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(key, _)| key)
+    }
 }
 
 /// How a reading begins.

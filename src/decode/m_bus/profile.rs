@@ -39,7 +39,10 @@ pub enum Change {
 /// The time from one value to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spacing {
+    /// Of elapsed time.
     Seconds(u32),
+    /// Of the calendar: at the same time of day.
+    Days(u8),
     HalfMonth,
     Months(u8),
     /// A code that the standard reserves.
@@ -124,7 +127,8 @@ impl Spacing {
     /// hours, 254 is a quarter; with that of minutes, half a year.
     fn read(unit: u8, value: u8) -> Spacing {
         match (unit, value) {
-            (_, 1..=250) => Spacing::Seconds([1, 60, 3_600, 86_400][usize::from(unit & 0b11)] * u32::from(value)),
+            (0..=2, 1..=250) => Spacing::Seconds([1, 60, 3_600][usize::from(unit.min(2))] * u32::from(value)),
+            (3, 1..=250) => Spacing::Days(value),
             (3, 253) => Spacing::HalfMonth,
             (3, 254) => Spacing::Months(1),
             (2, 254) => Spacing::Months(3),

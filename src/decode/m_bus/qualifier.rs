@@ -2,7 +2,7 @@
 
 use super::EXTENSIONS_MAX;
 use super::profile::Direction;
-use super::quantity::{Coding, seconds_per};
+use super::quantity::{Coding, Shape, seconds_per};
 use super::value::Invalid;
 
 /// What a combinable VIFE does to the value that it stands with.
@@ -131,6 +131,22 @@ impl Qualifier {
         } else {
             matches!(self.code, 0x44..=0x45 | 0x4C..=0x4D | 0x7C)
         }
+    }
+
+    /// What it makes of a value.
+    pub fn shape(self, of: Shape) -> Shape {
+        match self.effect() {
+            Effect::Dimension => Shape::Measured(None),
+            Effect::Moment => Shape::Moment,
+            Effect::Duration { .. } => Shape::Measured(Some("s")),
+            Effect::Count | Effect::Vendor => Shape::Whole,
+            _ => of,
+        }
+    }
+
+    /// Whether it makes a series of the value.
+    pub fn is_profile(self) -> bool {
+        matches!(self.effect(), Effect::Profile(_))
     }
 
     /// Whether it makes the value another one than the quantity alone, rather than correct its number, tell its coding

@@ -156,6 +156,46 @@ quantities! {
     SelectedApplication "selected_application" None,
 }
 
+/// What a value of a quantity is, as a profile's field sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// A number that may have a fraction, in this unit.
+    Measured(Option<&'static str>),
+    /// A whole number: a counter, an identity, flags.
+    Whole,
+    Moment,
+}
+
+impl Quantity {
+    /// The quantity that a profile calls so.
+    pub fn from_name(name: &str) -> Option<Quantity> {
+        Quantity::ALL.iter().copied().find(|quantity| quantity.name() == name)
+    }
+
+    /// The quantity of a value information block, as the maker's manual writes it down.
+    pub fn of_vif(vif: &[u8]) -> Option<Quantity> {
+        let (&first, mut extensions) = vif.split_first()?;
+        Some(meaning(first, &mut extensions).quantity)
+    }
+
+    /// Of a value without qualifiers.
+    pub fn shape(self) -> Shape {
+        use Quantity::*;
+        match (self, self.unit()) {
+            (_, Some(unit)) => Shape::Measured(Some(unit)),
+            (Date | DateTime | TariffStart | DayChange | BatteryChange, None) => Shape::Moment,
+            (HeatCostUnits | PlainText | Dimensionless | Credit | Debit, None) => Shape::Measured(None),
+            (RatingFactor | ThermalCouplingRatingFactor | ThermalCouplingRatingFactorRoom, None) => {
+                Shape::Measured(None)
+            }
+            (ThermalCouplingRatingFactorHeater | LowTemperatureRatingFactor | DisplayScalingFactor, None) => {
+                Shape::Measured(None)
+            }
+            (_, None) => Shape::Whole,
+        }
+    }
+}
+
 /// How integers of a quantity are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coding {

@@ -510,7 +510,7 @@ fn compact_profiles_give_a_value_for_each_spacing() {
     );
     profile(
         "446d0020fd284413c1aa77004d931306b20127012201",
-        Spacing::Seconds(86_400),
+        Spacing::Days(1),
         Direction::Older,
         &[Some(7_842_792), Some(7_843_082)],
     );

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::cursor::Cursor;
 use super::{Failed, Hex, Machine, Observer, Site, whole};
 use crate::decode::program::*;
-use crate::decode::{Reason, Value, read};
+use crate::decode::{Reason, Value, m_bus, read};
 use crate::time::Timestamp;
 
 impl<'a, O: Observer> Machine<'a, O> {
@@ -159,7 +159,13 @@ impl<'a, O: Observer> Machine<'a, O> {
     }
 
     /// What a raw integer means.
-    fn value(&mut self, target: &'a Target, raw: i64, range: &Range<usize>, cursor: &Cursor) -> Result<(), Failed> {
+    pub(super) fn value(
+        &mut self,
+        target: &'a Target,
+        raw: i64,
+        range: &Range<usize>,
+        cursor: &Cursor,
+    ) -> Result<(), Failed> {
         if O::WATCHES {
             self.observer.raw(raw as f64);
         }
@@ -252,7 +258,13 @@ impl<'a, O: Observer> Machine<'a, O> {
         }
     }
 
-    fn linear(&mut self, target: &'a Target, linear: Linear, raw: i64, range: &Range<usize>) -> Result<(), Failed> {
+    pub(super) fn linear(
+        &mut self,
+        target: &'a Target,
+        linear: Linear,
+        raw: i64,
+        range: &Range<usize>,
+    ) -> Result<(), Failed> {
         let value = linear.apply(raw);
         if let Some(slot) = target.slot {
             let number = match value {
@@ -283,6 +295,9 @@ impl<'a, O: Observer> Machine<'a, O> {
             }
             TextCoding::Hex { order, swapped } => {
                 self.stripped(target, &range, &read.strip, |text| read::hex(bytes, order, swapped, text))
+            }
+            TextCoding::ReversedLatin1 => {
+                self.stripped(target, &range, &read.strip, |text| text.extend(m_bus::characters(bytes)))
             }
             TextCoding::Utf8 => {
                 let Ok(text) = std::str::from_utf8(bytes) else {
@@ -350,7 +365,7 @@ impl<'a, O: Observer> Machine<'a, O> {
     }
 
     /// The field that the target's name stands for; the variable's value when it stands for none.
-    fn field_number(&self, target: &Target) -> Result<Option<u16>, Option<f64>> {
+    pub(super) fn field_number(&self, target: &Target) -> Result<Option<u16>, Option<f64>> {
         match &target.name {
             Name::None => Ok(None),
             Name::Field(field) => Ok(Some(*field)),
@@ -396,7 +411,7 @@ impl<'a, O: Observer> Machine<'a, O> {
     }
 
     /// There is no value; a reason that the profile knows is told in the reading.
-    fn absent(&mut self, target: &'a Target, raw: i64) {
+    pub(super) fn absent(&mut self, target: &'a Target, raw: i64) {
         self.forget(target);
         if O::WATCHES {
             self.observer.absent(self.record(), target, raw);
@@ -431,7 +446,7 @@ impl<'a, O: Observer> Machine<'a, O> {
         }))
     }
 
-    fn text(
+    pub(super) fn text(
         &mut self,
         target: &'a Target,
         range: &Range<usize>,

@@ -14,12 +14,16 @@ impl<'a> Compiler<'a> {
         let (mut given, mut wanted) = (BTreeSet::new(), BTreeSet::new());
         for item in self.all_items() {
             let item = item.get_ref();
-            let own_and_parts = std::iter::once(item).chain(&item.parts);
+            let lines = item.m_bus.iter().map(|line| line.get_ref());
+            let own_and_parts = std::iter::once(item).chain(&item.parts).chain(lines);
             given.extend(own_and_parts.clone().filter_map(|part| part.variable.as_deref().or(part.name.as_deref())));
             if item.tags.is_some() {
                 let tag = item.variable.as_deref().unwrap_or("tag");
                 given.insert(tag);
                 wanted.insert(tag);
+            }
+            if !item.m_bus.is_empty() {
+                given.extend(super::m_bus::VARIABLES);
             }
             for part in own_and_parts {
                 mentioned(part, &mut wanted);

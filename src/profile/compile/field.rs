@@ -1,6 +1,6 @@
 //! Fields: where they stand and how their bytes are read.
 
-use super::number::{self, Kind};
+use super::number::{self, Kind, Packed};
 use super::{Compiler, Span};
 use crate::decode::program::*;
 use crate::problem::Problem;
@@ -146,7 +146,9 @@ impl<'a> Compiler<'a> {
                 invalid,
             },
             Kind::Calendar => Read::Calendar(Box::new(self.calendar(item, invalid, span)?)),
-            Kind::Packed(packed) => Read::PackedTime(Box::new(self.m_bus_time(packed, invalid))),
+            Kind::Packed(packed) => {
+                Read::PackedTime(Box::new(PackedTime::m_bus(packed == Packed::Cp32, self.zone.clone(), invalid)))
+            }
         };
         Some(read)
     }
@@ -187,7 +189,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn part(&mut self, part: &'a ItemSpec, kind: Kind, span: Span) -> Option<Part> {
-        if let Some(key) = stray_key(part) {
+        if let Some(key) = stray_key(part).or(part.m_bus_key()) {
             self.problem(span, format!("a part has no `{key}`: it takes bits of the word that it is a part of"));
             return None;
         }
@@ -242,6 +244,7 @@ fn stray_key(part: &ItemSpec) -> Option<&'static str> {
         ("mask", part.mask.is_some()),
         ("repeat", part.repeat.is_some()),
         ("tags", part.tags.is_some()),
+        ("m_bus", !part.m_bus.is_empty()),
         ("record", part.record.is_some()),
         ("refuse", part.refuse.is_some()),
     ];

@@ -19,8 +19,9 @@ pub(super) struct Meaning<'a> {
 }
 
 impl<'a> Meaning<'a> {
-    fn of(item: &'a ItemSpec) -> Meaning<'a> {
-        Meaning { unit: item.unit.as_deref(), range: item.range, alarm: item.alarm, meaning: item.meaning.as_deref() }
+    fn of(item: &'a ItemSpec, own_unit: Option<&'static str>) -> Meaning<'a> {
+        let unit = item.unit.as_deref().or(own_unit);
+        Meaning { unit, range: item.range, alarm: item.alarm, meaning: item.meaning.as_deref() }
     }
 }
 
@@ -53,7 +54,7 @@ impl<'a> Compiler<'a> {
         }
         if let Some(names) = names {
             target.range = item.range.or(canonical.as_ref().and_then(|field| field.range));
-            target.name = self.declare_all(names, value_type, &Meaning::of(item), span)?;
+            target.name = self.declare_all(names, value_type, &Meaning::of(item, self.own_unit), span)?;
         }
         Some(target)
     }
@@ -268,7 +269,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn unit_conversion(&mut self, item: &ItemSpec, canonical: Option<&FieldInfo>, span: Span) -> Option<Conversion> {
-        let Some(own) = item.unit.as_deref() else { return Some(Conversion::NONE) };
+        let Some(own) = item.unit.as_deref().or(self.own_unit) else { return Some(Conversion::NONE) };
         if !unit::is_known(own) {
             let problem =
                 Problem::at(self.file, self.source, span, format!("`{own}` is no unit that citywire knows"));

@@ -39,6 +39,7 @@ impl<'a> Compiler<'a> {
             item.mask.is_some(),
             item.repeat.is_some(),
             item.tags.is_some(),
+            !item.m_bus.is_empty(),
             item.refuse.is_some(),
             item.record.is_some() && item.repeat.is_none(),
             reads || item.value.is_some(),
@@ -47,7 +48,7 @@ impl<'a> Compiler<'a> {
             self.problem(
                 span,
                 "this line must have exactly one of: type (a field), value (a computed one), skip, use, switch, mask, \
-                 repeat, tags, record, refuse",
+                 repeat, tags, m_bus, record, refuse",
             );
             return None;
         }
@@ -56,6 +57,10 @@ impl<'a> Compiler<'a> {
             && let Some(key) = field_key(item)
         {
             self.problem(span, format!("`{key}` belongs to a field, and this line is none"));
+            return None;
+        }
+        if let Some(key) = item.m_bus_key() {
+            self.problem(span, format!("`{key}` belongs to a line of `m_bus`, and this is none"));
             return None;
         }
         let action = if let Some(length) = &item.skip {
@@ -75,6 +80,8 @@ impl<'a> Compiler<'a> {
             Action::Repeat(Box::new(self.repeat(block, item, span)?))
         } else if let Some(tags) = &item.tags {
             Action::Tags(Box::new(self.tags(tags, item, span)?))
+        } else if !item.m_bus.is_empty() {
+            Action::MBus(Box::new(self.m_bus(item, span)?))
         } else if let Some(why) = &item.refuse {
             Action::Refuse(why.as_str().into())
         } else if let Some(record) = item.record {
@@ -171,7 +178,7 @@ impl<'a> Compiler<'a> {
     }
 }
 
-fn new_record(record: RecordSpec) -> Option<NewRecord> {
+pub(super) fn new_record(record: RecordSpec) -> Option<NewRecord> {
     match record {
         RecordSpec::Shared(true) => Some(NewRecord::Shared),
         RecordSpec::Shared(false) => None,
@@ -224,6 +231,7 @@ fn called_blocks(step: &Step) -> Vec<BlockId> {
         Action::Repeat(repeat) => vec![repeat.block],
         Action::Switch(switch) | Action::Mask(switch) => of_cases(&switch.cases, &switch.otherwise),
         Action::Tags(tags) => of_cases(&tags.cases, &tags.otherwise),
-        Action::Field(_) | Action::Compute(_) | Action::Skip(_) | Action::Record(_) | Action::Refuse(_) => Vec::new(),
+        Action::Field(_) | Action::Compute(_) | Action::Skip(_) => Vec::new(),
+        Action::MBus(_) | Action::Record(_) | Action::Refuse(_) => Vec::new(),
     }
 }

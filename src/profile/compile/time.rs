@@ -1,6 +1,6 @@
 //! Times: counted from an epoch, spelled in bytes, or packed into bits.
 
-use super::number::{Kind, Packed};
+use super::number::Kind;
 use super::{Compiler, Span};
 use crate::decode::program::*;
 use crate::profile::class::FieldType;
@@ -57,34 +57,6 @@ impl<'a> Compiler<'a> {
         }
         let year_base = bits.year_base.unwrap_or(2000);
         Some(PackedTime { integer, parts, year_base, zone: self.zone.clone(), invalid })
-    }
-
-    /// The times of EN 13757-3, Annex A: type G (16 bits, a date) and type F (32 bits, a date and time).
-    pub(super) fn m_bus_time(&self, packed: Packed, invalid: Invalid) -> PackedTime {
-        let run = |low, count| Bits { low, count, sign: Sign::Unsigned };
-        let (bytes, parts) = match packed {
-            Packed::Cp16 => (
-                2,
-                vec![
-                    (PackedPart::Day, vec![run(0, 5)]),
-                    (PackedPart::Month, vec![run(8, 4)]),
-                    (PackedPart::Year, vec![run(5, 3), run(12, 4)]),
-                ],
-            ),
-            Packed::Cp32 => (
-                4,
-                vec![
-                    (PackedPart::Invalid, vec![run(7, 1)]),
-                    (PackedPart::Minute, vec![run(0, 6)]),
-                    (PackedPart::Hour, vec![run(8, 5)]),
-                    (PackedPart::Day, vec![run(16, 5)]),
-                    (PackedPart::Month, vec![run(24, 4)]),
-                    (PackedPart::Year, vec![run(21, 3), run(28, 4)]),
-                ],
-            ),
-        };
-        let integer = Integer { bytes, sign: Sign::Unsigned, order: ByteOrder::Little };
-        PackedTime { integer, parts, year_base: 2000, zone: self.zone.clone(), invalid }
     }
 
     pub(super) fn epoch(
