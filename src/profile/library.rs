@@ -19,6 +19,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "elevator/citywire-elevator.toml",
     "parking/bosch-tpl110.toml",
     "parking/foxcodenine-nb-parking.toml",
+    "parking/netvox-r719a.toml",
     "parking/nwave-nps310.toml",
     "parking/tekzitel-tekzipark.toml",
     "smoke_detector/jiade-nb-smoke.toml",
