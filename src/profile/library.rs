@@ -21,6 +21,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "parking/foxcodenine-nb-parking.toml",
     "parking/netvox-r719a.toml",
     "parking/nwave-nps310.toml",
+    "parking/pni-placepod.toml",
     "parking/tekzitel-tekzipark.toml",
     "smoke_detector/jiade-nb-smoke.toml",
     "smoke_detector/milesight-gs524n.toml",
