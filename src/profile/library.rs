@@ -29,6 +29,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "smoke_detector/nexelec-insafe-origin.toml",
     "standards/cjt188.toml",
     "streetlight/zhongxing-lamp63.toml",
+    "water_meter/axioma-w1.toml",
 ];
 
 /// The vocabulary that comes with citywire.
