@@ -27,6 +27,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "smoke_detector/milesight-gs524n.toml",
     "smoke_detector/netvox-ra02.toml",
     "smoke_detector/nexelec-insafe-origin.toml",
+    "smoke_detector/wanlin-nb301.toml",
     "standards/cjt188.toml",
     "streetlight/zhongxing-lamp63.toml",
     "water_meter/axioma-w1.toml",
