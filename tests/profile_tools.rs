@@ -8,6 +8,8 @@ mod catalog;
 mod encode;
 #[path = "profile_tools/new.rs"]
 mod new;
+#[path = "profile_tools/simulate.rs"]
+mod simulate;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

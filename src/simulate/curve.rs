@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::f64::consts::TAU;
 
 use crate::decode::encode::Wanted;
-use crate::profile::{Field, FieldType};
+use crate::profile::{Field, FieldType, unit};
 use crate::time::Timestamp;
 
 /// One device's values, each going on from where it was.
@@ -20,8 +20,9 @@ impl Curves {
         Curves { random: fastrand::Rng::with_seed(seed), bases: HashMap::new() }
     }
 
-    /// The field's next value; none for fields that keep what the template says.
-    pub fn value(&mut self, field: &Field, now: Timestamp) -> Option<Wanted> {
+    /// The field's next value; none for fields that keep what the template says. `usual` is the template's value of a
+    /// canonical number.
+    pub fn value(&mut self, field: &Field, usual: Option<f64>, now: Timestamp) -> Option<Wanted> {
         let hour = hour_of_day(now);
         let night = !(6.5..18.5).contains(&hour);
         let number = match field.name.as_str() {
@@ -43,7 +44,7 @@ impl Curves {
             "occupied" => {
                 return Some(Wanted::Bool(self.random.f64() < 0.5 - 0.35 * (TAU * (hour - 2.0) / 24.0).cos()));
             }
-            _ => return None,
+            _ => self.measured(field, usual?)?,
         };
         let decimals = if field.kind == FieldType::Integer { 1.0 } else { 1_000.0 };
         Some(Wanted::Number((number * decimals).round() / decimals))
@@ -61,6 +62,30 @@ impl Curves {
         let base = self.bases.entry(name.to_owned()).or_default();
         *base += step;
         *base
+    }
+
+    /// A number of which only the unit is known: totals count up, coordinates and times stay, the rest wanders about
+    /// the usual value.
+    fn measured(&mut self, field: &Field, usual: f64) -> Option<f64> {
+        const WANDER: f64 = 0.05;
+        let value = match unit::quantity(field.unit.as_deref()?)? {
+            "energy" | "reactive energy" | "apparent energy" | "volume" => {
+                let step = (usual.abs() * 1e-4).max(0.001) * self.random.f64();
+                let total = self.bases.entry(field.name.clone()).or_insert(usual);
+                *total += step;
+                *total
+            }
+            "angle" | "time" => return None,
+            _ => {
+                let wandered = self.bases.get(&field.name).copied().unwrap_or(0.0) + self.noise(0.01);
+                let wandered = wandered.clamp(-WANDER, WANDER);
+                self.bases.insert(field.name.clone(), wandered);
+                usual * (1.0 + wandered)
+            }
+        };
+        let (low, high) = field.range.unwrap_or((f64::MIN, f64::MAX));
+        // A range from a vocabulary of the city's own may be the wrong way round.
+        Some(value.min(high).max(low))
     }
 
     fn noise(&mut self, width: f64) -> f64 {
