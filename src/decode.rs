@@ -185,6 +185,12 @@ impl Readings {
         self.values.push((field, value));
     }
 
+    fn set_class(&mut self, class: u16) {
+        if let Some(record) = self.records.last_mut() {
+            record.class = class;
+        }
+    }
+
     fn set_time(&mut self, time: Timestamp) {
         if let Some(record) = self.records.last_mut() {
             record.time = Some(time);

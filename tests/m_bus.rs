@@ -247,6 +247,18 @@ fn records_that_no_line_takes_are_refused_unless_the_profile_skips_them() {
 }
 
 #[test]
+fn a_line_may_be_there_only_when_something_holds() {
+    let lines = r#"{ quantity = "cumulation_counter", name = "count" },
+        { quantity = "volume", when = "count == 1", name = "volume_m3" },
+        { quantity = "volume", storage = 1, when = "storage == 1", name = "settlement_volume_m3" },
+        { quantity = "volume", when = "count > 1", name = "other_m3" },"#;
+    f(lines, "01FD61 01 0113 05", &["count=1 volume_m3=0.005"]);
+    f(lines, "01FD61 02 0113 05", &["count=2 other_m3=0.005"]);
+    f(lines, "0113 05 01FD61 01", &["count=1"]);
+    f(lines, "4113 05", &["settlement_volume_m3=0.005"]);
+}
+
+#[test]
 fn records_may_fill_only_a_part_of_the_frame() {
     let lines = r#"{ quantity = "volume", name = "volume_m3" },"#;
     let profile = profile(lines, r#", length = "remaining - 2" }, { name = "tail", type = "u16""#).unwrap();
@@ -282,6 +294,20 @@ fn what_records_say_can_be_written_back() {
 }
 
 #[test]
+fn what_was_read_may_choose_the_class() {
+    let volume = r#"{ quantity = "volume", name = "volume_m3" },"#;
+    let more = r#", length = 3 }, { name = "kind", type = "u8" }, { class = "gas_meter", when = "kind == 3" "#;
+    let profile = profile(volume, more).unwrap();
+    let class = |payload: &str| {
+        let mut readings = Readings::new();
+        decode::decode(&profile, &spec::parse_hex(payload).unwrap(), &Context::default(), &mut readings).unwrap();
+        profile.class(readings.records()[0].class).to_owned()
+    };
+    assert_eq!(class("011305 03"), "gas_meter");
+    assert_eq!(class("011305 07"), "water_meter");
+}
+
+#[test]
 fn mistakes_in_lines_are_told_with_their_mend() {
     let f = |lines: &str, more: &str, expected: &str| {
         let problems = profile(lines, more).unwrap_err();
@@ -300,6 +326,7 @@ fn mistakes_in_lines_are_told_with_their_mend() {
     f(r#"{ quantity = "volume", identity = true, name = "a" },"#, "", "add text = true");
     f(r#"{ quantity = "volume", qualifiers = "compact_profile", name = "a" },"#, "", "add record = \"apart\"");
     f(r#"{ quantity = "volume", record = true, name = "a" },"#, "", "only a compact profile gives readings");
+    f(line, r#"}, { class = "gas""#, "there is no class `gas`");
     f(line, r#", otherwise = "stop""#, "`stop` is nothing that becomes of an M-Bus record");
     f(line, r#" }, { type = "u8", storage = 1, name = "a""#, "`storage` belongs to a line of `m_bus`");
 }

@@ -436,6 +436,14 @@ fn write_text(bytes: &mut [u8], read: &Text, value: &Wanted) -> Result<(), Strin
     let Wanted::Text(text) = value else { return Err("text is wanted".into()) };
     let (order, swapped) = match read.coding {
         TextCoding::Digits { order, swapped } | TextCoding::Hex { order, swapped } => (order, swapped),
+        TextCoding::FlagId { order } => {
+            let letters = text.bytes().filter(u8::is_ascii_uppercase).count();
+            if letters != 3 || text.len() != 3 {
+                return Err(format!("`{text}` is not three capital letters"));
+            }
+            write_word(bytes, text.bytes().fold(0, |word, letter| word << 5 | u64::from(letter - b'@')), order);
+            return Ok(());
+        }
         TextCoding::ReversedLatin1 => {
             let coded: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(c).ok()).collect();
             let coded = coded.ok_or_else(|| format!("`{text}` has characters beyond ISO 8859-1"))?;

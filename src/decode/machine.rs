@@ -241,6 +241,7 @@ impl<'a, O: Observer> Machine<'a, O> {
             Action::Repeat(repeat) => return self.repeat(repeat, cursor, line),
             Action::Tags(tags) => return self.tags(tags, cursor, line),
             Action::MBus(walk) => self.m_bus(walk, cursor, line)?,
+            Action::Class(class) => self.readings.set_class(*class),
             Action::Record(how) => self.new_record(*how, cursor, line)?,
             Action::Refuse(why) => {
                 return Err(self.error(Reason::Value, line, Some(cursor.position), || why.to_string()));

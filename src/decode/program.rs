@@ -180,6 +180,8 @@ pub enum Action {
     Tags(Box<Tags>),
     MBus(Box<MBus>),
     Record(NewRecord),
+    /// The reading is of this class: an index in the profile's.
+    Class(u16),
     /// The payload is none that can be decoded, for this reason.
     Refuse(Box<str>),
 }
@@ -485,6 +487,10 @@ pub enum TextCoding {
     Utf8,
     /// ISO 8859-1, the last character first: the text of M-Bus records.
     ReversedLatin1,
+    /// The three letters of a maker, five bits each in a word of two bytes (EN 13757-3, the FLAG Association's list).
+    FlagId {
+        order: ByteOrder,
+    },
     /// GB 18030, and with it GB 2312 and GBK.
     Gb18030,
 }

@@ -197,6 +197,16 @@ pub fn decimal(bytes: &[u8]) -> Decimal {
     }
 }
 
+/// The three letters of a maker (EN 13757-3:2018, 5.6): A is 1, five bits each, above them a bit that is not part of it.
+/// Writes nothing when one is no letter.
+pub fn flag_id(bytes: &[u8], order: ByteOrder, text: &mut String) {
+    let word = integer(bytes, Sign::Unsigned, order);
+    let letters = [10, 5, 0].map(|low| (word >> low) as u8 & 0x1F);
+    if letters.iter().all(|letter| (1..=26).contains(letter)) {
+        text.extend(letters.map(|letter| char::from(b'@' + letter)));
+    }
+}
+
 /// The moment that `bytes` spell, by the first of the layouts that makes a valid one.
 pub fn calendar(bytes: &[u8], calendar: &Calendar, zone: &TimeZone) -> Option<Timestamp> {
     calendar.layouts.iter().find_map(|layout| calendar_by(bytes, layout, calendar.bcd, zone))
@@ -313,6 +323,19 @@ mod tests {
         f(&[0x41, 0x48, 0x00, 0x00], 12.5);
         f(&12.5f64.to_be_bytes(), 12.5);
         assert!(float(&[0x7E, 0x00], ByteOrder::Big).is_nan());
+    }
+
+    #[test]
+    fn makers_are_three_letters() {
+        let f = |bytes: &[u8], order, expected: &str| {
+            let mut text = String::new();
+            flag_id(bytes, order, &mut text);
+            assert_eq!(text, expected);
+        };
+        f(&[0x2D, 0x2C], ByteOrder::Little, "KAM");
+        f(&[0x2C, 0x2D], ByteOrder::Big, "KAM");
+        f(&[0x2D, 0xAC], ByteOrder::Little, "KAM");
+        f(&[0x00, 0x00], ByteOrder::Little, "");
     }
 
     #[test]

@@ -124,6 +124,9 @@ impl<'a> Compiler<'a> {
                 self.use_class(class);
             }
         }
+        for class in self.all_items().filter_map(|item| item.get_ref().class.as_ref()) {
+            self.use_class(class);
+        }
         self.canonical_fields();
         self.collect_slots();
         self.blocks = vec![Block::default(); spec.blocks.len()];
@@ -237,11 +240,15 @@ impl<'a> Compiler<'a> {
             let problem = Problem::at(self.file, self.source, class.span(), format!("there is no class `{name}`"));
             self.problems.push(problem.suggest(name, self.classes.names()));
         }
-        let index = self.class_names.iter().position(|known| known == name).unwrap_or_else(|| {
+        if !self.class_names.contains(name) {
             self.class_names.push(name.clone());
-            self.class_names.len() - 1
-        });
-        index as u16
+        }
+        self.class_index(name)
+    }
+
+    /// The number of a class that the profile uses.
+    fn class_index(&self, name: &str) -> u16 {
+        self.class_names.iter().position(|known| known == name).unwrap_or(0) as u16
     }
 
     fn canonical_fields(&mut self) {

@@ -334,7 +334,7 @@ pub struct TopicSpec {
 }
 
 /// One line of a layout: a field, or one of the other verbs (`value`, `skip`, `use`, `switch`, `mask`, `repeat`, `tags`,
-/// `m_bus`, `record`, `refuse`).
+/// `m_bus`, `record`, `class`, `refuse`).
 #[derive(Debug, Default, DeriveDeserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ItemSpec {
@@ -449,6 +449,8 @@ pub struct ItemSpec {
     pub tags: Option<TagsSpec>,
     /// Refuses the payload with these words.
     pub refuse: Option<String>,
+    /// The reading is of this class, whatever its frame says.
+    pub class: Option<Spanned<String>>,
     /// Reads M-Bus data records (EN 13757-3) to the end of the block, or so many bytes as `length` says. Each line
     /// names a kind of record and what becomes of it. For records that are of none: `otherwise`, `refuse` or `skip`.
     pub m_bus: Vec<Spanned<ItemSpec>>,

@@ -39,7 +39,8 @@ impl<'a, O: Observer> Machine<'a, O> {
             let (start, data) = (range.start + record.bytes.start, shifted(&record.data_bytes, range.start));
             self.m_bus_filler(end..start, line);
             end = range.start + record.bytes.end;
-            let Some(kind) = walk.line_for(&record) else {
+            self.remember_place(walk, &record, record.storage);
+            let Some(kind) = self.line_for(walk, &record, cursor) else {
                 if !walk.skip_others {
                     return Err(self.error(Reason::UnknownTag, line, Some(start), || no_line(&record)));
                 }
@@ -62,6 +63,15 @@ impl<'a, O: Observer> Machine<'a, O> {
         Ok(())
     }
 
+    /// The line that takes a record: the first of its kind that is there and whose form its data has.
+    fn line_for(&self, walk: &'a MBus, record: &Record<'_>, cursor: &Cursor) -> Option<&'a MBusLine> {
+        walk.lines.iter().find(|line| {
+            line.is_of(record)
+                && line.form.holds(record)
+                && line.guard.as_ref().is_none_or(|guard| self.holds(guard, cursor))
+        })
+    }
+
     /// What one record gives.
     fn m_bus_value(
         &mut self,
@@ -72,7 +82,6 @@ impl<'a, O: Observer> Machine<'a, O> {
         cursor: &Cursor,
     ) -> Result<(), Failed> {
         let target = &line.target;
-        self.remember_place(walk, record, record.storage);
         match &record.data {
             Data::None => self.forget(target),
             Data::Invalid(invalid) => {
@@ -160,7 +169,8 @@ impl<'a, O: Observer> Machine<'a, O> {
     fn m_bus_series(&mut self, walk: &'a MBus, bytes: &'a [u8], start: usize, cursor: &Cursor) -> Result<(), Failed> {
         for record in records(bytes).filter_map(Result::ok) {
             let Data::Profile(profile) = record.data else { continue };
-            let Some((line, how)) = walk.line_for(&record).and_then(|line| match line.form {
+            self.remember_place(walk, &record, record.storage);
+            let Some((line, how)) = self.line_for(walk, &record, cursor).and_then(|line| match line.form {
                 MBusForm::Series(how) => Some((line, how)),
                 _ => None,
             }) else {
@@ -217,13 +227,6 @@ impl<'a, O: Observer> Machine<'a, O> {
             record,
             linear: scaled(&target.convert, scale),
         });
-    }
-}
-
-impl MBus {
-    /// The line that takes a record: the first of its kind whose form its data has.
-    fn line_for(&self, record: &Record<'_>) -> Option<&MBusLine> {
-        self.lines.iter().find(|line| line.is_of(record) && line.form.holds(record))
     }
 }
 

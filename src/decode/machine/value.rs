@@ -296,6 +296,9 @@ impl<'a, O: Observer> Machine<'a, O> {
             TextCoding::Hex { order, swapped } => {
                 self.stripped(target, &range, &read.strip, |text| read::hex(bytes, order, swapped, text))
             }
+            TextCoding::FlagId { order } => {
+                self.stripped(target, &range, &read.strip, |text| read::flag_id(bytes, order, text))
+            }
             TextCoding::ReversedLatin1 => {
                 self.stripped(target, &range, &read.strip, |text| text.extend(m_bus::characters(bytes)))
             }

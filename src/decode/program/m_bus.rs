@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use super::{Length, NewRecord, Ranges, Target};
+use super::{Guard, Length, NewRecord, Ranges, Target};
 use crate::decode::m_bus::{Function, Qualifier, Quantity, Record};
 
 /// A walk over the data records of EN 13757-3.
@@ -25,6 +25,8 @@ pub struct MBus {
 /// A kind of record, and the field that it gives.
 #[derive(Clone, Debug)]
 pub struct MBusLine {
+    /// The line is there only when this holds.
+    pub guard: Option<Guard>,
     pub quantity: Quantity,
     /// The value information block must be exactly this; empty: any of the quantity.
     pub vif: Box<[u8]>,
@@ -53,7 +55,7 @@ pub enum MBusForm {
 }
 
 impl MBusLine {
-    /// Whether the record is of this kind, its data apart.
+    /// Whether the record is of this kind, its data and the guard apart.
     pub fn is_of(&self, record: &Record<'_>) -> bool {
         let qualifiers = record.qualifiers.as_slice();
         self.quantity == record.quantity

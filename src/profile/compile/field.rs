@@ -138,6 +138,10 @@ impl<'a> Compiler<'a> {
                 let coding = TextCoding::Hex { order, swapped: item.nibbles_swapped };
                 self.text(item, own_length(bytes), coding, span)?
             }
+            Kind::FlagId => {
+                let coding = TextCoding::FlagId { order: self.byte_order(item.byte_order, 2, span.clone()) };
+                self.text(item, Some(Length::Fixed(2)), coding, span)?
+            }
             Kind::Text { bytes } => self.text(item, own_length(bytes), TextCoding::Utf8, span)?,
             Kind::Gb18030 { bytes } => self.text(item, own_length(bytes), TextCoding::Gb18030, span)?,
             Kind::Decimal { bytes } => Read::Decimal {
@@ -247,6 +251,7 @@ fn stray_key(part: &ItemSpec) -> Option<&'static str> {
         ("m_bus", !part.m_bus.is_empty()),
         ("record", part.record.is_some()),
         ("refuse", part.refuse.is_some()),
+        ("class", part.class.is_some()),
     ];
     given.into_iter().find(|(_, given)| *given).map(|(key, _)| key)
 }

@@ -42,6 +42,10 @@ impl<'a> Compiler<'a> {
             self.problem(span, format!("a line of `m_bus` has no `{key}`: the record says how it is read"));
             return None;
         }
+        let guard = match &item.when {
+            Some(when) => Some(self.guard(when, span.clone())?),
+            None => None,
+        };
         let (quantity, vif) = self.m_bus_quantity(item, span.clone())?;
         let functions = self.words(&item.function.0, "function", span.clone(), Function::from_name, || {
             Function::ALL.into_iter().map(Function::name).collect()
@@ -90,6 +94,7 @@ impl<'a> Compiler<'a> {
             Ranges::new(numbers.as_ref().map_or_else(|| vec![(0, 0)], |numbers| numbers.0.clone()))
         };
         Some(MBusLine {
+            guard,
             quantity,
             vif,
             functions: if functions.is_empty() { vec![Function::Instantaneous] } else { functions },
@@ -167,7 +172,6 @@ fn stray_key(item: &ItemSpec) -> Option<&'static str> {
         ("coding", item.coding.is_some()),
         ("time_bits", item.time_bits.is_some()),
         ("invalid", item.invalid.is_some()),
-        ("when", item.when.is_some()),
         ("skip", item.skip.is_some()),
         ("use", item.block.is_some()),
         ("switch", item.switch.is_some()),
@@ -176,6 +180,7 @@ fn stray_key(item: &ItemSpec) -> Option<&'static str> {
         ("tags", item.tags.is_some()),
         ("m_bus", !item.m_bus.is_empty()),
         ("refuse", item.refuse.is_some()),
+        ("class", item.class.is_some()),
     ];
     given.into_iter().find(|(_, given)| *given).map(|(key, _)| key)
 }

@@ -35,6 +35,8 @@ pub enum Kind {
     Gb18030 {
         bytes: Option<u32>,
     },
+    /// A maker's three letters.
+    FlagId,
     /// A number in characters.
     Decimal {
         bytes: Option<u32>,
@@ -65,13 +67,14 @@ impl Kind {
 pub const KNOWN_TYPES: &str = "u8, u16, u24 … u64, i8 … i64 (two's complement), sm8 … sm64 (sign and magnitude), uint \
                                and int (with `length`), f16, f32, f64, bcd2 … bcd18 (digits), digits, hex, ascii, \
                                utf8, gb18030, decimal (with a number of bytes, as in hex7, or `length`), calendar, \
-                               cp16, cp32; in a block of bits u1 … u64";
+                               cp16, cp32, flag_id; in a block of bits u1 … u64";
 
 /// Reads `u24`, `bcd8` (8 digits), `hex7` (7 bytes), and so on.
 pub fn parse_type(text: &str) -> Option<Kind> {
     let letters = text.bytes().take_while(u8::is_ascii_alphabetic).count();
     // Some names end in a digit of their own.
-    let own_digits = ["utf8", "gb18030"].into_iter().find_map(|name| Some((name, text.strip_prefix(name)?)));
+    let own_digits =
+        ["utf8", "gb18030", "flag_id"].into_iter().find_map(|name| Some((name, text.strip_prefix(name)?)));
     let (name, number) = own_digits.unwrap_or_else(|| text.split_at(letters));
     let number: Option<u32> = if number.is_empty() { None } else { Some(number.parse().ok().filter(|n| *n > 0)?) };
     let integer = |bits: u32, sign| (bits <= 64).then_some(Kind::Integer { bits: bits as u8, sign });
@@ -93,6 +96,7 @@ pub fn parse_type(text: &str) -> Option<Kind> {
         ("gb18030", bytes) => Some(Kind::Gb18030 { bytes }),
         ("decimal", bytes) => Some(Kind::Decimal { bytes }),
         ("calendar", None) => Some(Kind::Calendar),
+        ("flag_id", None) => Some(Kind::FlagId),
         ("cp", Some(16)) => Some(Kind::Packed(Packed::Cp16)),
         ("cp", Some(32)) => Some(Kind::Packed(Packed::Cp32)),
         _ => None,
@@ -137,6 +141,7 @@ mod tests {
         f("utf816", Some(Kind::Text { bytes: Some(16) }));
         f("gb1803031", Some(Kind::Gb18030 { bytes: Some(31) }));
         f("f16", Some(Kind::Float { bytes: 2 }));
+        f("flag_id", Some(Kind::FlagId));
         f("cp32", Some(Kind::Packed(Packed::Cp32)));
         for wrong in ["u72", "i0", "bcd3", "bcd20", "f24", "float", "", "8", "cp", "uint8"] {
             f(wrong, None);

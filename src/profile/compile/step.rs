@@ -41,6 +41,7 @@ impl<'a> Compiler<'a> {
             item.tags.is_some(),
             !item.m_bus.is_empty(),
             item.refuse.is_some(),
+            item.class.is_some(),
             item.record.is_some() && item.repeat.is_none(),
             reads || item.value.is_some(),
         ];
@@ -48,7 +49,7 @@ impl<'a> Compiler<'a> {
             self.problem(
                 span,
                 "this line must have exactly one of: type (a field), value (a computed one), skip, use, switch, mask, \
-                 repeat, tags, m_bus, record, refuse",
+                 repeat, tags, m_bus, record, class, refuse",
             );
             return None;
         }
@@ -84,6 +85,8 @@ impl<'a> Compiler<'a> {
             Action::MBus(Box::new(self.m_bus(item, span)?))
         } else if let Some(why) = &item.refuse {
             Action::Refuse(why.as_str().into())
+        } else if let Some(class) = &item.class {
+            Action::Class(self.class_index(class.get_ref()))
         } else if let Some(record) = item.record {
             Action::Record(new_record(record).unwrap_or(NewRecord::Shared))
         } else if let (Some(value), false) = (&item.value, reads) {
@@ -232,6 +235,6 @@ fn called_blocks(step: &Step) -> Vec<BlockId> {
         Action::Switch(switch) | Action::Mask(switch) => of_cases(&switch.cases, &switch.otherwise),
         Action::Tags(tags) => of_cases(&tags.cases, &tags.otherwise),
         Action::Field(_) | Action::Compute(_) | Action::Skip(_) => Vec::new(),
-        Action::MBus(_) | Action::Record(_) | Action::Refuse(_) => Vec::new(),
+        Action::MBus(_) | Action::Record(_) | Action::Class(_) | Action::Refuse(_) => Vec::new(),
     }
 }
