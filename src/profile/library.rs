@@ -30,6 +30,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "smoke_detector/wanlin-nb301.toml",
     "standards/cjt188.toml",
     "streetlight/zhongxing-lamp63.toml",
+    "waste_bin/dingtek-df702.toml",
     "water_meter/axioma-w1.toml",
 ];
 
