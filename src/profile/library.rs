@@ -17,6 +17,8 @@ macro_rules! built_in {
 /// The profiles that come with citywire. `tests/profiles.rs` compares the list with the folder.
 pub const BUILT_IN: &[(&str, &str)] = built_in![
     "elevator/citywire-elevator.toml",
+    "leak_detector/fwe03.toml",
+    "level/d2-level.toml",
     "parking/bosch-tpl110.toml",
     "parking/foxcodenine-nb-parking.toml",
     "parking/netvox-r719a.toml",
