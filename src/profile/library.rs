@@ -19,6 +19,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "elevator/citywire-elevator.toml",
     "leak_detector/fwe03.toml",
     "level/d2-level.toml",
+    "manhole/dingtek-dc410.toml",
     "parking/bosch-tpl110.toml",
     "parking/foxcodenine-nb-parking.toml",
     "parking/netvox-r719a.toml",
