@@ -34,6 +34,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "standards/cjt188.toml",
     "streetlight/zhongxing-lamp63.toml",
     "waste_bin/dingtek-df702.toml",
+    "water_meter/aquascope-aqm.toml",
     "water_meter/axioma-w1.toml",
     "water_meter/nas-cm30xx.toml",
 ];
