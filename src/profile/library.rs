@@ -35,6 +35,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "standards/sl651.toml",
     "streetlight/zhongxing-lamp63.toml",
     "waste_bin/dingtek-df702.toml",
+    "waste_bin/milesight-em400.toml",
     "waste_bin/sensoneo-single-3.toml",
     "waste_bin/zhongxing-smart-bin.toml",
     "water_meter/aquascope-aqm.toml",
