@@ -123,7 +123,8 @@ fn cases() -> Vec<Case> {
     for (id, wanted) in MEASURED {
         let profile = library.get(id).unwrap_or_else(|| panic!("there is no profile {id}"));
         let usable = |example: &&Example| matches!(example.expect, Expect::Readings(_));
-        let example = profile.examples.iter().filter(usable).find(|example| wanted.is_empty() || example.name == *wanted);
+        let example =
+            profile.examples.iter().filter(usable).find(|example| wanted.is_empty() || example.name == *wanted);
         let example = example.unwrap_or_else(|| panic!("{id} has no example {wanted}")).clone();
         let by_hand: Option<fn(&[u8]) -> u64> = match *id {
             "zhongxing-lamp63" => Some(by_hand::lamp63),

@@ -244,11 +244,18 @@ impl Stored {
             Read::Bcd { order, signed, .. } => write_bcd(bytes, self.raw(value, 0)?, *order, *signed),
             Read::Text(text) => write_text(bytes, text, value),
             Read::Decimal { .. } => {
-                let (Wanted::Number(number), Inverse::Linear(linear)) = (value, &self.convert) else {
-                    return Err("a number is wanted".into());
+                let text = match (value, &self.convert) {
+                    (Wanted::Number(number), Inverse::Linear(linear)) => {
+                        ((number * linear.divide as f64 - linear.add as f64) / linear.multiply as f64).to_string()
+                    }
+                    _ => {
+                        let present = match read::decimal(bytes) {
+                            read::Decimal::Whole(number) => number,
+                            _ => 0,
+                        };
+                        self.raw(value, present)?.to_string()
+                    }
                 };
-                let number = (number * linear.divide as f64 - linear.add as f64) / linear.multiply as f64;
-                let text = format!("{number}");
                 if text.len() > bytes.len() {
                     return Err(format!("{text} has more than {} characters", bytes.len()));
                 }
@@ -451,9 +458,19 @@ fn write_text(bytes: &mut [u8], read: &Text, value: &Wanted) -> Result<(), Strin
             bytes.reverse();
             return Ok(());
         }
+        TextCoding::Dotted { order, each } => return write_dotted(bytes, text, order, each),
         TextCoding::Utf8 => return fill_text(bytes, text.as_bytes(), text),
         TextCoding::Gb18030 => return fill_text(bytes, &encoding_rs::GB18030.encode(text).0, text),
     };
+    // What the decoder leaves out stays as it is in the template.
+    let mut text = text.clone();
+    if let Some((first, last)) = read.keep {
+        let mut present = String::new();
+        read::hex(bytes, order, swapped, &mut present);
+        let end = present.len().min(last.saturating_add(1));
+        present.replace_range(first.min(end)..end, &text);
+        text = present;
+    }
     // What the decoder cuts off is written again: an "F" that pads an odd number of digits.
     let mut digits = text.clone();
     let pad = read.strip.iter().find(|c| c.is_ascii_hexdigit()).copied();
@@ -483,6 +500,30 @@ fn write_text(bytes: &mut [u8], read: &Text, value: &Wanted) -> Result<(), Strin
     Ok(())
 }
 
+fn write_dotted(bytes: &mut [u8], text: &str, order: ByteOrder, each: DottedCoding) -> Result<(), String> {
+    let radix = if each == DottedCoding::Hexadecimal { 16 } else { 10 };
+    let numbers: Option<Vec<u8>> = text.split('.').map(|number| u8::from_str_radix(number, radix).ok()).collect();
+    let numbers = match each {
+        DottedCoding::Nibbles => numbers.and_then(|nibbles| nibbles.chunks(2).map(byte_of_nibbles).collect()),
+        _ => numbers,
+    };
+    let Some(mut numbers) = numbers.filter(|numbers| numbers.len() == bytes.len()) else {
+        return Err(format!("`{text}` is not {} numbers with points between", bytes.len()));
+    };
+    if order == ByteOrder::Little {
+        numbers.reverse();
+    }
+    bytes.copy_from_slice(&numbers);
+    Ok(())
+}
+
+fn byte_of_nibbles(nibbles: &[u8]) -> Option<u8> {
+    match nibbles {
+        &[high, low] if high < 16 && low < 16 => Some(high << 4 | low),
+        _ => None,
+    }
+}
+
 fn fill_text(bytes: &mut [u8], coded: &[u8], text: &str) -> Result<(), String> {
     let Some(place) = bytes.get_mut(..coded.len()) else {
         return Err(format!("`{text}` is longer than {} bytes", bytes.len()));
@@ -496,7 +537,11 @@ fn write_calendar(bytes: &mut [u8], time: Timestamp, calendar: &Calendar) -> Res
     let moment = jiff::Timestamp::from_nanosecond(i128::from(time.as_nanos())).map_err(|error| error.to_string())?;
     let local = calendar.zone.to_datetime(moment);
     let Some(layout) = calendar.layouts.first() else { return Err("no layout".into()) };
-    for (byte, part) in bytes.iter_mut().zip(layout) {
+    let mut rest = bytes;
+    for part in layout {
+        let width = read::calendar_part_bytes(*part, calendar.coding);
+        let Some((place, behind)) = std::mem::take(&mut rest).split_at_mut_checked(width) else { break };
+        rest = behind;
         let number = match part {
             CalendarPart::Century => local.year() / 100,
             CalendarPart::Year => local.year() % 100,
@@ -508,7 +553,12 @@ fn write_calendar(bytes: &mut [u8], time: Timestamp, calendar: &Calendar) -> Res
             CalendarPart::Ignored => continue,
         };
         let number = u8::try_from(number).map_err(|_| format!("the year {} has no place", local.year()))?;
-        *byte = if calendar.bcd { packed(number) } else { number };
+        match (calendar.coding, place) {
+            (CalendarCoding::Bcd, [byte]) => *byte = packed(number),
+            (CalendarCoding::Ascii, [tens, ones]) => (*tens, *ones) = (b'0' + number / 10, b'0' + number % 10),
+            (_, [byte]) => *byte = number,
+            _ => {}
+        }
     }
     Ok(())
 }

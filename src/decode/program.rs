@@ -467,8 +467,20 @@ pub struct Text {
     /// It ends before this byte, which is read too.
     pub until: Option<u8>,
     pub coding: TextCoding,
-    /// Characters that are cut off at both ends.
+    /// The first and the last character that are kept, counted from 0.
+    pub keep: Option<(usize, usize)>,
+    /// Characters that are then cut off at both ends.
     pub strip: Box<[char]>,
+}
+
+/// How each byte of a dotted text is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DottedCoding {
+    Decimal,
+    /// Without leading zeros.
+    Hexadecimal,
+    /// Each nibble by itself, in decimal.
+    Nibbles,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -483,6 +495,11 @@ pub enum TextCoding {
     Hex {
         order: ByteOrder,
         swapped: bool,
+    },
+    /// The number of each byte, with points between: a version, an address.
+    Dotted {
+        order: ByteOrder,
+        each: DottedCoding,
     },
     Utf8,
     /// ISO 8859-1, the last character first: the text of M-Bus records.
@@ -512,12 +529,23 @@ pub enum Invalid {
 #[derive(Clone, Debug)]
 pub struct Calendar {
     pub layouts: Vec<Vec<CalendarPart>>,
-    pub bcd: bool,
+    pub coding: CalendarCoding,
     pub zone: TimeZone,
     pub invalid: Invalid,
 }
 
-/// What one byte of a calendar time says.
+/// How the parts of a calendar time are numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CalendarCoding {
+    /// Two packed decimal digits in a byte.
+    Bcd,
+    /// A byte.
+    Binary,
+    /// Two decimal digits in characters; what is left out has one byte.
+    Ascii,
+}
+
+/// What one byte (or two characters) of a calendar time says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CalendarPart {
     Century,

@@ -1,9 +1,14 @@
 //! Single values out of bytes: integers, bits, packed decimals, floats, text, calendar times.
 
+use std::fmt::Write as _;
+
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use super::program::{BitOrder, Bits, ByteOrder, Calendar, CalendarPart, Integer, PackedPart, PackedTime, Sign};
+use super::program::{
+    BitOrder, Bits, ByteOrder, Calendar, CalendarCoding, CalendarPart, DottedCoding, Integer, PackedPart, PackedTime,
+    Sign,
+};
 use crate::time::Timestamp;
 
 /// Reads an integer of 1 to 8 bytes; `bytes` has exactly its width. An unsigned one beyond 2^63 - 1 comes out
@@ -159,6 +164,23 @@ pub fn hex(bytes: &[u8], order: ByteOrder, swapped: bool, text: &mut String) {
     }
 }
 
+/// The number of each byte, with points between.
+pub fn dotted(bytes: &[u8], order: ByteOrder, each: DottedCoding, text: &mut String) {
+    let mut point = "";
+    let mut push = |byte: u8| {
+        let _ = match each {
+            DottedCoding::Decimal => write!(text, "{point}{byte}"),
+            DottedCoding::Hexadecimal => write!(text, "{point}{byte:X}"),
+            DottedCoding::Nibbles => write!(text, "{point}{}.{}", byte >> 4, byte & 0x0F),
+        };
+        point = ".";
+    };
+    match order {
+        ByteOrder::Little => bytes.iter().rev().for_each(|byte| push(*byte)),
+        _ => bytes.iter().for_each(|byte| push(*byte)),
+    }
+}
+
 /// Appends GB 18030 text; false when it is none.
 pub fn gb18030(bytes: &[u8], text: &mut String) -> bool {
     let mut decoder = encoding_rs::GB18030.new_decoder_without_bom_handling();
@@ -209,17 +231,27 @@ pub fn flag_id(bytes: &[u8], order: ByteOrder, text: &mut String) {
 
 /// The moment that `bytes` spell, by the first of the layouts that makes a valid one.
 pub fn calendar(bytes: &[u8], calendar: &Calendar, zone: &TimeZone) -> Option<Timestamp> {
-    calendar.layouts.iter().find_map(|layout| calendar_by(bytes, layout, calendar.bcd, zone))
+    calendar.layouts.iter().find_map(|layout| calendar_by(bytes, layout, calendar.coding, zone))
 }
 
-fn calendar_by(bytes: &[u8], layout: &[CalendarPart], packed: bool, zone: &TimeZone) -> Option<Timestamp> {
+fn calendar_by(bytes: &[u8], layout: &[CalendarPart], coding: CalendarCoding, zone: &TimeZone) -> Option<Timestamp> {
     let (mut century, mut year) = (20i16, 0i16);
     let (mut month, mut day, mut hour, mut minute, mut second) = (1i8, 1i8, 0i8, 0i8, 0i8);
-    for (byte, part) in bytes.iter().zip(layout) {
+    let mut rest = bytes;
+    for part in layout {
+        let (taken, behind) = rest.split_at_checked(calendar_part_bytes(*part, coding))?;
+        rest = behind;
         if *part == CalendarPart::Ignored {
             continue;
         }
-        let value = if packed { bcd(std::slice::from_ref(byte), ByteOrder::Big, false)? } else { i64::from(*byte) };
+        let value = match (coding, taken) {
+            (CalendarCoding::Bcd, taken) => bcd(taken, ByteOrder::Big, false)?,
+            (CalendarCoding::Ascii, &[tens, ones]) if tens.is_ascii_digit() && ones.is_ascii_digit() => {
+                i64::from(tens - b'0') * 10 + i64::from(ones - b'0')
+            }
+            (CalendarCoding::Binary, &[byte]) => i64::from(byte),
+            _ => return None,
+        };
         let small = i8::try_from(value).ok()?;
         match part {
             CalendarPart::Century => century = i16::from(small),
@@ -236,6 +268,17 @@ fn calendar_by(bytes: &[u8], layout: &[CalendarPart], packed: bool, zone: &TimeZ
         return None;
     }
     moment(DateTime::new(century * 100 + year, month, day, hour, minute, second, 0).ok()?, zone)
+}
+
+/// How many bytes a part takes.
+pub fn calendar_part_bytes(part: CalendarPart, coding: CalendarCoding) -> usize {
+    if coding == CalendarCoding::Ascii && part != CalendarPart::Ignored { 2 } else { 1 }
+}
+
+/// How many bytes a calendar time takes; all its layouts take the same.
+pub fn calendar_bytes(calendar: &Calendar) -> usize {
+    let layout = calendar.layouts.first().into_iter().flatten();
+    layout.map(|part| calendar_part_bytes(*part, calendar.coding)).sum()
 }
 
 /// The moment in the bits of an integer.
@@ -360,6 +403,33 @@ mod tests {
         for wrong in ["1e5", "inf", "NaN", "1.2.3", "-", ".", "12a", "0x1F"] {
             f(wrong, Decimal::Wrong);
         }
+    }
+
+    #[test]
+    fn versions_and_addresses_are_numbers_with_points_between() {
+        let f = |bytes: &[u8], order, each, expected| {
+            let mut text = String::new();
+            dotted(bytes, order, each, &mut text);
+            assert_eq!(text, expected);
+        };
+        f(&[0, 29, 2], ByteOrder::Big, DottedCoding::Decimal, "0.29.2");
+        f(&[1, 0, 0, 127], ByteOrder::Little, DottedCoding::Decimal, "127.0.0.1");
+        f(&[0x01, 0x14], ByteOrder::Big, DottedCoding::Hexadecimal, "1.14");
+        f(&[0x10], ByteOrder::Big, DottedCoding::Nibbles, "1.0");
+    }
+
+    #[test]
+    fn a_time_in_characters_is_read_like_one_in_packed_decimals() {
+        use CalendarPart::*;
+        let layout = [Year, Ignored, Month, Ignored, Day, Ignored, Hour, Ignored, Minute];
+        let f = |text: &str, expected| {
+            let time = calendar_by(text.as_bytes(), &layout, CalendarCoding::Ascii, &TimeZone::UTC);
+            assert_eq!(time.map(|time| time.to_string()), expected, "{text}");
+        };
+        f("08/12/02 17:24", Some("2008-12-02T17:24:00Z".to_owned()));
+        f("08/13/02 17:24", None);
+        f("0x/12/02 17:24", None);
+        f("08/12/02 17:2", None);
     }
 
     #[test]

@@ -366,6 +366,8 @@ pub struct ItemSpec {
     pub length: Option<LengthSpec>,
     /// The text ends before this byte (`"00"`), which is read too, or where its length or the block ends.
     pub until: Option<String>,
+    /// The characters of the text that are kept, counted from 0: `"0..14"` leaves out the sixteenth digit, which pads.
+    pub keep: Option<String>,
     /// Characters that are cut off both ends of the text, beside spaces and NULs.
     pub strip: Option<String>,
     /// Of `digits` and `hex`: the low nibble of each byte comes first.
@@ -413,7 +415,7 @@ pub struct ItemSpec {
     pub epoch: Option<String>,
     /// Of a calendar time: one or more byte layouts, as in "ss mm hh DD MM YY CC".
     pub layout: OneOrMany<String>,
-    /// Of a calendar time: `bcd` (default) or `binary`.
+    /// How the parts of a `calendar` time, or the bytes of a `dotted` text, are written.
     pub coding: Option<Coding>,
     /// Of a `packed_time`: the bits of each part.
     pub time_bits: Option<TimeBitsSpec>,
@@ -697,13 +699,20 @@ pub enum TimeSpec {
     UnixD,
 }
 
-/// How the bytes of a calendar time are numbers.
+/// How bytes are numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, DeriveDeserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Coding {
-    /// Packed decimals.
+    /// Of a calendar time: packed decimals (the default).
     Bcd,
+    /// Of a calendar time: a byte each.
     Binary,
+    /// Of a calendar time: two characters each; `--` leaves one out.
+    Ascii,
+    /// Of a dotted text: hexadecimal digits without leading zeros; without it, decimal ones.
+    Hex,
+    /// Of a dotted text: each nibble by itself.
+    Nibbles,
 }
 
 /// The bits of a date and time in one integer: for each part its runs of bits, lowest first: `"0..4"`,

@@ -365,7 +365,13 @@ fn text_read(data: &Data<'_>, bytes: usize) -> Read {
         Data::Text(_) => TextCoding::ReversedLatin1,
         _ => TextCoding::Hex { order: ByteOrder::Big, swapped: false },
     };
-    Read::Text(Box::new(Text { length: Length::Fixed(bytes as u32), until: None, coding, strip: Box::default() }))
+    Read::Text(Box::new(Text {
+        length: Length::Fixed(bytes as u32),
+        until: None,
+        coding,
+        keep: None,
+        strip: Box::default(),
+    }))
 }
 
 fn write_text(data: &Data<'_>, text: &mut String) {

@@ -94,7 +94,7 @@ impl<'a, O: Observer> Machine<'a, O> {
                 }
             }
             Read::Calendar(calendar) => {
-                let length = calendar.layouts.first().map_or(0, Vec::len);
+                let length = read::calendar_bytes(calendar);
                 let range = self.take_field(field, length, cursor)?;
                 self.site(field, target, None, &range, None, cursor);
                 let zone = self.context.zone.unwrap_or(&calendar.zone);
@@ -291,16 +291,19 @@ impl<'a, O: Observer> Machine<'a, O> {
                         format!("{}: {} has a nibble that is no digit", self.name(target), Hex(bytes))
                     }));
                 }
-                self.stripped(target, &range, &read.strip, |text| read::hex(bytes, order, swapped, text))
+                self.stripped(target, &range, Some(read), |text| read::hex(bytes, order, swapped, text))
             }
             TextCoding::Hex { order, swapped } => {
-                self.stripped(target, &range, &read.strip, |text| read::hex(bytes, order, swapped, text))
+                self.stripped(target, &range, Some(read), |text| read::hex(bytes, order, swapped, text))
             }
             TextCoding::FlagId { order } => {
-                self.stripped(target, &range, &read.strip, |text| read::flag_id(bytes, order, text))
+                self.stripped(target, &range, Some(read), |text| read::flag_id(bytes, order, text))
             }
             TextCoding::ReversedLatin1 => {
-                self.stripped(target, &range, &read.strip, |text| text.extend(m_bus::characters(bytes)))
+                self.stripped(target, &range, Some(read), |text| text.extend(m_bus::characters(bytes)))
+            }
+            TextCoding::Dotted { order, each } => {
+                self.stripped(target, &range, Some(read), |text| read::dotted(bytes, order, each, text))
             }
             TextCoding::Utf8 => {
                 let Ok(text) = std::str::from_utf8(bytes) else {
@@ -308,7 +311,7 @@ impl<'a, O: Observer> Machine<'a, O> {
                         format!("{}: {} is no UTF-8 text", self.name(target), Hex(bytes))
                     }));
                 };
-                self.stripped(target, &range, &read.strip, |out| out.push_str(text))
+                self.stripped(target, &range, Some(read), |out| out.push_str(text))
             }
             TextCoding::Gb18030 => {
                 let before = self.readings.text.len();
@@ -318,7 +321,7 @@ impl<'a, O: Observer> Machine<'a, O> {
                         format!("{}: {} is no GB 18030 text", self.name(target), Hex(bytes))
                     }));
                 }
-                self.finish_text(target, &range, before, &read.strip)
+                self.finish_text(target, &range, before, Some(read))
             }
         }
     }
@@ -455,19 +458,19 @@ impl<'a, O: Observer> Machine<'a, O> {
         range: &Range<usize>,
         write: impl FnOnce(&mut String),
     ) -> Result<(), Failed> {
-        self.stripped(target, range, &[], write)
+        self.stripped(target, range, None, write)
     }
 
     fn stripped(
         &mut self,
         target: &'a Target,
         range: &Range<usize>,
-        strip: &[char],
+        read: Option<&Text>,
         write: impl FnOnce(&mut String),
     ) -> Result<(), Failed> {
         let before = self.readings.text.len();
         write(&mut self.readings.text);
-        self.finish_text(target, range, before, strip)
+        self.finish_text(target, range, before, read)
     }
 
     /// The text that was written from `start` on becomes the field's, without what is cut off. An empty one is none.
@@ -476,8 +479,16 @@ impl<'a, O: Observer> Machine<'a, O> {
         target: &'a Target,
         range: &Range<usize>,
         start: usize,
-        strip: &[char],
+        read: Option<&Text>,
     ) -> Result<(), Failed> {
+        if let Some((first, last)) = read.and_then(|read| read.keep) {
+            let written = self.readings.text.get(start..).unwrap_or_default();
+            let at = |count: usize| written.char_indices().nth(count).map_or(written.len(), |(at, _)| at);
+            let (from, to) = (start + at(first), start + at(last.saturating_add(1)));
+            self.readings.text.truncate(to);
+            self.readings.text.drain(start..from.min(to));
+        }
+        let strip = read.map_or([].as_slice(), |read| &read.strip);
         let written = self.readings.text.get(start..).unwrap_or_default();
         let cut = |c: char| c == '\0' || c.is_whitespace() || strip.contains(&c);
         let from = start + written.len() - written.trim_start_matches(cut).len();

@@ -142,6 +142,15 @@ impl<'a> Compiler<'a> {
                 let coding = TextCoding::FlagId { order: self.byte_order(item.byte_order, 2, span.clone()) };
                 self.text(item, Some(Length::Fixed(2)), coding, span)?
             }
+            Kind::Dotted { bytes } => {
+                let order = item.byte_order.map_or(ByteOrder::Big, ByteOrder::from);
+                let each = match item.coding {
+                    Some(Coding::Hex) => DottedCoding::Hexadecimal,
+                    Some(Coding::Nibbles) => DottedCoding::Nibbles,
+                    _ => DottedCoding::Decimal,
+                };
+                self.text(item, own_length(bytes), TextCoding::Dotted { order, each }, span)?
+            }
             Kind::Text { bytes } => self.text(item, own_length(bytes), TextCoding::Utf8, span)?,
             Kind::Gb18030 { bytes } => self.text(item, own_length(bytes), TextCoding::Gb18030, span)?,
             Kind::Decimal { bytes } => Read::Decimal {
@@ -159,9 +168,18 @@ impl<'a> Compiler<'a> {
 
     fn text(&mut self, item: &ItemSpec, length: Option<Length>, coding: TextCoding, span: Span) -> Option<Read> {
         let length = self.text_length(item, length, span.clone())?;
-        let until = self.until(item, span)?;
+        let until = self.until(item, span.clone())?;
         let strip = item.strip.iter().flat_map(|strip| strip.chars()).collect();
-        Some(Read::Text(Box::new(Text { length, until, coding, strip })))
+        let keep = match item.keep.as_deref().map(parse_range) {
+            None => None,
+            Some(Ok((first, last))) if first >= 0 => Some((first as usize, last as usize)),
+            Some(_) => {
+                self.problem(span, "`keep` names no characters")
+                    .help_last("write the first and the last, as in \"0..14\"");
+                return None;
+            }
+        };
+        Some(Read::Text(Box::new(Text { length, until, coding, keep, strip })))
     }
 
     /// The bytes of a text: of its type (`hex7`), of `length`, or, when an end byte is given, the rest.

@@ -113,9 +113,12 @@ impl<'a> Compiler<'a> {
         match kind {
             Kind::Calendar | Kind::Packed(_) => Some((Convert::Plain, FieldType::Time)),
             Kind::Integer { .. } if item.time_bits.is_some() => Some((Convert::Plain, FieldType::Time)),
-            Kind::Digits { .. } | Kind::Hex { .. } | Kind::Text { .. } | Kind::Gb18030 { .. } | Kind::FlagId => {
-                Some((Convert::Plain, FieldType::Text))
-            }
+            Kind::Digits { .. }
+            | Kind::Hex { .. }
+            | Kind::Dotted { .. }
+            | Kind::Text { .. }
+            | Kind::Gb18030 { .. }
+            | Kind::FlagId => Some((Convert::Plain, FieldType::Text)),
             Kind::Integer { .. } if item.bit.is_some() => Some((Convert::Bool, FieldType::Bool)),
             Kind::Integer { .. } | Kind::Sized { .. } if item.text => self.decimal_text(item, span),
             Kind::Integer { .. } | Kind::Sized { .. } if item.value_type == Some(ValueTypeSpec::Bool) => {

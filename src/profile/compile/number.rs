@@ -29,6 +29,10 @@ pub enum Kind {
     Hex {
         bytes: Option<u32>,
     },
+    /// The bytes' numbers with points between.
+    Dotted {
+        bytes: Option<u32>,
+    },
     Text {
         bytes: Option<u32>,
     },
@@ -65,7 +69,7 @@ impl Kind {
 }
 
 pub const KNOWN_TYPES: &str = "u8, u16, u24 … u64, i8 … i64 (two's complement), sm8 … sm64 (sign and magnitude), uint \
-                               and int (with `length`), f16, f32, f64, bcd2 … bcd18 (digits), digits, hex, ascii, \
+                               and int (with `length`), f16, f32, f64, bcd2 … bcd18 (digits), digits, hex, dotted, ascii, \
                                utf8, gb18030, decimal (with a number of bytes, as in hex7, or `length`), calendar, \
                                cp16, cp32, flag_id; in a block of bits u1 … u64";
 
@@ -91,6 +95,7 @@ pub fn parse_type(text: &str) -> Option<Kind> {
         ("bcd", None) => Some(Kind::Bcd { bytes: None }),
         ("digits", Some(digits)) if digits.is_multiple_of(2) => Some(Kind::Digits { bytes: Some(digits / 2) }),
         ("digits", None) => Some(Kind::Digits { bytes: None }),
+        ("dotted", bytes) => Some(Kind::Dotted { bytes }),
         ("hex", bytes) => Some(Kind::Hex { bytes }),
         ("ascii" | "utf8", bytes) => Some(Kind::Text { bytes }),
         ("gb18030", bytes) => Some(Kind::Gb18030 { bytes }),

@@ -26,8 +26,16 @@ impl<'a> Compiler<'a> {
             self.problem(span, "a calendar time needs a `layout`; of several, all are of the same length");
             return None;
         }
-        let bcd = item.coding != Some(Coding::Binary);
-        Some(Calendar { layouts, bcd, zone: self.zone.clone(), invalid })
+        let coding = match item.coding {
+            None | Some(Coding::Bcd) => CalendarCoding::Bcd,
+            Some(Coding::Binary) => CalendarCoding::Binary,
+            Some(Coding::Ascii) => CalendarCoding::Ascii,
+            Some(Coding::Hex | Coding::Nibbles) => {
+                self.problem(span, "the parts of a calendar time are `bcd`, `binary` or `ascii`");
+                return None;
+            }
+        };
+        Some(Calendar { layouts, coding, zone: self.zone.clone(), invalid })
     }
 
     /// A time in the bits of an integer, by the profile's own `time_bits`.
