@@ -1,7 +1,8 @@
 //! Mistakes in files that people write (configuration, profiles, registry), and how they are shown.
 //!
 //! A reader of such a file collects every [`Problem`] it finds rather than stop at the first, and the command line
-//! shows them all with [`render`]: the place, the line with the mistake underlined, and what to write instead.
+//! shows them all with [`render`]: the place, the line with the mistake underlined, and what to write instead. What is
+//! valid, but seldom meant, is a problem too: a warning.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -15,9 +16,12 @@ mod suggest;
 pub use place::{Place, columns};
 pub use suggest::nearest;
 
-/// One mistake in a file that somebody wrote.
+/// One mistake in a file that somebody wrote, or something in it that is seldom meant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
+    /// Whether the file can be used as it is.
+    #[serde(flatten)]
+    pub severity: Severity,
     /// The file as the user named it, or another source such as `environment variable CITYWIRE_HTTP__LISTEN`.
     pub file: String,
     /// Where in the file; `None` when the mistake is in no particular line.
@@ -28,6 +32,16 @@ pub struct Problem {
     /// What to do about it: one sentence without a full stop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
+}
+
+/// Whether a file with a problem can be used as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "severity", content = "lint", rename_all = "lowercase")]
+pub enum Severity {
+    /// It cannot.
+    Error,
+    /// It can, but it probably does not say what its author means. By the name of the lint that found it.
+    Warning(&'static str),
 }
 
 /// Where something stands that may turn out to be wrong only later, when the file is no longer at hand.
@@ -50,7 +64,13 @@ impl Position {
 
     /// A mistake at this position.
     pub fn problem(&self, message: impl Into<String>) -> Problem {
-        Problem { file: self.file.clone(), place: self.place.clone(), message: message.into(), help: None }
+        Problem {
+            severity: Severity::Error,
+            file: self.file.clone(),
+            place: self.place.clone(),
+            message: message.into(),
+            help: None,
+        }
     }
 }
 
@@ -72,6 +92,17 @@ impl Problem {
         let place = self.place.as_ref().map(|place| format!("{}:{}:", place.line, place.column)).unwrap_or_default();
         let help = self.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
         printable(&format!("{}:{place} {}{help}", self.file, self.message)).replace('\n', " ")
+    }
+
+    /// Makes it a warning of this lint.
+    pub fn warning(mut self, lint: &'static str) -> Problem {
+        self.severity = Severity::Warning(lint);
+        self
+    }
+
+    /// Whether the file cannot be used as it is.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
     }
 
     /// Adds what to do about it.
@@ -129,19 +160,34 @@ pub fn render(problems: &[Problem], color: bool) -> String {
 
 struct Style {
     error: &'static str,
+    warning: &'static str,
     frame: &'static str,
     help: &'static str,
     bold: &'static str,
     reset: &'static str,
 }
 
-const PLAIN: Style = Style { error: "", frame: "", help: "", bold: "", reset: "" };
-const COLORED: Style =
-    Style { error: "\x1b[1;31m", frame: "\x1b[1;34m", help: "\x1b[1;36m", bold: "\x1b[1m", reset: "\x1b[0m" };
+const PLAIN: Style = Style { error: "", warning: "", frame: "", help: "", bold: "", reset: "" };
+const COLORED: Style = Style {
+    error: "\x1b[1;31m",
+    warning: "\x1b[1;33m",
+    frame: "\x1b[1;34m",
+    help: "\x1b[1;36m",
+    bold: "\x1b[1m",
+    reset: "\x1b[0m",
+};
 
 fn render_one(out: &mut String, problem: &Problem, style: &Style) -> std::fmt::Result {
-    let Style { error, frame, help, bold, reset } = style;
-    writeln!(out, "{error}error{reset}{bold}: {}{reset}", printable(&problem.message))?;
+    let Style { error, warning, frame, help, bold, reset } = style;
+    let (kind, lint) = match problem.severity {
+        Severity::Error => (error, None),
+        Severity::Warning(lint) => (warning, Some(lint)),
+    };
+    match lint {
+        None => write!(out, "{kind}error{reset}")?,
+        Some(lint) => write!(out, "{kind}warning[{lint}]{reset}")?,
+    }
+    writeln!(out, "{bold}: {}{reset}", printable(&problem.message))?;
     let file = printable(&problem.file);
     let gutter = problem.place.as_ref().map_or(0, |place| place.line.to_string().len());
     match &problem.place {
@@ -151,7 +197,7 @@ fn render_one(out: &mut String, problem: &Problem, style: &Style) -> std::fmt::R
             writeln!(out, "{:gutter$} {frame}|{reset}", "")?;
             writeln!(out, "{frame}{} |{reset} {}", place.line, place.excerpt)?;
             let (indent, mark) = (place.indent, "^".repeat(place.width));
-            writeln!(out, "{:gutter$} {frame}|{reset} {:indent$}{error}{mark}{reset}", "", "")?;
+            writeln!(out, "{:gutter$} {frame}|{reset} {:indent$}{kind}{mark}{reset}", "", "")?;
         }
     }
     match &problem.help {
@@ -253,8 +299,17 @@ error: unknown option `lisen`
     fn a_problem_is_json_with_its_place() {
         let problem = Problem::at("a.toml", "x = 1", 0..1, "wrong").help("right");
         let json = serde_json::to_string(&problem).unwrap();
-        let expected = r#"{"file":"a.toml","line":1,"column":1,"excerpt":"x = 1","message":"wrong","help":"right"}"#;
+        let expected = r#"{"severity":"error","file":"a.toml","line":1,"column":1,"excerpt":"x = 1","message":"wrong","help":"right"}"#;
         assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn a_warning_names_its_lint() {
+        let warning = Problem::in_file("a.toml", "odd").warning("some_lint");
+        assert_eq!(render(std::slice::from_ref(&warning), false), "warning[some_lint]: odd\n--> a.toml\n");
+        let json = serde_json::to_string(&warning).unwrap();
+        assert_eq!(json, r#"{"severity":"warning","lint":"some_lint","file":"a.toml","message":"odd"}"#);
+        assert!(!warning.is_error() && Problem::in_file("a.toml", "wrong").is_error());
     }
 
     #[test]

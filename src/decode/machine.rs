@@ -15,7 +15,8 @@ mod number;
 mod value;
 
 use cursor::Cursor;
-pub(super) use framing::{apply, check_places, revert};
+pub(crate) use framing::check_places;
+pub(super) use framing::{apply, revert};
 
 /// One value that the machine is about to read, and where.
 pub struct Site<'p> {
@@ -60,6 +61,14 @@ pub trait Observer {
     fn frame(&mut self, _frame: &Frame, _bytes: Range<usize>) {}
     fn check(&mut self, _check: &Check, _frame: Range<usize>) {}
     fn transform(&mut self, _transform: &Transform, _frame: Range<usize>) {}
+    /// An enumeration is asked what this raw number stands for.
+    fn enumerated(&mut self, _target: &Target, _raw: f64) {}
+    /// A block is chosen by this value; there is none when what it is computed of was not read.
+    fn chosen(&mut self, _cases: &Lookup<BlockId>, _value: Option<i64>) {}
+    /// The condition of a step holds, and the step is taken, or it does not.
+    fn guarded(&mut self, _step: &Step, _holds: bool) {}
+    /// A repeat has ended after so many rounds.
+    fn repeated(&mut self, _repeat: &Repeat, _times: u32) {}
     /// A reading ends that had no value of its own: the next one takes its number.
     fn record_without_value(&mut self, _record: usize) {}
 }
@@ -206,10 +215,12 @@ impl<'a, O: Observer> Machine<'a, O> {
                     format!("the payload takes more than {STEPS_MAX} steps")
                 }));
             }
-            if let Some(guard) = &step.guard
-                && !self.holds(guard, cursor)
-            {
-                continue;
+            if let Some(guard) = &step.guard {
+                let holds = self.holds(guard, cursor);
+                self.observer.guarded(step, holds);
+                if !holds {
+                    continue;
+                }
             }
             match &step.action {
                 Action::Field(field) => self.field(field, cursor)?,
@@ -234,6 +245,7 @@ impl<'a, O: Observer> Machine<'a, O> {
             Action::Call(call) => return self.call_bounded(call, cursor, line),
             Action::Switch(switch) => {
                 let value = self.operand(&switch.on, cursor);
+                self.observer.chosen(&switch.cases, value);
                 let case = value.and_then(|value| switch.cases.get(value)).copied();
                 return self.choose(case, switch.otherwise, value, cursor, line);
             }

@@ -66,6 +66,7 @@ impl<'a, O: Observer> Machine<'a, O> {
             (Some(block), _) | (None, Otherwise::Block(block)) => self.call(block, cursor, line),
             (None, Otherwise::Skip) => Ok(Flow::Go),
             (None, Otherwise::Stop) => {
+                self.observer.structure("not decoded", cursor.position..self.frame.end, line);
                 self.furthest = self.frame.end;
                 Ok(Flow::Stop)
             }
@@ -83,6 +84,7 @@ impl<'a, O: Observer> Machine<'a, O> {
         while bits != 0 {
             let bit = i64::from(bits.trailing_zeros());
             bits &= bits - 1;
+            self.observer.chosen(&switch.cases, Some(bit));
             let case = switch.cases.get(bit).copied();
             if self.choose(case, switch.otherwise, Some(bit), cursor, line)? == Flow::Stop {
                 return Ok(Flow::Stop);
@@ -120,6 +122,7 @@ impl<'a, O: Observer> Machine<'a, O> {
             self.index = times;
             let before = cursor.progress();
             if self.call(repeat.block, cursor, line)? == Flow::Stop {
+                self.observer.repeated(repeat, times + 1);
                 return Ok(Flow::Stop);
             }
             if wanted.is_none() && cursor.progress() == before {
@@ -129,6 +132,7 @@ impl<'a, O: Observer> Machine<'a, O> {
             }
             times += 1;
         }
+        self.observer.repeated(repeat, times);
         Ok(Flow::Go)
     }
 
@@ -161,13 +165,16 @@ impl<'a, O: Observer> Machine<'a, O> {
                     self.inner_end(cursor, length, line, || format!("tag {tag} ({tag:#04X})"))?
                 }
             };
+            self.observer.chosen(&tags.cases, Some(tag));
             let case = tags.cases.get(tag).copied();
+            let is_known = case.is_some() || matches!(tags.otherwise, Otherwise::Block(_));
             let mut inner = Cursor { end, ..Cursor::new(cursor.position..end) };
             if self.choose(case, tags.otherwise, Some(tag), &mut inner, line)? == Flow::Stop {
                 return Ok(Flow::Stop);
             }
             if tags.length.is_some() {
-                self.observer.structure("rest of a tag", inner.position.min(end)..end, line);
+                let what = if is_known { "rest of a tag" } else { "unknown tag" };
+                self.observer.structure(what, inner.position.min(end)..end, line);
                 cursor.position = end;
             } else {
                 cursor.position = inner.position;

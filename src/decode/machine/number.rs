@@ -95,6 +95,7 @@ impl<'a, O: Observer> Machine<'a, O> {
             },
             Convert::Enumerate(enumerate) => {
                 self.remember(target.slot, number);
+                self.observer.enumerated(target, number);
                 let constant = whole(number).and_then(|raw| enumerate.cases.get(raw)).copied();
                 match constant.or(enumerate.otherwise) {
                     Some(constant) => return self.emit(target, constant.into(), range),

@@ -81,7 +81,7 @@ impl<'a, O: Observer> Machine<'a, O> {
             Read::Decimal { length, until, invalid } => {
                 let length = self.text_length(length, *until, cursor, line)?;
                 let range = self.take_field(field, length, cursor)?;
-                self.step_over(*until, cursor);
+                self.step_over(*until, cursor, line);
                 self.site(field, target, None, &range, None, cursor);
                 match read::decimal(self.bytes(&range)) {
                     read::Decimal::Blank => {
@@ -197,6 +197,7 @@ impl<'a, O: Observer> Machine<'a, O> {
             }
             Convert::Enumerate(enumerate) => {
                 self.remember(target.slot, raw as f64);
+                self.observer.enumerated(target, raw as f64);
                 match enumerate.cases.get(raw).copied().or(enumerate.otherwise) {
                     Some(constant) => self.emit(target, constant.into(), range),
                     None => Err(self.error(Reason::Value, target.line, Some(range.start), || {
@@ -280,7 +281,7 @@ impl<'a, O: Observer> Machine<'a, O> {
         let (target, line) = (&field.target, field.target.line);
         let length = self.text_length(&read.length, read.until, cursor, line)?;
         let range = self.take_field(field, length, cursor)?;
-        self.step_over(read.until, cursor);
+        self.step_over(read.until, cursor, line);
         let bytes = self.bytes(&range);
         self.site(field, target, None, &range, None, cursor);
         match read.coding {
@@ -336,8 +337,9 @@ impl<'a, O: Observer> Machine<'a, O> {
     }
 
     /// Reads the byte that ended a text, if it is there.
-    fn step_over(&mut self, until: Option<u8>, cursor: &mut Cursor) {
+    fn step_over(&mut self, until: Option<u8>, cursor: &mut Cursor, line: u32) {
         if until.is_some() && cursor.position < cursor.end {
+            self.observer.structure("end of a text", cursor.position..cursor.position + 1, line);
             cursor.position += 1;
             self.furthest = self.furthest.max(cursor.position);
         }
