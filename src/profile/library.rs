@@ -31,6 +31,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "smoke_detector/netvox-ra02.toml",
     "smoke_detector/nexelec-insafe-origin.toml",
     "smoke_detector/wanlin-nb301.toml",
+    "smoke_detector/yobiiq-sd1001.toml",
     "standards/cjt188.toml",
     "standards/sl651.toml",
     "streetlight/zhongxing-lamp63.toml",
