@@ -32,6 +32,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "smoke_detector/nexelec-insafe-origin.toml",
     "smoke_detector/wanlin-nb301.toml",
     "smoke_detector/yobiiq-sd1001.toml",
+    "smoke_detector/zenner-easy-protect-radio.toml",
     "standards/cjt188.toml",
     "standards/sl651.toml",
     "streetlight/zhongxing-lamp63.toml",
