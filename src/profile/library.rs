@@ -17,6 +17,7 @@ macro_rules! built_in {
 /// The profiles that come with citywire. `tests/profiles.rs` compares the list with the folder.
 pub const BUILT_IN: &[(&str, &str)] = built_in![
     "elevator/citywire-elevator.toml",
+    "environment/milesight-em300.toml",
     "fire_panel/gst-gst9000.toml",
     "leak_detector/fwe03.toml",
     "level/d2-level.toml",
