@@ -18,6 +18,7 @@ macro_rules! built_in {
 pub const BUILT_IN: &[(&str, &str)] = built_in![
     "elevator/citywire-elevator.toml",
     "environment/milesight-em300.toml",
+    "environment/milesight-wt102.toml",
     "fire_panel/gst-gst9000.toml",
     "leak_detector/fwe03.toml",
     "level/d2-level.toml",
