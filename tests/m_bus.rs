@@ -110,7 +110,7 @@ fn values_come_in_the_units_of_their_fields() {
         &["test_age_s=30022.0"],
     );
     let problem = profile(r#"{ quantity = "volume", unit = "L", name = "volume_m3" },"#, "").unwrap_err();
-    assert!(problem.contains("volume comes in m3, whatever its VIF says, so it has no `unit`"), "{problem}");
+    assert!(problem.contains("it comes in m3, whatever its VIF says, so the line has no `unit`"), "{problem}");
     // A correction, and a single's own decimals.
     f(r#"{ quantity = "volume", name = "volume_m3" },"#, "019679 05", &["volume_m3=5.01"]);
     f(r#"{ quantity = "volume", name = "volume_m3" },"#, "0516 CDCCCC3D", &["volume_m3=0.1"]);
@@ -162,7 +162,7 @@ fn moments_are_the_meters_local_time() {
     f(time, "066D 050607018355 0113 01", &["2064-03-01T06:06:05Z volume_m3=0.001"]);
     f(time, "046D 9E221B3A 0113 01", &["volume_m3=0.001"]);
     f(
-        r#"{ quantity = "date", storage = 1, name = "settlement_time" },"#,
+        r#"{ quantity = ["date", "date_time"], storage = 1, name = "settlement_time" },"#,
         "426C BF1C",
         &["settlement_time=2013-12-30T23:00:00Z"],
     );
@@ -318,6 +318,11 @@ fn mistakes_in_lines_are_told_with_their_mend() {
     f(r#"{ quantity = "volum", name = "a" },"#, "", "did you mean `volume`?");
     f(r#"{ quantity = "volume", function = "max", name = "a" },"#, "", "`max` is no function of M-Bus");
     f(r#"{ quantity = "volume", qualifiers = "backwards", name = "a" },"#, "", "did you mean `backward`?");
+    f(
+        r#"{ quantity = ["volume", "mass"], name = "a" },"#,
+        "",
+        "the quantities of a line are of one kind and in one unit",
+    );
     f(r#"{ name = "a" },"#, "", "a line of `m_bus` needs `quantity` or `vif`, not both");
     f(r#"{ vif = "1", name = "a" },"#, "", "hexadecimal digits are no whole number of bytes");
     f(r#"{ quantity = "volume", type = "u8", name = "a" },"#, "", "a line of `m_bus` has no `type`");

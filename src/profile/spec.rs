@@ -456,8 +456,8 @@ pub struct ItemSpec {
     /// Reads M-Bus data records (EN 13757-3) to the end of the block, or so many bytes as `length` says. Each line
     /// names a kind of record and what becomes of it. For records that are of none: `otherwise`, `refuse` or `skip`.
     pub m_bus: Vec<Spanned<ItemSpec>>,
-    /// Of a line of `m_bus`: what the record's value measures or tells.
-    pub quantity: Option<String>,
+    /// Of a line of `m_bus`: what the record's value measures or tells; of a list, any.
+    pub quantity: OneOrMany<String>,
     /// Of a line of `m_bus`: the value information block (VIF and VIFEs) in hexadecimal digits, instead of the quantity.
     pub vif: Option<String>,
     /// Of a line of `m_bus`: `instantaneous` (default), `maximum`, `minimum`, `error`, or a list.
@@ -476,7 +476,7 @@ impl ItemSpec {
     /// A key that says which M-Bus record a line means.
     pub fn m_bus_key(&self) -> Option<&'static str> {
         let given = [
-            ("quantity", self.quantity.is_some()),
+            ("quantity", !self.quantity.0.is_empty()),
             ("vif", self.vif.is_some()),
             ("function", !self.function.0.is_empty()),
             ("storage", self.storage.is_some()),

@@ -27,8 +27,8 @@ pub struct MBus {
 pub struct MBusLine {
     /// The line is there only when this holds.
     pub guard: Option<Guard>,
-    pub quantity: Quantity,
-    /// The value information block must be exactly this; empty: any of the quantity.
+    pub quantities: Vec<Quantity>,
+    /// The value information block must be exactly this; empty: any of the quantities.
     pub vif: Box<[u8]>,
     pub functions: Vec<Function>,
     pub storage: Ranges,
@@ -58,7 +58,7 @@ impl MBusLine {
     /// Whether the record is of this kind, its data and the guard apart.
     pub fn is_of(&self, record: &Record<'_>) -> bool {
         let qualifiers = record.qualifiers.as_slice();
-        self.quantity == record.quantity
+        self.quantities.contains(&record.quantity)
             && (self.vif.is_empty() || *self.vif == *record.vif)
             && self.functions.contains(&record.function)
             && i64::try_from(record.storage).is_ok_and(|storage| self.storage.contains(storage))

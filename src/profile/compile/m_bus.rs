@@ -46,14 +46,22 @@ impl<'a> Compiler<'a> {
             Some(when) => Some(self.guard(when, span.clone())?),
             None => None,
         };
-        let (quantity, vif) = self.m_bus_quantity(item, span.clone())?;
+        let (quantities, vif) = self.m_bus_quantities(item, span.clone())?;
         let functions = self.words(&item.function.0, "function", span.clone(), Function::from_name, || {
             Function::ALL.into_iter().map(Function::name).collect()
         })?;
         let qualifiers = self.words(&item.qualifiers.0, "qualifier", span.clone(), Qualifier::from_name, || {
             Qualifier::names().collect()
         })?;
-        let shape = qualifiers.iter().fold(quantity.shape(), |shape, qualifier| qualifier.shape(shape));
+        let mut shapes = quantities
+            .iter()
+            .map(|quantity| qualifiers.iter().fold(quantity.shape(), |shape, qualifier| qualifier.shape(shape)));
+        let shape = shapes.next()?;
+        if shapes.any(|other| other != shape) {
+            self.problem(span, "the quantities of a line are of one kind and in one unit")
+                .help_last("write a line for each");
+            return None;
+        }
         let is_profile = qualifiers.iter().any(|qualifier| qualifier.is_profile());
         let (form, kind) = match (item.record.and_then(super::step::new_record), is_profile) {
             (Some(how), true) => (MBusForm::Series(how), Kind::Float { bytes: 8 }),
@@ -75,7 +83,7 @@ impl<'a> Compiler<'a> {
             },
         };
         if let (Shape::Measured(Some(own)), Some(given)) = (shape, &item.unit) {
-            let message = format!("{} comes in {own}, whatever its VIF says, so it has no `unit`", quantity.name());
+            let message = format!("it comes in {own}, whatever its VIF says, so the line has no `unit`");
             self.problem(self.word(span, given), message);
             return None;
         }
@@ -95,7 +103,7 @@ impl<'a> Compiler<'a> {
         };
         Some(MBusLine {
             guard,
-            quantity,
+            quantities,
             vif,
             functions: if functions.is_empty() { vec![Function::Instantaneous] } else { functions },
             storage: numbers(&item.storage),
@@ -108,22 +116,20 @@ impl<'a> Compiler<'a> {
     }
 
     /// What a line's records measure, and their value information block if the line gives it.
-    fn m_bus_quantity(&mut self, item: &'a ItemSpec, span: Span) -> Option<(Quantity, Box<[u8]>)> {
-        match (&item.quantity, &item.vif) {
-            (Some(name), None) => {
-                let quantity =
-                    self.words(std::slice::from_ref(name), "quantity", span, Quantity::from_name, || {
-                        Quantity::ALL.iter().map(|quantity| quantity.name()).collect()
-                    })?;
-                quantity.first().map(|quantity| (*quantity, Box::default()))
-            }
-            (None, Some(hex)) => {
+    fn m_bus_quantities(&mut self, item: &'a ItemSpec, span: Span) -> Option<(Vec<Quantity>, Box<[u8]>)> {
+        match (item.quantity.0.as_slice(), &item.vif) {
+            ([], Some(hex)) => {
                 let vif = self.bytes(hex, self.word(span.clone(), hex));
                 let quantity = Quantity::of_vif(&vif);
                 if quantity.is_none() {
                     self.problem(span, "`vif` has no byte");
                 }
-                quantity.map(|quantity| (quantity, vif.into()))
+                quantity.map(|quantity| (vec![quantity], vif.into()))
+            }
+            (names @ [_, ..], None) => {
+                let known = || Quantity::ALL.iter().map(|quantity| quantity.name()).collect();
+                let quantities = self.words(names, "quantity", span, Quantity::from_name, known)?;
+                Some((quantities, Box::default()))
             }
             _ => {
                 self.problem(span, "a line of `m_bus` needs `quantity` or `vif`, not both");
