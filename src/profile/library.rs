@@ -37,6 +37,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "smoke_detector/yobiiq-sd1001.toml",
     "smoke_detector/zenner-easy-protect-radio.toml",
     "standards/cjt188.toml",
+    "standards/gbt26875.toml",
     "standards/mbus.toml",
     "standards/sl651.toml",
     "streetlight/zhongxing-lamp63.toml",
