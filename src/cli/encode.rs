@@ -57,6 +57,9 @@ fn remarks(composed: &Composed, several: bool) -> String {
     if let Some(port) = composed.port {
         let _ = writeln!(remarks, "for port {port}");
     }
+    if let Some(topic) = &composed.topic {
+        let _ = writeln!(remarks, "for a topic such as {}", printable(topic));
+    }
     let device = composed.kept_device.iter().map(|device| format!("from the device {}", printable(device)));
     for kept in device.chain(composed.kept.iter().map(told)) {
         let _ = writeln!(remarks, "kept from it: {kept}");

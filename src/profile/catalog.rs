@@ -34,7 +34,7 @@ pub struct ClassEntry {
     pub title: String,
     /// The profiles whose points are of this class.
     pub profiles: Vec<String>,
-    /// The class's canonical fields, then the makers' own; each of them by name.
+    /// The class's canonical fields in the vocabulary's order, then the makers' own by name.
     pub fields: Vec<FieldEntry>,
 }
 
@@ -183,8 +183,8 @@ impl<'a> Given<'a> {
 }
 
 fn canonical<'g>(class: &Class, given_by: impl Fn(&str) -> Vec<&'g Given<'g>>) -> Vec<FieldEntry> {
-    let entry = |(name, field): (&String, &CanonicalField)| FieldEntry {
-        name: name.clone(),
+    let entry = |(name, field): (&str, &CanonicalField)| FieldEntry {
+        name: name.to_owned(),
         kind: field.kind,
         unit: field.unit.clone(),
         meaning: field.meaning.clone(),
@@ -194,7 +194,7 @@ fn canonical<'g>(class: &Class, given_by: impl Fn(&str) -> Vec<&'g Given<'g>>) -
         canonical: true,
         profiles: ids(&given_by(name)),
     };
-    class.fields.iter().map(entry).collect()
+    class.in_order().map(entry).collect()
 }
 
 /// The fields that profiles add to a class, each once for all profiles that mean the same by it.

@@ -62,6 +62,15 @@ pub struct CanonicalField {
 pub struct Class {
     pub title: String,
     pub fields: BTreeMap<String, CanonicalField>,
+    /// The fields' names in the order of the file, where what tells most comes first.
+    order: Vec<String>,
+}
+
+impl Class {
+    /// The fields in the order of the vocabulary's file: what tells most comes first.
+    pub fn in_order(&self) -> impl Iterator<Item = (&str, &CanonicalField)> {
+        self.order.iter().filter_map(|name| Some((name.as_str(), self.fields.get(name)?)))
+    }
 }
 
 /// All classes. `common` holds the fields that every class has.

@@ -36,6 +36,8 @@ pub struct Composed {
     pub payload: Vec<u8>,
     /// The port that it has to be sent to, where the example names one.
     pub port: Option<u8>,
+    /// A topic such as this is what it has to be sent below, where the example names one.
+    pub topic: Option<String>,
     /// The example whose shape it has.
     pub example: String,
     /// What the payload says beside what was asked for, as the example does.
@@ -172,6 +174,7 @@ impl Present {
         Composed {
             payload,
             port: shape.example.port,
+            topic: Some(shape.example.topic.clone()).filter(|topic| !topic.is_empty()),
             example: shape.example.name.clone(),
             kept,
             kept_device: self.device.filter(|_| unnamed && request.device.is_none()),

@@ -53,8 +53,10 @@ pub(super) fn load(file: &str, source: &str) -> Result<Classes, Vec<Problem>> {
 
 impl WrittenClass {
     fn plain(self) -> Class {
+        let mut order: Vec<String> = self.fields.keys().cloned().collect();
+        order.sort_by_key(|name| self.fields.get(name).map(|field| field.span().start));
         let fields = self.fields.into_iter().map(|(name, field)| (name, field.into_inner())).collect();
-        Class { title: self.title, fields }
+        Class { title: self.title, fields, order }
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::line::{Line, Moment};
 use super::{Device, Shape};
 use crate::decode::program::Algorithm;
+use crate::profile::FieldType;
 
 /// Bytes around the fields, in the made-up payload.
 const START: u8 = 0x68;
@@ -30,7 +31,7 @@ struct Message {
 impl<'a> Layout<'a> {
     pub fn new(device: &'a Device<'a>, lines: Vec<Line>) -> Layout<'a> {
         let measures = |line: &Line| !line.common && line.is_number();
-        let states = |line: &Line| !line.common && !line.is_number();
+        let states = |line: &Line| !line.common && line.kind == FieldType::Bool;
         let shared = |line: &Line| line.common && line.is_number();
         let chosen = [lines.iter().position(measures), lines.iter().position(states), lines.iter().position(shared)];
         let (mut live, mut others) = (Vec::new(), Vec::new());
@@ -52,7 +53,6 @@ impl<'a> Layout<'a> {
         let messages = match self.device.shape {
             Shape::Fixed => self.fixed(out),
             Shape::Frames => self.frames(out),
-            Shape::Tags if self.trailer() > 0 => self.counted_elements(out),
             Shape::Tags => self.tags(out),
             Shape::Records => self.records(out),
         };
@@ -141,32 +141,28 @@ impl<'a> Layout<'a> {
     }
 
     fn tags(&self, out: &mut String) -> Vec<Message> {
-        self.frame(out, "report", None);
-        let _ = writeln!(
-            out,
+        let cases = self.cases();
+        let tags = format!(
             "  # Tag, length, value, until the bytes end. Without `length`, each tag's block must know its own.\n  \
-             {{ tags = {{ tag = \"u8\", length = \"u8\" }}, cases = {{ {} }}, otherwise = \"skip\" }},\n]",
-            self.cases()
+             {{ tags = {{ tag = \"u8\", length = \"u8\" }}, cases = {{ {cases} }}, otherwise = \"skip\" }},\n]\n"
         );
-        self.tag_blocks(out);
-        vec![self.elements(&[])]
-    }
-
-    /// Tags behind which other bytes stand: their number tells where they end.
-    fn counted_elements(&self, out: &mut String) -> Vec<Message> {
         self.frame(out, "report", None);
-        let _ = write!(
-            out,
-            "  {{ let = \"elements\", type = \"u8\" }}, # how many follow\n  \
-             {{ repeat = \"element\", count = \"elements\" }},\n]\n\n\
-             [block.element]\nfields = [\n  \
-             {{ let = \"tag\", type = \"u8\" }},\n  \
-             {{ skip = 1 }}, # the value's length, which each tag's block knows\n  \
-             {{ switch = \"tag\", cases = {{ {} }} }},\n]\n",
-            self.cases()
-        );
+        match self.trailer() {
+            0 => out.push_str(&tags),
+            behind => {
+                let _ = write!(
+                    out,
+                    "  {{ use = \"values\", length = \"remaining - {behind}\" }}, # up to what stands behind them\n]\n\n\
+                     [block.values]\nfields = [\n{tags}"
+                );
+            }
+        }
         self.tag_blocks(out);
-        vec![self.elements(&[self.live.len() as u8])]
+        let mut message = Message::of("report", &[], &self.live);
+        for (tag, part) in (1u8..).zip(&mut message.parts) {
+            part.splice(..0, [tag, part.len() as u8]);
+        }
+        vec![message]
     }
 
     fn cases(&self) -> String {
@@ -183,15 +179,6 @@ impl<'a> Layout<'a> {
             }
             out.push_str("]\n");
         }
-    }
-
-    fn elements(&self, head: &[u8]) -> Message {
-        let mut message = Message::of("report", head, &self.live);
-        let first = message.parts.len() - self.live.len();
-        for (tag, part) in (1u8..).zip(message.parts.iter_mut().skip(first)) {
-            part.splice(..0, [tag, part.len() as u8]);
-        }
-        message
     }
 
     fn records(&self, out: &mut String) -> Vec<Message> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::profile::class::{CanonicalField, Classes};
+use crate::profile::class::{CanonicalField, Class, Classes};
 use crate::profile::{FieldType, unit};
 
 /// A line of a layout, the bytes of the made-up payload that it reads, and what they mean.
@@ -22,11 +22,11 @@ pub(super) struct Line {
 impl Line {
     /// A line for each field that a device of the class may give: the class's own, then those of every class.
     pub fn all(class: &str, classes: &Classes) -> Vec<Line> {
-        let own = classes.get(class).map(|class| &class.fields);
-        // What citywire itself says of a reading.
-        let given = |(name, _): &(&str, &CanonicalField)| *name != "implausible";
-        let fields = classes.fields(class).filter(given);
-        fields.map(|(name, field)| Line::of(name, field, !own.is_some_and(|own| own.contains_key(name)))).collect()
+        let own = classes.get(class).into_iter().flat_map(Class::in_order);
+        let own = own.map(|(name, field)| Line::of(name, field, false));
+        // What citywire itself says of a reading is no field of a payload.
+        let common = classes.common.in_order().filter(|(name, _)| *name != "implausible");
+        own.chain(common.map(|(name, field)| Line::of(name, field, true))).collect()
     }
 
     fn of(name: &str, field: &CanonicalField, common: bool) -> Line {
@@ -73,12 +73,12 @@ fn spell(field: &CanonicalField) -> Spelled {
     let spelled = |keys: String, bytes: Vec<u8>, value: String| Spelled { keys, bytes, value };
     match field.kind {
         FieldType::Float => {
-            let (kind, bytes, raw, tenfold) = number(field.range, &[10, 100, 1_000, 10_000, 100_000, 1_000_000]);
-            spelled(
-                format!("type = \"{kind}\", scale = {:?}", 1.0 / tenfold),
-                bytes,
-                format!("{:?}", raw as f64 / tenfold),
-            )
+            let is_time = field.unit.as_deref().and_then(unit::quantity) == Some("time");
+            // Devices count whole seconds; of other things they send parts of the unit.
+            let divisors = if is_time { &[1][..] } else { &[10, 100, 1_000, 10_000, 100_000, 1_000_000] };
+            let (kind, bytes, raw, divisor) = number(field.range, divisors);
+            let scale = if divisor == 1.0 { String::new() } else { format!(", scale = {:?}", 1.0 / divisor) };
+            spelled(format!("type = \"{kind}\"{scale}"), bytes, format!("{:?}", raw as f64 / divisor))
         }
         FieldType::Integer => {
             let (kind, bytes, raw, _) = number(field.range, &[1]);
