@@ -63,10 +63,10 @@ fn every_message_finds_its_profile_by_the_default_route_and_decodes() {
 fn the_numbers_of_a_new_profile_move() {
     let (directory, library) = city_with_new_profiles();
     let arguments =
-        ["simulate", "--print", "--count", "200", "--seed", "1", "--devices", "1", "--profile", "aaa-door"];
+        ["simulate", "--print", "--count", "200", "--seed", "1", "--devices", "1", "--profile", "aaa-level"];
     let output = citywire(directory.path(), &arguments);
     assert_eq!((code(&output), stderr(&output)), (Some(0), ""));
-    let profile = library.get("aaa-door").unwrap();
+    let profile = library.get("aaa-level").unwrap();
     let messages = messages(stdout(&output));
     assert!(messages.iter().any(|(_, payload)| *payload != messages[0].1), "{:?}", profile.examples);
 }
