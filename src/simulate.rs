@@ -188,6 +188,13 @@ impl Model {
                 Err(why) => detail = why,
             }
         }
+        // All of a device's messages carry one identity, so those that cannot carry it are not its messages.
+        let identity = usual.iter().chain(&alarms).find_map(|shape: &Shape| shape.identity.clone());
+        if let Some(another) = identity.map(|identity| numbered(&identity, 7)) {
+            let carries = |shape: &Shape| shape.identity.is_none() || shape.carries(&profile, &another);
+            usual.retain(carries);
+            alarms.retain(carries);
+        }
         if usual.is_empty() && alarms.is_empty() {
             return Err(SimulateError::NoTemplate { profile: profile.id.clone(), detail });
         }
@@ -247,6 +254,16 @@ impl Shape {
         let usual = usual.collect();
         let template = Template::new(profile, &example.payload, &bare).map_err(|error| error.to_string())?;
         Ok(Some((Shape { template, identity: readings.identity().map(str::to_owned), usual }, alarm)))
+    }
+}
+
+impl Shape {
+    /// Whether its payload can name another device.
+    fn carries(&self, profile: &Profile, device: &str) -> bool {
+        let named = self.template.encode(|slot| slot.identity.then(|| Wanted::Text(device.to_owned())));
+        let mut readings = Readings::new();
+        named.is_ok_and(|payload| decode::decode(profile, &payload, &Context::default(), &mut readings).is_ok())
+            && readings.identity() == Some(device)
     }
 }
 
