@@ -467,6 +467,8 @@ pub struct Text {
     /// It ends before this byte, which is read too.
     pub until: Option<u8>,
     pub coding: TextCoding,
+    /// What bytes mean that are no text of the coding.
+    pub invalid: Invalid,
     /// The first and the last character that are kept, counted from 0.
     pub keep: Option<(usize, usize)>,
     /// Characters that are then cut off at both ends.
@@ -523,6 +525,8 @@ pub enum Length {
 pub enum Invalid {
     Refuse,
     Absent,
+    /// Of text: what stands before the first byte that is none.
+    Cut,
 }
 
 /// A date and time spelled out in bytes; the first layout that gives a valid one is taken.

@@ -205,6 +205,14 @@ pub fn compile_file(path: &Path, classes: &Classes) -> Result<Vec<Profile>, Vec<
     compile::compile(&path.display().to_string(), &source, classes)
 }
 
+/// The same for a text.
+///
+/// # Errors
+/// As [`compile_file`].
+pub fn compile_source(name: &str, source: &str, classes: &Classes) -> Result<Vec<Profile>, Vec<Problem>> {
+    compile::compile(name, source, classes)
+}
+
 /// The same as [`load_file`] for a text. `name` stands in messages.
 pub fn load_source(name: &str, source: &str, classes: &Classes) -> Result<Vec<Profile>, Vec<Problem>> {
     let profiles = compile::compile(name, source, classes)?;

@@ -419,7 +419,7 @@ pub struct ItemSpec {
     pub coding: Option<Coding>,
     /// Of a `packed_time`: the bits of each part.
     pub time_bits: Option<TimeBitsSpec>,
-    /// What an impossible packed decimal, text number or calendar time means.
+    /// What an impossible packed decimal, text number, calendar time or text means.
     pub invalid: Option<InvalidSpec>,
     /// The item is there only when this holds: an expression, or a table.
     pub when: Option<WhenSpec>,
@@ -745,6 +745,8 @@ pub enum InvalidSpec {
     Refuse,
     /// There is no value.
     Absent,
+    /// Of text: what stands before the first wrong byte, such as half a character at the end of a field.
+    Cut,
 }
 
 /// A payload and what it means, or that it must be refused.

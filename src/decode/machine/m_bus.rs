@@ -369,6 +369,7 @@ fn text_read(data: &Data<'_>, bytes: usize) -> Read {
         length: Length::Fixed(bytes as u32),
         until: None,
         coding,
+        invalid: Invalid::Refuse,
         keep: None,
         strip: Box::default(),
     }))

@@ -307,20 +307,21 @@ impl<'a, O: Observer> Machine<'a, O> {
                 self.stripped(target, &range, Some(read), |text| read::dotted(bytes, order, each, text))
             }
             TextCoding::Utf8 => {
-                let Ok(text) = std::str::from_utf8(bytes) else {
-                    return Err(self.error(Reason::Value, line, Some(range.start), || {
-                        format!("{}: {} is no UTF-8 text", self.name(target), Hex(bytes))
-                    }));
+                let text = match (std::str::from_utf8(bytes), read.invalid) {
+                    (Ok(text), _) => text,
+                    (Err(error), Invalid::Cut) => {
+                        std::str::from_utf8(bytes.get(..error.valid_up_to()).unwrap_or_default()).unwrap_or_default()
+                    }
+                    (Err(_), invalid) => return self.invalid(target, invalid, &range, "UTF-8 text"),
                 };
                 self.stripped(target, &range, Some(read), |out| out.push_str(text))
             }
             TextCoding::Gb18030 => {
                 let before = self.readings.text.len();
-                if !read::gb18030(bytes, &mut self.readings.text) {
+                let is_whole = read::gb18030(bytes, &mut self.readings.text);
+                if !is_whole && read.invalid != Invalid::Cut {
                     self.readings.text.truncate(before);
-                    return Err(self.error(Reason::Value, line, Some(range.start), || {
-                        format!("{}: {} is no GB 18030 text", self.name(target), Hex(bytes))
-                    }));
+                    return self.invalid(target, read.invalid, &range, "GB 18030 text");
                 }
                 self.finish_text(target, &range, before, Some(read))
             }

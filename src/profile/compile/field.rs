@@ -99,6 +99,12 @@ impl<'a> Compiler<'a> {
         let invalid = match item.invalid {
             Some(InvalidSpec::Absent) => Invalid::Absent,
             Some(InvalidSpec::Refuse) => Invalid::Refuse,
+            Some(InvalidSpec::Cut) if matches!(kind, Kind::Text { .. } | Kind::Gb18030 { .. }) => Invalid::Cut,
+            Some(InvalidSpec::Cut) => {
+                self.problem(span, "only text can be cut where it is wrong")
+                    .help_last("use \"refuse\" or \"absent\"");
+                return None;
+            }
             None if matches!(kind, Kind::Calendar | Kind::Packed(_)) || item.time_bits.is_some() => Invalid::Absent,
             None => Invalid::Refuse,
         };
@@ -179,7 +185,12 @@ impl<'a> Compiler<'a> {
                 return None;
             }
         };
-        Some(Read::Text(Box::new(Text { length, until, coding, keep, strip })))
+        let invalid = match item.invalid {
+            Some(InvalidSpec::Absent) => Invalid::Absent,
+            Some(InvalidSpec::Cut) => Invalid::Cut,
+            Some(InvalidSpec::Refuse) | None => Invalid::Refuse,
+        };
+        Some(Read::Text(Box::new(Text { length, until, coding, invalid, keep, strip })))
     }
 
     /// The bytes of a text: of its type (`hex7`), of `length`, or, when an end byte is given, the rest.
