@@ -29,6 +29,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "parking/nwave-nps310.toml",
     "parking/pni-placepod.toml",
     "parking/tekzitel-tekzipark.toml",
+    "smoke_detector/huaqiang-nb.toml",
     "smoke_detector/jiade-nb-smoke.toml",
     "smoke_detector/milesight-gs524n.toml",
     "smoke_detector/netvox-ra02.toml",
