@@ -16,6 +16,7 @@ macro_rules! built_in {
 
 /// The profiles that come with citywire. `tests/profiles.rs` compares the list with the folder.
 pub const BUILT_IN: &[(&str, &str)] = built_in![
+    "door/dragino-cpn01.toml",
     "door/dragino-nds01.toml",
     "door/mc-n01.toml",
     "elevator/citywire-elevator.toml",
