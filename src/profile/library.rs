@@ -25,6 +25,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "fire_panel/gst-gst9000.toml",
     "leak_detector/fwe03.toml",
     "level/d2-level.toml",
+    "level/netvox-r313la.toml",
     "manhole/dingtek-dc410.toml",
     "parking/bosch-tpl110.toml",
     "parking/foxcodenine-nb-parking.toml",
