@@ -42,6 +42,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "smoke_detector/yobiiq-sd1001.toml",
     "smoke_detector/zenner-easy-protect-radio.toml",
     "standards/cjt188.toml",
+    "standards/dlt645.toml",
     "standards/gbt26875.toml",
     "standards/mbus.toml",
     "standards/sl651.toml",
