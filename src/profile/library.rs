@@ -53,6 +53,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "waste_bin/zhongxing-smart-bin.toml",
     "water_meter/aquascope-aqm.toml",
     "water_meter/axioma-w1.toml",
+    "water_meter/dragino-sw3l.toml",
     "water_meter/milesight-em300-di.toml",
     "water_meter/minol-zenner-edc.toml",
     "water_meter/nas-cm30xx.toml",
