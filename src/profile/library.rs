@@ -23,6 +23,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "environment/milesight-em300.toml",
     "environment/milesight-wt102.toml",
     "fire_panel/gst-gst9000.toml",
+    "heat_meter/elvaco-cmi4110.toml",
     "leak_detector/fwe03.toml",
     "level/d2-level.toml",
     "level/netvox-r313la.toml",
@@ -54,9 +55,12 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "water_meter/aquascope-aqm.toml",
     "water_meter/axioma-w1.toml",
     "water_meter/dragino-sw3l.toml",
+    "water_meter/kamstrup-lorawan.toml",
     "water_meter/milesight-em300-di.toml",
     "water_meter/minol-zenner-edc.toml",
     "water_meter/nas-cm30xx.toml",
+    "water_meter/sensus-iperl.toml",
+    "water_meter/sontex-sq1.toml",
 ];
 
 /// The vocabulary that comes with citywire.
