@@ -47,6 +47,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "standards/gbt26875.toml",
     "standards/mbus.toml",
     "standards/sl651.toml",
+    "streetlight/nas-ul20xx.toml",
     "streetlight/zhongxing-lamp63.toml",
     "waste_bin/dingtek-df702.toml",
     "waste_bin/milesight-em400.toml",
