@@ -59,12 +59,18 @@ fn date(day_year: u8, month_year: u8, hundreds: u8) -> Option<Date> {
         0 if year <= 80 => 2000,
         hundreds => 1900 + 100 * i16::from(hundreds),
     };
-    if year > 99 {
+    // Looked at before, since jiff's errors allocate, and a meter without a date sends a wrong one all the time.
+    let (month, day) = ((month_year & 0x0F) as i8, (day_year & 0x1F) as i8);
+    if year > 99 || !(1..=12).contains(&month) {
         return None;
     }
-    Date::new(century + year, (month_year & 0x0F) as i8, (day_year & 0x1F) as i8).ok()
+    let first = Date::new(century + year, month, 1).ok()?;
+    if (1..=first.days_in_month()).contains(&day) { Date::new(century + year, month, day).ok() } else { None }
 }
 
 fn time(hour: u8, minute: u8, second: u8) -> Option<Time> {
-    Time::new(i8::try_from(hour).ok()?, i8::try_from(minute).ok()?, i8::try_from(second).ok()?, 0).ok()
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    Time::new(hour as i8, minute as i8, second as i8, 0).ok()
 }
