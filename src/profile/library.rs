@@ -29,6 +29,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "level/netvox-r313la.toml",
     "manhole/dingtek-dc410.toml",
     "parking/bosch-tpl110.toml",
+    "parking/dingtek-do201.toml",
     "parking/foxcodenine-nb-parking.toml",
     "parking/netvox-r719a.toml",
     "parking/nwave-nps310.toml",
