@@ -33,6 +33,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "parking/foxcodenine-nb-parking.toml",
     "parking/netvox-r719a.toml",
     "parking/nwave-nps310.toml",
+    "parking/nwave-nps405.toml",
     "parking/pni-placepod.toml",
     "parking/tekzitel-tekzipark.toml",
     "smoke_detector/huaqiang-nb.toml",
