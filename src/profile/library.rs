@@ -23,6 +23,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "environment/milesight-em300.toml",
     "environment/milesight-wt102.toml",
     "fire_panel/gst-gst9000.toml",
+    "gas_meter/fludia-fm432g.toml",
     "heat_meter/elvaco-cmi4110.toml",
     "leak_detector/fwe03.toml",
     "level/d2-level.toml",
