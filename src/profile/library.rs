@@ -20,6 +20,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "door/dragino-nds01.toml",
     "door/mc-n01.toml",
     "electricity_meter/alpha-omega-klax.toml",
+    "electricity_meter/yobiiq-em4301.toml",
     "elevator/citywire-elevator.toml",
     "environment/milesight-em300.toml",
     "environment/milesight-wt102.toml",
