@@ -197,11 +197,13 @@ impl Readings {
         }
     }
 
-    /// Orders each record's values by field: canonical ones have the lowest numbers.
-    fn finish(&mut self) {
+    /// Orders each record's values by field: canonical ones have the lowest numbers. Says whether the last record, for
+    /// it had no value of its own, was left out.
+    fn finish(&mut self) -> bool {
         self.end_record();
         let own = self.records.len() - usize::from(self.heading.is_some());
-        if own > 1 && !self.given {
+        let without_value = own > 1 && !self.given;
+        if without_value {
             self.records.pop();
         }
         for record in &self.records {
@@ -210,6 +212,7 @@ impl Readings {
                 values.sort_unstable_by_key(|(field, _)| *field);
             }
         }
+        without_value
     }
 }
 

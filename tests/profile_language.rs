@@ -296,6 +296,9 @@ fn text_ends_where_the_maker_ends_it() {
     };
     let given = "expect = { text_a = \"AB\", volume_m3 = 5.0 }";
     text("type = \"ascii\", until = \"00\"", "414200 05", given);
+    // A text that fills its length has no end byte: the next one is not its own.
+    text("type = \"ascii\", length = 2, until = \"00\"", "4142 05", given);
+    text("type = \"ascii\", length = 3, until = \"00\"", "414200 05", given);
     text("type = \"ascii\", until = \"2C\"", "41422C 05", given);
     text("type = \"utf84\"", "41420000 05", given);
     text("type = \"ascii4\", strip = \"#\"", "23414223 05", given);

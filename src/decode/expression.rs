@@ -78,11 +78,19 @@ pub const OPERATIONS_MAX: usize = 128;
 const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// A compiled expression: a flat list of operations, evaluated on a fixed stack, without allocation.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Expression {
+    text: Box<str>,
     operations: Vec<Operation>,
     /// The most values that the stack holds.
     height: usize,
+}
+
+/// Two expressions are the same when they compute the same in the same way, however they are written.
+impl PartialEq for Expression {
+    fn eq(&self, other: &Expression) -> bool {
+        self.operations == other.operations
+    }
 }
 
 /// Where and why a text is no expression.
@@ -120,6 +128,11 @@ impl Expression {
             0..=8 => self.run::<8>(variable),
             _ => self.run::<OPERATIONS_MAX>(variable),
         }
+    }
+
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// The variables it mentions; one that is mentioned twice comes twice.

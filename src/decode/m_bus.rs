@@ -24,7 +24,7 @@ mod quantity;
 mod tests;
 mod value;
 
-pub use profile::{Change, Direction, Profile, Spacing};
+pub use profile::{Change, Direction, HEADER_BYTES, Profile, Spacing};
 pub use qualifier::{Qualifier, Qualifiers};
 pub use quantity::{Quantity, Scale, Shape};
 pub use value::{Data, Invalid, characters};

@@ -12,73 +12,13 @@ mod framing;
 mod loops;
 mod m_bus;
 mod number;
+mod observer;
 mod value;
 
 use cursor::Cursor;
 pub(crate) use framing::check_places;
 pub(super) use framing::{apply, revert};
-
-/// One value that the machine is about to read, and where.
-pub struct Site<'p> {
-    pub target: &'p Target,
-    pub read: &'p Read,
-    /// The bits of the word, when it is not the whole word.
-    pub bits: Option<Bits>,
-    /// Bytes of the payload.
-    pub bytes: Range<usize>,
-    /// In a block of bits: the first bit, and the order in which they are counted.
-    pub stream: Option<(u32, BitOrder)>,
-    /// The field that the target's name stands for here.
-    pub field: Option<u16>,
-    /// Counts the readings of the payload; 0 is also what stands before the first.
-    pub record: usize,
-    /// The scale that a unit code chose, or that an M-Bus record has, with the field's own.
-    pub linear: Option<Linear>,
-}
-
-/// Watches a decode: for the encoder, the coverage of examples and explanations.
-///
-/// Offsets are those of the payload, and of its bytes behind the profile's transforms.
-pub trait Observer {
-    /// Whether anybody watches at all.
-    const WATCHES: bool = true;
-    /// Bytes are read as this.
-    fn site(&mut self, _site: Site<'_>) {}
-    /// The raw number of the site told last, before it is converted.
-    fn raw(&mut self, _raw: f64) {}
-    /// A value is computed from earlier ones.
-    fn computed(&mut self, _target: &Target, _number: f64) {}
-    /// A field is given this value; `text` is that of [`Value::Text`].
-    fn value(&mut self, _record: usize, _field: u16, _value: &Value, _text: &str) {}
-    /// The reading's own time.
-    fn time(&mut self, _record: usize, _time: crate::time::Timestamp) {}
-    /// A raw value means that there is none.
-    fn absent(&mut self, _record: usize, _target: &Target, _raw: i64) {}
-    /// Bytes that are no field: start, length, tag, skipped …
-    fn structure(&mut self, _what: &'static str, _bytes: Range<usize>, _line: u32) {}
-    /// A block begins, by the step of this line.
-    fn block(&mut self, _name: &str, _position: usize, _line: u32) {}
-    fn frame(&mut self, _frame: &Frame, _bytes: Range<usize>) {}
-    fn check(&mut self, _check: &Check, _frame: Range<usize>) {}
-    fn transform(&mut self, _transform: &Transform, _frame: Range<usize>) {}
-    /// An enumeration is asked what this raw number stands for.
-    fn enumerated(&mut self, _target: &Target, _raw: f64) {}
-    /// A block is chosen by this value; there is none when what it is computed of was not read.
-    fn chosen(&mut self, _cases: &Lookup<BlockId>, _value: Option<i64>) {}
-    /// The condition of a step holds, and the step is taken, or it does not.
-    fn guarded(&mut self, _step: &Step, _holds: bool) {}
-    /// A repeat has ended after so many rounds.
-    fn repeated(&mut self, _repeat: &Repeat, _times: u32) {}
-    /// A reading ends that had no value of its own: the next one takes its number.
-    fn record_without_value(&mut self, _record: usize) {}
-}
-
-/// Nobody watches: compiles to nothing.
-pub struct Unobserved;
-
-impl Observer for Unobserved {
-    const WATCHES: bool = false;
-}
+pub use observer::{MBusData, Observer, Site, Structure, Unobserved};
 
 /// A failure on its way out: small, since every step returns it.
 type Failed = Box<DecodeError>;
@@ -92,7 +32,7 @@ pub fn run<O: Observer>(
     observer: &mut O,
 ) -> Result<(), DecodeError> {
     let program = &profile.program;
-    readings.clear(program.slots, profile.fields.len());
+    readings.clear(program.variables.len(), profile.fields.len());
     let Some(framing) = &program.framing else {
         let found = framing::Found { frame: 0..payload.len(), mark: None };
         return run_frame(profile, payload, found, context, readings, observer).map_err(|failed| *failed);
@@ -140,7 +80,10 @@ fn run_frame<O: Observer>(
     if flow == Flow::Go && !frame.ignore_rest && machine.furthest < body_end {
         return Err(machine.too_long(frame, body_end));
     }
-    machine.readings.finish();
+    let record = machine.record();
+    if machine.readings.finish() {
+        machine.observer.record_without_value(record);
+    }
     match machine.readings.values.is_empty() {
         true => {
             Err(machine.error(Reason::Empty, frame.line, None, || format!("frame \"{}\" gave no value", frame.name)))
@@ -171,26 +114,20 @@ struct Machine<'a, O> {
 }
 
 impl<'a, O: Observer> Machine<'a, O> {
-    fn choose_frame(&self) -> Result<&'a Frame, Failed> {
+    fn choose_frame(&mut self) -> Result<&'a Frame, Failed> {
         let bytes = self.payload.get(self.frame.clone()).unwrap_or_default();
-        let port = self.context.port;
-        let fits = |condition: &Condition| match condition {
-            Condition::Bytes { at, integer, bits, any_of, negate } => read::integer_at(bytes, *at, *integer)
-                .map(|word| bits.map_or(word, |bits| read::bits(word, bits)))
-                .is_some_and(|value| any_of.contains(value) != *negate),
-            Condition::Length(lengths) => lengths.contains(bytes.len() as i64),
-            Condition::Port(ports) => port.is_some_and(|port| ports.contains(i64::from(port))),
-            Condition::Topic { level, any_of } => {
-                topic_level(self.context.topic, *level).is_some_and(|word| any_of.iter().any(|known| known == word))
+        let program = self.program;
+        for frame in &program.frames {
+            match frame.conditions.iter().find(|condition| !condition.holds(bytes, self.context)) {
+                None => return Ok(frame),
+                Some(condition) => self.observer.not_this_frame(frame, condition, self.frame.clone()),
             }
-        };
-        self.program.frames.iter().find(|frame| frame.conditions.iter().all(fits)).ok_or_else(|| {
-            let names: Vec<&str> = self.program.frames.iter().map(|frame| frame.name.as_str()).collect();
-            let port = port.map(|port| format!(" on port {port}")).unwrap_or_default();
-            self.error(Reason::NoFrame, 0, None, || {
-                format!("{} bytes{port} are none of the frames: {}", bytes.len(), names.join(", "))
-            })
-        })
+        }
+        let names: Vec<&str> = program.frames.iter().map(|frame| frame.name.as_str()).collect();
+        let port = self.context.port.map(|port| format!(" on port {port}")).unwrap_or_default();
+        Err(self.error(Reason::NoFrame, 0, None, || {
+            format!("{} bytes{port} are none of the frames: {}", bytes.len(), names.join(", "))
+        }))
     }
 
     /// Where the fields end: before the end marker and the checksums that stand there.
@@ -293,6 +230,7 @@ impl<'a, O: Observer> Machine<'a, O> {
             && let Some(variable) = self.readings.slots.get_mut(usize::from(slot))
         {
             *variable = value;
+            self.observer.remembered(slot, value);
         }
     }
 
@@ -352,8 +290,24 @@ fn whole(number: f64) -> Option<i64> {
     (number.fract() == 0.0 && number.abs() < 9.3e18).then_some(number as i64)
 }
 
+impl Condition {
+    /// Whether it holds for a frame of these bytes.
+    fn holds(&self, bytes: &[u8], context: &Context<'_>) -> bool {
+        match self {
+            Condition::Bytes { at, integer, bits, any_of, negate } => read::integer_at(bytes, *at, *integer)
+                .map(|word| bits.map_or(word, |bits| read::bits(word, bits)))
+                .is_some_and(|value| any_of.contains(value) != *negate),
+            Condition::Length(lengths) => lengths.contains(bytes.len() as i64),
+            Condition::Port(ports) => context.port.is_some_and(|port| ports.contains(i64::from(port))),
+            Condition::Topic { level, any_of } => {
+                topic_level(context.topic, *level).is_some_and(|word| any_of.iter().any(|known| known == word))
+            }
+        }
+    }
+}
+
 /// A level of a topic, counted from 0, or from the end when negative.
-fn topic_level(topic: &str, level: i32) -> Option<&str> {
+pub(super) fn topic_level(topic: &str, level: i32) -> Option<&str> {
     match usize::try_from(level) {
         Ok(level) => topic.split('/').nth(level),
         Err(_) => topic.rsplit('/').nth(level.unsigned_abs() as usize - 1),

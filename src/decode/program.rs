@@ -31,8 +31,8 @@ pub struct Program {
     pub framing: Option<Framing>,
     pub frames: Vec<Frame>,
     pub blocks: Vec<Block>,
-    /// Variables that a later step may refer to.
-    pub slots: usize,
+    /// The names of the variables that a later step may refer to, by their slots.
+    pub variables: Vec<String>,
 }
 
 /// Variables that no step reads: the machine knows them.
@@ -324,6 +324,18 @@ pub struct Target {
     /// Plausible values, after conversion.
     pub range: Option<(f64, f64)>,
     pub line: u32,
+    pub written: Box<Written>,
+}
+
+/// What a profile's line says, as it says it: for people, not for the machine.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Written {
+    /// The name for expressions, where the line gives one beside the field's.
+    pub variable: Option<String>,
+    pub scale: Option<f64>,
+    pub offset: Option<f64>,
+    /// UCUM unit of the value as it comes out of scale and offset.
+    pub unit: Option<String>,
 }
 
 /// Which field a value is of.

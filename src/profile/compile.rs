@@ -163,7 +163,13 @@ impl<'a> Compiler<'a> {
             absent_field: self.absent_field,
             fields: std::mem::take(&mut self.fields),
             labels: std::mem::take(&mut self.labels),
-            program: Program { framing, frames, blocks: std::mem::take(&mut self.blocks), slots: self.slots.len() },
+            program: Program {
+                framing,
+                frames,
+                blocks: std::mem::take(&mut self.blocks),
+                // In the order of their names, as the slots were numbered.
+                variables: self.slots.keys().cloned().collect(),
+            },
             examples,
             file: self.file.to_owned(),
         }

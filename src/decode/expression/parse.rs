@@ -53,7 +53,7 @@ pub(super) fn expression(text: &str, resolve: &mut dyn FnMut(&str) -> Option<u16
     };
     parser.or()?;
     match parser.next.0 {
-        Token::End => Ok(Expression { operations: parser.operations, height: parser.height_max }),
+        Token::End => Ok(Expression { text: text.into(), operations: parser.operations, height: parser.height_max }),
         _ => Err(parser.operator_expected()),
     }
 }

@@ -5,6 +5,9 @@
 
 use super::value;
 
+/// The spacing control byte and the spacing, in front of a profile's numbers.
+pub const HEADER_BYTES: usize = 2;
+
 /// A series of values at equal distances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Profile<'a> {
@@ -77,7 +80,8 @@ impl<'a> Profile<'a> {
         elements.len().is_multiple_of(profile.element_bytes()).then_some(profile)
     }
 
-    fn element_bytes(&self) -> usize {
+    /// How many bytes one of its numbers takes; they stand behind [`HEADER_BYTES`].
+    pub fn element_bytes(&self) -> usize {
         match self.element {
             Element::Binary { bytes } | Element::Decimal { bytes } => usize::from(bytes),
         }

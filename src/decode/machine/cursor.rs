@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Failed, Machine, Observer};
+use super::{Failed, Machine, Observer, Structure};
 use crate::decode::program::*;
 use crate::decode::{Reason, read};
 
@@ -121,16 +121,19 @@ impl<'a, O: Observer> Machine<'a, O> {
     pub(super) fn skip(&mut self, cursor: &mut Cursor, length: usize, line: u32) -> Result<(), Failed> {
         if cursor.bit_order.is_none() {
             let range = self.take(cursor, Place::Next, length, line, |_| "skipped bytes")?;
-            self.observer.structure("skipped", range, line);
+            self.observer.structure(Structure::Skipped, range, line);
             return Ok(());
         }
+        let (start, first) = cursor.progress();
         let mut left = length;
         while left > 0 {
             let step = left.min(64);
-            let (_, range, _) = self.take_bits(cursor, step as u8, line, |_| "a run of skipped bits")?;
-            self.observer.structure("skipped", range, line);
+            self.take_bits(cursor, step as u8, line, |_| "a run of skipped bits")?;
             left -= step;
         }
+        let bytes = start..cursor.position + usize::from(cursor.bit > 0);
+        let order = cursor.bit_order.unwrap_or(BitOrder::Msb);
+        self.observer.skipped_bits(bytes, first, length, order, line);
         Ok(())
     }
 
@@ -139,11 +142,13 @@ impl<'a, O: Observer> Machine<'a, O> {
         integer: Integer,
         cursor: &mut Cursor,
         line: u32,
-        what: &'static str,
+        what: Structure,
     ) -> Result<i64, Failed> {
-        let range = self.take(cursor, Place::Next, usize::from(integer.bytes), line, |_| what)?;
+        let range = self.take(cursor, Place::Next, usize::from(integer.bytes), line, |_| what.name())?;
         self.observer.structure(what, range.clone(), line);
-        Ok(read::integer(self.payload.get(range).unwrap_or_default(), integer.sign, integer.order))
+        let number = read::integer(self.payload.get(range).unwrap_or_default(), integer.sign, integer.order);
+        self.observer.raw_integer(number);
+        Ok(number)
     }
 
     pub(super) fn length(&self, length: &Length, cursor: &Cursor, line: u32) -> Result<usize, Failed> {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Failed, Hex, Observer, failed};
+use super::{Failed, Hex, Observer, Structure, failed};
 use crate::decode::program::*;
 use crate::decode::{Reason, read};
 use crate::profile::Profile;
@@ -25,11 +25,11 @@ pub(super) fn find<O: Observer>(
     let length = framing.length.map_or(0, |length| usize::from(length.integer.bytes));
     if O::WATCHES {
         let at = framing.length.map_or(0, |length| frame.start + length.at);
-        observer.structure("preamble", 0..frame.start, framing.line);
-        observer.structure("start", frame.start..frame.start + framing.start.len(), framing.line);
-        observer.structure("length", at..at + length, framing.line);
-        observer.structure("end", frame.end - framing.end.len()..frame.end, framing.line);
-        observer.structure("fill", frame.end..payload.len(), framing.line);
+        observer.structure(Structure::Preamble, 0..frame.start, framing.line);
+        observer.structure(Structure::Start, frame.start..frame.start + framing.start.len(), framing.line);
+        observer.structure(Structure::Length, at..at + length, framing.line);
+        observer.structure(Structure::End, frame.end - framing.end.len()..frame.end, framing.line);
+        observer.structure(Structure::Fill, frame.end..payload.len(), framing.line);
     }
     scratch.clear();
     if framing.transforms.is_empty() {
@@ -123,22 +123,34 @@ pub(super) fn run_checks<O: Observer>(
 
 fn run_check(profile: &Profile, check: &Check, payload: &[u8], frame: &Range<usize>) -> Result<(), Failed> {
     let bytes = payload.get(frame.clone()).unwrap_or_default();
-    let width = check.algorithm.bytes();
-    let integer = Integer { bytes: width, sign: Sign::Unsigned, order: check.order };
-    let Some((covered, at)) = check_places(check, bytes.len()) else {
+    let Some(Checksums { at, found, computed, .. }) = checksums(check, bytes) else {
         return Err(failed(profile, payload, Reason::TooShort, check.line, None, || {
             format!("{} bytes have no room for the checksum {}", bytes.len(), check.algorithm.name())
         }));
     };
-    let found = read::integer_at(bytes, at as i32, integer).unwrap_or_default();
-    let computed = i64::from(check.algorithm.compute(bytes.get(covered).unwrap_or_default()));
     if found == computed {
         return Ok(());
     }
-    let digits = usize::from(width) * 2;
+    let digits = usize::from(check.algorithm.bytes()) * 2;
     Err(failed(profile, payload, Reason::Checksum, check.line, Some(frame.start + at), || {
         format!("{} is {computed:0digits$X}, but the payload says {found:0digits$X}", check.algorithm.name())
     }))
+}
+
+/// A frame's checksum as it is sent and as it should be.
+struct Checksums {
+    at: usize,
+    found: i64,
+    computed: i64,
+}
+
+/// `None` when the frame has no room for it.
+fn checksums(check: &Check, frame: &[u8]) -> Option<Checksums> {
+    let (covered, at) = check_places(check, frame.len())?;
+    let integer = Integer { bytes: check.algorithm.bytes(), sign: Sign::Unsigned, order: check.order };
+    let found = read::integer_at(frame, at as i32, integer).unwrap_or_default();
+    let computed = i64::from(check.algorithm.compute(frame.get(covered).unwrap_or_default()));
+    Some(Checksums { at, found, computed })
 }
 
 /// The bytes that a checksum covers and where it stands, in a frame of `length` bytes.

@@ -1,7 +1,7 @@
 //! The steps that run blocks: calls, choices, repeats and tag loops.
 
 use super::cursor::Cursor;
-use super::{Failed, Flow, Machine, Observer};
+use super::{Failed, Flow, Machine, Observer, Structure};
 use crate::decode::Reason;
 use crate::decode::program::*;
 
@@ -9,10 +9,11 @@ impl<'a, O: Observer> Machine<'a, O> {
     /// Runs a block from here to the end of the enclosing one; its offsets count from here.
     pub(super) fn call(&mut self, id: BlockId, cursor: &mut Cursor, line: u32) -> Result<Flow, Failed> {
         let Some(block) = self.program.blocks.get(usize::from(id)) else { return Ok(Flow::Go) };
-        self.observer.block(&block.name, cursor.position, line);
+        self.observer.block(block, cursor.position, line);
         let mut inner = cursor.enter(block.bit_order);
         let flow = self.steps(block, &mut inner)?;
         cursor.leave(&inner);
+        self.observer.block_ends();
         Ok(flow)
     }
 
@@ -66,7 +67,7 @@ impl<'a, O: Observer> Machine<'a, O> {
             (Some(block), _) | (None, Otherwise::Block(block)) => self.call(block, cursor, line),
             (None, Otherwise::Skip) => Ok(Flow::Go),
             (None, Otherwise::Stop) => {
-                self.observer.structure("not decoded", cursor.position..self.frame.end, line);
+                self.observer.structure(Structure::NotDecoded, cursor.position..self.frame.end, line);
                 self.furthest = self.frame.end;
                 Ok(Flow::Stop)
             }
@@ -121,6 +122,7 @@ impl<'a, O: Observer> Machine<'a, O> {
             }
             self.index = times;
             let before = cursor.progress();
+            self.observer.round(times);
             if self.call(repeat.block, cursor, line)? == Flow::Stop {
                 self.observer.repeated(repeat, times + 1);
                 return Ok(Flow::Stop);
@@ -146,13 +148,14 @@ impl<'a, O: Observer> Machine<'a, O> {
         if self.readings.begin_record(how) {
             self.observer.record_without_value(record);
         }
+        self.observer.record_begins(self.record(), self.readings.heading.is_some(), line);
         Ok(())
     }
 
     pub(super) fn tags(&mut self, tags: &'a Tags, cursor: &mut Cursor, line: u32) -> Result<Flow, Failed> {
         let mut before = None;
         while cursor.position < cursor.end {
-            let tag = self.take_integer(tags.tag, cursor, line, "tag")?;
+            let tag = self.take_integer(tags.tag, cursor, line, Structure::Tag)?;
             self.remember(Some(tags.slot), tag as f64);
             if tags.record_on_descent && before.replace(tag).is_some_and(|before| tag <= before) {
                 self.new_record(NewRecord::Apart, cursor, line)?;
@@ -160,7 +163,7 @@ impl<'a, O: Observer> Machine<'a, O> {
             let end = match tags.length {
                 None => cursor.end,
                 Some(length) => {
-                    let length = self.take_integer(length, cursor, line, "tag length")?;
+                    let length = self.take_integer(length, cursor, line, Structure::TagLength)?;
                     let length = usize::try_from(length).unwrap_or(usize::MAX);
                     self.inner_end(cursor, length, line, || format!("tag {tag} ({tag:#04X})"))?
                 }
@@ -173,7 +176,7 @@ impl<'a, O: Observer> Machine<'a, O> {
                 return Ok(Flow::Stop);
             }
             if tags.length.is_some() {
-                let what = if is_known { "rest of a tag" } else { "unknown tag" };
+                let what = if is_known { Structure::TagRest } else { Structure::UnknownTag };
                 self.observer.structure(what, inner.position.min(end)..end, line);
                 cursor.position = end;
             } else {

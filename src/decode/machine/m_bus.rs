@@ -8,9 +8,11 @@ use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 
 use super::cursor::Cursor;
-use super::{Failed, Hex, Machine, Observer, Site};
+use super::{Failed, Hex, MBusData, Machine, Observer, Site, Structure};
 use crate::decode::Reason;
-use crate::decode::m_bus::{Data, Direction, Profile, Record, RecordFault, Scale, Spacing, characters, records};
+use crate::decode::m_bus::{
+    Change, Data, Direction, HEADER_BYTES, Profile, Record, RecordFault, Scale, Spacing, characters, records,
+};
 use crate::decode::program::*;
 use crate::time::Timestamp;
 
@@ -44,14 +46,15 @@ impl<'a, O: Observer> Machine<'a, O> {
                 if !walk.skip_others {
                     return Err(self.error(Reason::UnknownTag, line, Some(start), || no_line(&record)));
                 }
-                self.observer.structure("M-Bus record that no line takes", start..end, line);
+                self.observer.m_bus_record(&record, start..end, None, line);
                 continue;
             };
-            self.observer.structure("M-Bus record", start..data.start, kind.target.line);
+            self.observer.m_bus_record(&record, start..data.start, Some(kind.target.line), line);
             match kind.form {
                 MBusForm::Series(_) => {
                     series = true;
-                    self.observer.structure("compact profile", data, kind.target.line);
+                    let header = data.start..data.end.min(data.start + HEADER_BYTES);
+                    self.observer.structure(Structure::SeriesHeader, header, kind.target.line);
                 }
                 _ => self.m_bus_value(walk, kind, &record, data, cursor)?,
             }
@@ -83,10 +86,13 @@ impl<'a, O: Observer> Machine<'a, O> {
     ) -> Result<(), Failed> {
         let target = &line.target;
         match &record.data {
-            Data::None => self.forget(target),
+            Data::None => {
+                self.m_bus_data(target, range, "no data", None);
+                return self.none(target, "the record names a value without giving it");
+            }
             Data::Invalid(invalid) => {
-                self.observer.structure(invalid.reason(), range, target.line);
-                self.forget(target);
+                self.m_bus_data(target, range, "M-Bus data", None);
+                return self.none(target, invalid.reason());
             }
             Data::Date(date) => return self.m_bus_moment(walk, target, date.at(0, 0, 0, 0), false, range),
             Data::DateTime { local, summer_time } => {
@@ -110,6 +116,7 @@ impl<'a, O: Observer> Machine<'a, O> {
                 if record.scale == Scale::ONE {
                     return self.float(target, *raw, &range, cursor);
                 }
+                self.observer.raw(*raw);
                 return self.number(target, &target.convert, record.scale.of_float(*raw), &range, cursor);
             }
             // Forms that only a line for text takes, and series.
@@ -130,9 +137,7 @@ impl<'a, O: Observer> Machine<'a, O> {
         if line.form == MBusForm::Whole {
             return self.value(target, raw, range, cursor);
         }
-        if O::WATCHES {
-            self.observer.raw(raw as f64);
-        }
+        self.observer.raw_integer(raw);
         if target.absent.contains(raw) {
             self.absent(target, raw);
             return Ok(());
@@ -154,7 +159,7 @@ impl<'a, O: Observer> Machine<'a, O> {
         let zone = self.context.zone.unwrap_or(&walk.zone);
         match range.len() {
             2 | 4 => self.m_bus_site(target, || moment_read(range.len(), zone), &range, Scale::ONE),
-            _ => self.observer.structure("date and time", range.clone(), target.line),
+            _ => self.m_bus_data(target, range.clone(), "date and time", None),
         }
         match moment(local, summer_time, zone) {
             Some(time) => {
@@ -179,8 +184,21 @@ impl<'a, O: Observer> Machine<'a, O> {
             let range = shifted(&record.data_bytes, start);
             let zone = self.context.zone.unwrap_or(&walk.zone).clone();
             let base = Base::of(&record, bytes);
-            for (index, value) in (1u32..).zip(profile.values(base.value)) {
-                let (Some(value), Some(time)) = (value, base.moved(index, &profile, &zone)) else { continue };
+            let what = match profile.change {
+                Change::Absolute => "value of a compact profile",
+                _ => "change in a compact profile",
+            };
+            let numbers = range.start + HEADER_BYTES..range.end;
+            for ((index, value), start) in
+                (1u32..).zip(profile.values(base.value)).zip(numbers.step_by(profile.element_bytes().max(1)))
+            {
+                let bytes = start..start + profile.element_bytes();
+                let linear = scaled(&line.target.convert, record.scale);
+                let (Some(value), Some(time)) = (value, base.moved(index, &profile, &zone)) else {
+                    self.m_bus_data(&line.target, bytes, what, linear);
+                    self.observer.no_value("the value or its time is not known");
+                    continue;
+                };
                 self.steps += 1;
                 if self.steps > STEPS_MAX {
                     return Err(self.error(Reason::Limit, line.target.line, Some(range.start), || {
@@ -189,6 +207,7 @@ impl<'a, O: Observer> Machine<'a, O> {
                 }
                 self.new_record(how, cursor, line.target.line)?;
                 self.remember_place(walk, &record, record.storage.saturating_add(u64::from(index)));
+                self.m_bus_data(&line.target, bytes, what, linear);
                 if O::WATCHES {
                     self.observer.time(self.record(), time);
                 }
@@ -201,7 +220,7 @@ impl<'a, O: Observer> Machine<'a, O> {
 
     fn m_bus_filler(&mut self, bytes: Range<usize>, line: u32) {
         if !bytes.is_empty() {
-            self.observer.structure("filler", bytes, line);
+            self.observer.structure(Structure::Filler, bytes, line);
         }
     }
 
@@ -226,7 +245,15 @@ impl<'a, O: Observer> Machine<'a, O> {
             field,
             record,
             linear: scaled(&target.convert, scale),
+            parts: &[],
         });
+    }
+
+    fn m_bus_data(&mut self, target: &'a Target, bytes: Range<usize>, what: &'static str, linear: Option<Linear>) {
+        if O::WATCHES {
+            let field = self.field_number(target).ok().flatten();
+            self.observer.m_bus_data(MBusData { target, field, bytes, what, linear });
+        }
     }
 }
 

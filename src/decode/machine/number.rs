@@ -5,22 +5,38 @@ use std::ops::Range;
 
 use super::cursor::Cursor;
 use super::{Failed, Machine, Observer, whole};
+use crate::decode::expression::Expression;
 use crate::decode::program::*;
 use crate::decode::{Reason, Value};
 use crate::time::Timestamp;
+
+/// Why there is no value, when an expression gives none.
+const NO_RESULT: &str = "its expression gives no number";
 
 impl<'a, O: Observer> Machine<'a, O> {
     /// A value that no byte gives.
     pub(super) fn compute(&mut self, compute: &'a Compute, cursor: &Cursor) -> Result<(), Failed> {
         let target = &compute.target;
         let range = cursor.position..cursor.position;
-        match compute.expression.evaluate(|slot| self.variable(slot, cursor)) {
-            Some(number) => self.number(target, &target.convert, number, &range, cursor),
-            None => {
-                self.forget(target);
-                Ok(())
-            }
+        if O::WATCHES {
+            let field = self.field_number(target).ok().flatten();
+            self.observer.compute(compute, field, cursor.position, cursor.bit);
         }
+        match self.evaluate(&compute.expression, None, cursor) {
+            Some(number) => self.number(target, &target.convert, number, &range, cursor),
+            None => self.none(target, NO_RESULT),
+        }
+    }
+
+    /// What an expression gives; `raw` is the number that the field's bytes give.
+    fn evaluate(&mut self, expression: &Expression, raw: Option<f64>, cursor: &Cursor) -> Option<f64> {
+        let variable = |slot| if slot == built_in::RAW { raw } else { self.variable(slot, cursor) };
+        let result = expression.evaluate(variable);
+        if O::WATCHES {
+            let variables: Vec<_> = expression.variables().map(|slot| (slot, variable(slot))).collect();
+            self.observer.evaluated(expression, &variables, result);
+        }
+        result
     }
 
     pub(super) fn float(
@@ -30,12 +46,9 @@ impl<'a, O: Observer> Machine<'a, O> {
         range: &Range<usize>,
         cursor: &Cursor,
     ) -> Result<(), Failed> {
-        if O::WATCHES {
-            self.observer.raw(number);
-        }
+        self.observer.raw(number);
         if number.is_nan() {
-            self.forget(target);
-            return Ok(());
+            return self.none(target, "it is not a number");
         }
         if number.is_infinite() {
             return Err(self.error(Reason::Value, target.line, Some(range.start), || {
@@ -70,13 +83,9 @@ impl<'a, O: Observer> Machine<'a, O> {
             },
             Convert::Expression(both) => {
                 let (expression, rest) = &**both;
-                let variable = |slot| if slot == built_in::RAW { Some(number) } else { self.variable(slot, cursor) };
-                return match expression.evaluate(variable) {
+                return match self.evaluate(expression, Some(number), cursor) {
                     Some(number) => self.number(target, rest, number, range, cursor),
-                    None => {
-                        self.forget(target);
-                        Ok(())
-                    }
+                    None => self.none(target, NO_RESULT),
                 };
             }
             Convert::Epoch { epoch, unit_nanos } => {
@@ -117,13 +126,9 @@ impl<'a, O: Observer> Machine<'a, O> {
             _ => number,
         };
         if !remembered.is_finite() {
-            self.forget(target);
-            return Ok(());
+            return self.none(target, "it is too large");
         }
         self.remember(target.slot, remembered);
-        if O::WATCHES && range.is_empty() {
-            self.observer.computed(target, number);
-        }
         self.emit(target, value, range)
     }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::ops::Range;
 
 use super::cursor::Cursor;
-use super::{Failed, Hex, Machine, Observer, Site, whole};
+use super::{Failed, Hex, Machine, Observer, Site, Structure, whole};
 use crate::decode::program::*;
 use crate::decode::{Reason, Value, m_bus, read};
 use crate::time::Timestamp;
@@ -79,17 +79,17 @@ impl<'a, O: Observer> Machine<'a, O> {
             }
             Read::Text(text) => self.text_field(field, text, cursor),
             Read::Decimal { length, until, invalid } => {
-                let length = self.text_length(length, *until, cursor, line)?;
+                let (length, ended) = self.text_length(length, *until, cursor, line)?;
                 let range = self.take_field(field, length, cursor)?;
-                self.step_over(*until, cursor, line);
+                self.step_over(ended, cursor, line);
                 self.site(field, target, None, &range, None, cursor);
                 match read::decimal(self.bytes(&range)) {
-                    read::Decimal::Blank => {
-                        self.forget(target);
-                        Ok(())
-                    }
+                    read::Decimal::Blank => self.none(target, "it is blank"),
                     read::Decimal::Whole(number) => self.value(target, number, &range, cursor),
-                    read::Decimal::Fraction(number) => self.number(target, &target.convert, number, &range, cursor),
+                    read::Decimal::Fraction(number) => {
+                        self.observer.raw(number);
+                        self.number(target, &target.convert, number, &range, cursor)
+                    }
                     read::Decimal::Wrong => self.invalid(target, *invalid, &range, "a number in decimal digits"),
                 }
             }
@@ -155,6 +155,7 @@ impl<'a, O: Observer> Machine<'a, O> {
             field: name,
             record,
             linear,
+            parts: if std::ptr::eq(target, &field.target) { &field.parts } else { &[] },
         });
     }
 
@@ -166,16 +167,14 @@ impl<'a, O: Observer> Machine<'a, O> {
         range: &Range<usize>,
         cursor: &Cursor,
     ) -> Result<(), Failed> {
-        if O::WATCHES {
-            self.observer.raw(raw as f64);
-        }
+        self.observer.raw_integer(raw);
         if target.absent.contains(raw) {
             self.absent(target, raw);
             return Ok(());
         }
         if !target.equals.is_empty() && !target.equals.contains(raw) {
             return Err(self.error(Reason::Value, target.line, Some(range.start), || {
-                format!("{} is {raw} ({raw:#04X}), but must be {}", self.name(target), Allowed(&target.equals))
+                format!("{} is {raw} ({raw:#04X}), but must be {}", self.name(target), target.equals)
             }));
         }
         match &target.convert {
@@ -279,9 +278,9 @@ impl<'a, O: Observer> Machine<'a, O> {
 
     fn text_field(&mut self, field: &'a Field, read: &'a Text, cursor: &mut Cursor) -> Result<(), Failed> {
         let (target, line) = (&field.target, field.target.line);
-        let length = self.text_length(&read.length, read.until, cursor, line)?;
+        let (length, ended) = self.text_length(&read.length, read.until, cursor, line)?;
         let range = self.take_field(field, length, cursor)?;
-        self.step_over(read.until, cursor, line);
+        self.step_over(ended, cursor, line);
         let bytes = self.bytes(&range);
         self.site(field, target, None, &range, None, cursor);
         match read.coding {
@@ -328,19 +327,26 @@ impl<'a, O: Observer> Machine<'a, O> {
         }
     }
 
-    /// How many bytes a text has: up to its end byte, if it has one.
-    fn text_length(&self, length: &Length, until: Option<u8>, cursor: &Cursor, line: u32) -> Result<usize, Failed> {
+    /// How many bytes a text has: up to its end byte, if it has one. Says whether that is there.
+    fn text_length(
+        &self,
+        length: &Length,
+        until: Option<u8>,
+        cursor: &Cursor,
+        line: u32,
+    ) -> Result<(usize, bool), Failed> {
         let length = self.length(length, cursor, line)?;
-        let Some(until) = until else { return Ok(length) };
+        let Some(until) = until else { return Ok((length, false)) };
         let rest = self.payload.get(cursor.position..cursor.end).unwrap_or_default();
         let rest = rest.get(..length).unwrap_or(rest);
-        Ok(rest.iter().position(|byte| *byte == until).unwrap_or(rest.len()))
+        let found = rest.iter().position(|byte| *byte == until);
+        Ok((found.unwrap_or(rest.len()), found.is_some()))
     }
 
-    /// Reads the byte that ended a text, if it is there.
-    fn step_over(&mut self, until: Option<u8>, cursor: &mut Cursor, line: u32) {
-        if until.is_some() && cursor.position < cursor.end {
-            self.observer.structure("end of a text", cursor.position..cursor.position + 1, line);
+    /// Reads the byte that ended a text, if one did.
+    fn step_over(&mut self, ended: bool, cursor: &mut Cursor, line: u32) {
+        if ended && cursor.position < cursor.end {
+            self.observer.structure(Structure::TextEnd, cursor.position..cursor.position + 1, line);
             cursor.position += 1;
             self.furthest = self.furthest.max(cursor.position);
         }
@@ -365,6 +371,7 @@ impl<'a, O: Observer> Machine<'a, O> {
                 _ => low,
             };
             if number < low || high < number {
+                self.observer.implausible(field, number, (low, high));
                 self.mark_implausible(field, number);
                 return Ok(());
             }
@@ -435,6 +442,13 @@ impl<'a, O: Observer> Machine<'a, O> {
         }
     }
 
+    /// There is no value, for this reason.
+    pub(super) fn none(&mut self, target: &Target, why: &'static str) -> Result<(), Failed> {
+        self.forget(target);
+        self.observer.no_value(why);
+        Ok(())
+    }
+
     pub(super) fn forget(&mut self, target: &Target) {
         self.remember(target.slot, f64::NAN);
     }
@@ -448,6 +462,9 @@ impl<'a, O: Observer> Machine<'a, O> {
     ) -> Result<(), Failed> {
         self.forget(target);
         if invalid == Invalid::Absent {
+            if O::WATCHES {
+                self.observer.no_value(&format!("it is not {what}"));
+            }
             return Ok(());
         }
         Err(self.error(Reason::Value, target.line, Some(range.start), || {
@@ -498,9 +515,11 @@ impl<'a, O: Observer> Machine<'a, O> {
         let to = from + written.trim_matches(cut).len();
         let text = from.min(to) as u32..to as u32;
         if text.is_empty() {
+            self.observer.no_value("the text is empty");
             return Ok(());
         }
         if target.identity {
+            self.observer.identity(self.readings.text(&text));
             self.readings.identity = Some(text.clone());
         }
         self.emit(target, Value::Text(text), range)
@@ -560,17 +579,5 @@ impl From<Constant> for Value {
             Constant::Integer(value) => Value::Integer(value),
             Constant::Float(value) => Value::Float(value),
         }
-    }
-}
-
-struct Allowed<'a>(&'a Ranges);
-
-impl std::fmt::Display for Allowed<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (index, (low, high)) in self.0.iter().enumerate() {
-            f.write_str(if index == 0 { "" } else { " or " })?;
-            if low == high { write!(f, "{low:#04X}")? } else { write!(f, "{low:#04X} to {high:#04X}")? }
-        }
-        Ok(())
     }
 }

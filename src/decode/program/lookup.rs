@@ -1,5 +1,7 @@
 //! Sets of raw values, and what each raw value stands for: small ones by comparison, those of a byte by a table.
 
+use std::fmt;
+
 /// Inclusive ranges of raw values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Ranges {
@@ -52,6 +54,17 @@ impl Ranges {
             Ranges::Many(ranges) => (None, ranges.as_ref()),
         };
         one.into_iter().chain(many.iter().copied())
+    }
+}
+
+/// As in a message: `0x10 or 0x20 to 0x2F`.
+impl fmt::Display for Ranges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (low, high)) in self.iter().enumerate() {
+            f.write_str(if index == 0 { "" } else { " or " })?;
+            if low == high { write!(f, "{low:#04X}")? } else { write!(f, "{low:#04X} to {high:#04X}")? }
+        }
+        Ok(())
     }
 }
 

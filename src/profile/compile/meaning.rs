@@ -38,6 +38,15 @@ impl<'a> Compiler<'a> {
             absent_reasons,
             record_time,
             line: self.line(&span),
+            written: Box::new(Written {
+                variable: item.variable.clone(),
+                scale: match item.scale {
+                    Some(ScaleSpec::Factor(scale)) => Some(scale),
+                    _ => None,
+                },
+                offset: item.offset,
+                unit: item.unit.clone(),
+            }),
             ..Target::default()
         };
         let named = item.name.as_deref().filter(|_| !record_time);
