@@ -281,7 +281,7 @@ fn times_are_packed_into_bits_as_m_bus_does_or_as_the_maker_likes() {
     );
     time(
         "type = \"u16\", time = \"unix_d\"",
-        "4D0C 05",
+        "4D0B 05",
         "expect = { time = \"2024-01-01T00:00:00Z\", volume_m3 = 5.0 }",
     );
 }
