@@ -19,6 +19,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "door/dragino-cpn01.toml",
     "door/dragino-nds01.toml",
     "door/mc-n01.toml",
+    "electricity_meter/adeunis-tic-linky.toml",
     "electricity_meter/alpha-omega-klax.toml",
     "electricity_meter/yobiiq-em4301.toml",
     "elevator/citywire-elevator.toml",
