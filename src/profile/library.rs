@@ -53,6 +53,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "standards/dlt645.toml",
     "standards/gbt26875.toml",
     "standards/mbus.toml",
+    "standards/modbus-rtu.toml",
     "standards/sl651.toml",
     "streetlight/nas-ul20xx.toml",
     "streetlight/zhongxing-lamp63.toml",
