@@ -70,6 +70,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "water_meter/nas-cm30xx.toml",
     "water_meter/sensus-iperl.toml",
     "water_meter/sontex-sq1.toml",
+    "water_meter/suntront-nb-water.toml",
     "water_meter/vision-metering-water-module.toml",
 ];
 
