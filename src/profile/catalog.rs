@@ -255,11 +255,7 @@ mod tests {
         f("water_meter", "volume_m3", "cjt188", Some(true));
         f("heat_meter", "volume_m3", "cjt188", Some(true));
         f("heat_meter", "return_temperature_c", "cjt188", Some(true));
-        // Of the profile's other class, and no field of this one.
-        f("water_meter", "return_temperature_c", "cjt188", None);
-        f("heat_meter", "valve", "cjt188", Some(false));
         f("streetlight", "voltage_v", "zhongxing-lamp63", Some(true));
-        f("streetlight", "burning_s", "zhongxing-lamp63", Some(false));
         f("parking", "beacon_count", "foxcodenine-nb-parking", Some(true));
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use citywire::profile::library::BUILT_IN_CLASSES;
 use serde_json::Value;
 
 use super::support::{TempDir, assert_file};
@@ -91,6 +92,77 @@ fn a_city_s_own_profiles_are_in_it_and_a_field_of_several_meanings_is_told_of_ea
     let expected = "| `echo` | integer |  |  | Distance of the echo; **info alarm** | `acme-a`, `acme-c` |\n";
     assert!(stdout(&page).contains(expected), "{}", stdout(&page));
     assert!(stdout(&page).contains("\n- Acme \\| Söhne: P1\n- class `parking`; reports every 15 min\n"));
+}
+
+/// What a city adds to the vocabulary: lanterns and benches.
+const CLASSES: &str = r#"
+[class.lantern]
+title = "Lantern"
+[class.lantern.fields]
+lit = { type = "bool", meaning = "It lights" }
+cracked = { type = "bool", meaning = "It is cracked" }
+
+[class.bench]
+title = "Bench"
+[class.bench.fields]
+seat_taken = { type = "bool", meaning = "Somebody sits on it" }
+cracked = { type = "bool", meaning = "It is cracked" }
+"#;
+
+/// One maker's device that is both, in messages of their own.
+const LANTERN_AND_BENCH: &str = r#"
+id = "acme-lantern-bench"
+class = "lantern"
+maker = "Acme"
+model = "LB"
+document = { title = "LB manual" }
+report_interval = "1h"
+
+[[frame]]
+name = "lantern"
+when = { at = 0, equals = 1 }
+fields = [{ skip = 1 }, { name = "lit", type = "u8", bit = 0 }, { name = "flicker", type = "u8" }]
+
+[[frame]]
+name = "bench"
+class = "bench"
+when = { at = 0, equals = 2 }
+fields = [
+  { skip = 1 },
+  { name = "seat_taken", type = "u8", bit = 0, parts = [{ name = "cracked", bit = 1 }] },
+]
+
+[[example]]
+source = "own"
+payload = "01 01 07"
+expect = { lit = true, flicker = 7 }
+
+[[example]]
+source = "own"
+payload = "02 01"
+expect = { seat_taken = true, cracked = false }
+"#;
+
+#[test]
+fn a_profile_of_two_classes_gives_each_class_what_its_messages_of_that_class_have() {
+    let directory = TempDir::new();
+    std::fs::create_dir(directory.path().join("device-profiles")).unwrap();
+    directory.file("device-profiles/classes.toml", format!("{BUILT_IN_CLASSES}{CLASSES}"));
+    directory.file("device-profiles/lantern-bench.toml", LANTERN_AND_BENCH);
+    let catalog = json(directory.path());
+    let f = |class, name, expected: Option<&[&str]>| {
+        let class = named(&catalog["classes"], "name", class)[0];
+        let profiles = named(&class["fields"], "name", name).first().map(|field| field["profiles"].clone());
+        assert_eq!(profiles, expected.map(|ids| Value::from(ids.to_vec())), "{name}");
+    };
+    f("lantern", "lit", Some(&["acme-lantern-bench"]));
+    f("lantern", "flicker", Some(&["acme-lantern-bench"]));
+    f("bench", "seat_taken", Some(&["acme-lantern-bench"]));
+    // Both classes know it, but the lantern's messages do not have it.
+    f("bench", "cracked", Some(&["acme-lantern-bench"]));
+    f("lantern", "cracked", Some(&[]));
+    f("bench", "flicker", None);
+    f("bench", "lit", None);
 }
 
 #[test]

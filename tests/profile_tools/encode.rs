@@ -65,7 +65,7 @@ fn readings_that_have_no_payload_end_with_1_and_wrong_usage_with_2() {
     f(&["encode", "cjt188", "{\"volume\": 1}"], 1, "did you mean `volume_m3`?");
     f(&["encode", "cjt188", "volume_m3=1"], 1, "the readings are no JSON");
     f(&["encode", "cjt188", "-"], 1, "there is no reading");
-    f(&["encode", "cjt188", "{\"leak\": true}"], 1, "profile cjt188 gives no field `leak`");
+    f(&["encode", "cjt188", "{\"lamp_on\": true}"], 1, "profile cjt188 gives no field `lamp_on`");
     f(&["encode", "cjt188", "{}", "--like", "zzz"], 1, "there is no example \"zzz\"");
     f(&["encode", "cjt189", "{}"], 1, "did you mean `cjt188`?");
     f(&["encode", "cjt188"], 2, "JSON|-");

@@ -73,7 +73,7 @@ fn an_unknown_class_ends_with_1_and_wrong_usage_with_2() {
         assert!(stderr(&output).contains(expected), "{arguments:?}: {}", stderr(&output));
     };
     f(&class("watermeter"), 1, "did you mean `water_meter`?");
-    f(&class("zzz"), 1, "there are: door, ");
+    f(&class("zzz"), 1, ", water_meter");
     f(&[&METER[..], &["--checksum", "sum9"]].concat(), 2, "sum8, xor8, crc8");
     f(&[&METER[..], &["--shape", "round"]].concat(), 2, "fixed, frames, tags, records");
     f(&METER[..6], 2, "--model");

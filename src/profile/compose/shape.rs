@@ -105,7 +105,7 @@ impl<'p> Shape<'p> {
     }
 }
 
-/// Why none of these examples fits: the first of the reasons that is true of all of them.
+/// Why none of these examples fits: the first reason that is true of all that the ones before leave.
 fn misfit(shapes: &[Shape<'_>], request: &Request<'_>) -> ComposeError {
     let like = request.like.map(str::to_owned);
     if shapes.is_empty() {
@@ -129,10 +129,11 @@ fn misfit(shapes: &[Shape<'_>], request: &Request<'_>) -> ComposeError {
         let known: BTreeSet<usize> = of_class.iter().map(|shape| shape.offers.len()).collect();
         return ComposeError::NoneOfCount { like, asked: request.readings.len(), known: known.into_iter().collect() };
     }
-    if !of_count.iter().any(|shape| shape.identifies(request)) {
+    let identifying: Vec<&Shape<'_>> = of_count.into_iter().filter(|shape| shape.identifies(request)).collect();
+    if identifying.is_empty() {
         return ComposeError::NoIdentity { like };
     }
-    let nearest = of_count.iter().min_by_key(|shape| shape.lacks(request).len());
+    let nearest = identifying.iter().min_by_key(|shape| shape.lacks(request).len());
     let example = nearest.map(|shape| shape.example.name.clone()).unwrap_or_default();
     let names = nearest.map(|shape| shape.lacks(request).into_iter().collect()).unwrap_or_default();
     ComposeError::NotTogether { like, example, names }

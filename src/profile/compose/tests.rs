@@ -107,6 +107,14 @@ fields = [
   { repeat = "record", count = "records", record = true },
 ]
 
+[[frame]]
+name = "event"
+when = { at = 0, equals = 3 }
+fields = [
+  { skip = 1 },
+  { name = "leak", type = "u8", bit = 0 },
+]
+
 [block.record]
 fields = [
   { name = "time", type = "u32", time = "unix" },
@@ -138,6 +146,12 @@ expect_readings = [
   { time = "2024-01-02T05:14:46Z", volume_m3 = 1.5, battery_v = 3.6, records = 2 },
   { time = "2024-01-02T05:14:47Z", volume_m3 = 2.5, battery_v = 3.6, records = 2 },
 ]
+
+[[example]]
+name = "event"
+source = "own"
+payload = "03 01"
+expect = { leak = true }
 "#;
 
 fn meter() -> Profile {
@@ -232,6 +246,7 @@ fn what_cannot_be_encoded_is_told_with_what_could() {
         "does not have valve; fields that can be encoded: ",
     );
     f(r#"{"volume_m3":1}{"volume_m3":1}"#, Some("1"), None, "no example carries the identity");
+    f(r#"{"leak":true}"#, Some("1234"), None, "the nearest, \"report\", lacks leak; leave that out");
     f(r#"{"volume_m3":1}"#, Some("123456"), None, "`123456` has 3 bytes, its place has 2");
     f(r#"{"volume_m3":20000}"#, None, None, "does not fit into 3 bytes");
     f(r#"{"battery_v":61}"#, None, None, "battery_v = 61 is implausible");
