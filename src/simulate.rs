@@ -188,12 +188,14 @@ impl Model {
                 Err(why) => detail = why,
             }
         }
-        // All of a device's messages carry one identity, so those that cannot carry it are not its messages.
+        // All of a device's messages carry one identity and the present time: those that cannot are not its messages.
         let identity = usual.iter().chain(&alarms).find_map(|shape: &Shape| shape.identity.clone());
-        if let Some(another) = identity.map(|identity| numbered(&identity, 7)) {
-            let carries = |shape: &Shape| shape.identity.is_none() || shape.carries(&profile, &another);
-            usual.retain(carries);
-            alarms.retain(carries);
+        let another = identity.map(|identity| numbered(&identity, 7)).unwrap_or_default();
+        let decoded = usual.len() + alarms.len();
+        usual.retain(|shape| shape.carries(&profile, &another));
+        alarms.retain(|shape| shape.carries(&profile, &another));
+        if decoded > 0 {
+            detail = "none of them can be given another device and another time".to_owned();
         }
         if usual.is_empty() && alarms.is_empty() {
             return Err(SimulateError::NoTemplate { profile: profile.id.clone(), detail });
@@ -258,26 +260,37 @@ impl Shape {
 }
 
 impl Shape {
-    /// Whether its payload can name another device.
+    /// Whether its payload, if it names a device and a time, can name another device and another time.
     fn carries(&self, profile: &Profile, device: &str) -> bool {
-        let named = self.template.encode(|slot| slot.identity.then(|| Wanted::Text(device.to_owned())));
+        const ANOTHER: Timestamp = Timestamp::from_seconds(1_800_000_000);
+        let Ok(payload) = self.template.encode(|slot| of_device(slot, device, ANOTHER)) else { return false };
         let mut readings = Readings::new();
-        named.is_ok_and(|payload| decode::decode(profile, &payload, &Context::default(), &mut readings).is_ok())
-            && readings.identity() == Some(device)
+        let context = Context { received: Some(ANOTHER), ..Context::default() };
+        if decode::decode(profile, &payload, &context, &mut readings).is_err() {
+            return false;
+        }
+        let newest = readings.records().iter().filter_map(|record| record.time).max();
+        readings.identity().is_none_or(|identity| identity == device)
+            && newest.is_none_or(|newest| ANOTHER.seconds_since(newest) < OLD_SECONDS)
     }
+}
+
+/// A clock with minutes alone, or a reading that began a while ago, is not behind; one that stands still is.
+const OLD_SECONDS: f64 = 3_600.0;
+
+/// What each message says of its device: who it is, and when it was; of several readings, the newest first.
+fn of_device(slot: &Slot<'_>, device: &str, now: Timestamp) -> Option<Wanted> {
+    if slot.identity {
+        return Some(Wanted::Text(device.to_owned()));
+    }
+    let seconds = now.as_seconds() - 60 * slot.record as i64;
+    (slot.name == "time").then(|| Wanted::Time(Timestamp::from_seconds(seconds)))
 }
 
 impl Device {
     fn payload(&mut self, shape: &Shape, now: Timestamp) -> Vec<u8> {
         let Device { model, curves, name, .. } = self;
-        let of_device = |slot: &Slot<'_>| {
-            if slot.identity {
-                return Some(Wanted::Text(name.clone()));
-            }
-            // Newest first, a minute apart.
-            let seconds = now.as_seconds() - 60 * slot.record as i64;
-            (slot.name == "time").then(|| Wanted::Time(Timestamp::from_seconds(seconds)))
-        };
+        let of_device = |slot: &Slot<'_>| of_device(slot, name, now);
         let encoded = shape.template.encode(|slot: &Slot<'_>| {
             of_device(slot).or_else(|| {
                 let field = model.profile.fields.iter().find(|field| field.name == slot.name)?;
@@ -356,7 +369,7 @@ mod tests {
                 }
                 // Of a history, the newest reading is of now.
                 let newest = readings.records().iter().filter_map(|record| record.time).max();
-                assert!(newest.is_none_or(|time| NOW.seconds_since(time) <= 600.0), "{}", profile.id);
+                assert!(newest.is_none_or(|time| NOW.seconds_since(time) < OLD_SECONDS), "{}", profile.id);
             }
         }
         assert!(simulated >= 5, "{simulated}");
