@@ -312,10 +312,16 @@ fn is_plausible(profile: &Profile, payload: &[u8], now: Timestamp) -> bool {
 
 /// An identity of the same shape with a number of its own in its last digits.
 fn numbered(identity: &str, index: usize) -> String {
-    let digits = identity.bytes().rev().take_while(u8::is_ascii_digit).count().min(6);
-    let (head, tail) = identity.split_at(identity.len() - digits);
-    let modulus = 10usize.pow(tail.len() as u32);
-    format!("{head}{:0width$}", index % modulus, width = tail.len())
+    const DIGITS_MAX: usize = 6;
+    let behind = identity.bytes().rev().take_while(|byte| !byte.is_ascii_digit()).count();
+    let (rest, behind) = identity.split_at(identity.len() - behind);
+    let digits = rest.bytes().rev().take_while(u8::is_ascii_digit).count().min(DIGITS_MAX);
+    let (before, digits) = rest.split_at(rest.len() - digits);
+    if digits.is_empty() {
+        return identity.to_owned();
+    }
+    let number = index % 10usize.pow(digits.len() as u32);
+    format!("{before}{number:0width$}{behind}", width = digits.len())
 }
 
 #[cfg(test)]
@@ -329,6 +335,16 @@ mod tests {
     }
 
     const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
+
+    #[test]
+    fn an_identity_keeps_its_shape() {
+        let f = |identity, expected| assert_eq!(numbered(identity, 7), expected, "{identity}");
+        f("20201234567890", "20201234000007");
+        f("4B00000006FF", "4B00000007FF");
+        f("AB1", "AB7");
+        f("FFÄ", "FFÄ");
+        f("", "");
+    }
 
     #[test]
     fn the_same_seed_gives_the_same_city() {
