@@ -15,6 +15,7 @@ pub mod compose;
 pub mod example;
 pub mod library;
 pub mod scaffold;
+pub mod schema;
 pub mod spec;
 pub mod unit;
 

@@ -12,10 +12,11 @@ use crate::profile::library::load_classes;
 mod live;
 mod new;
 mod saved;
+mod schema;
 mod test;
 mod trial;
 
-/// Write device profiles: begin one, and try it before it is installed.
+/// Write device profiles: begin one, with an editor's help, and try it before it is installed.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
@@ -25,12 +26,14 @@ Examples:
 pub enum Command {
     New(new::Arguments),
     Test(Box<test::Arguments>),
+    Schema(schema::Arguments),
 }
 
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::New(arguments) => new::run(arguments),
         Command::Test(arguments) => test::run(arguments),
+        Command::Schema(arguments) => schema::run(arguments),
     }
 }
 

@@ -26,6 +26,7 @@ mod step;
 mod time;
 
 use meaning::Meaning;
+pub use number::{TYPES, TypeForm, is_type};
 pub use time::parse_moment;
 
 /// Compiles the profile in `source`: one, or one for each variant of a family.

@@ -3,18 +3,23 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize as DeriveDeserialize, de::value::MapAccessDeserializer};
 use toml::Spanned;
 
+use super::schema;
+
 /// One profile file: one device, or a maker's family of devices that share their layouts.
-#[derive(Debug, DeriveDeserialize)]
+#[derive(Debug, DeriveDeserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProfileSpec {
     /// Lower-case letters, digits and hyphens; what configuration and points call the profile.
     #[serde(default)]
+    #[schemars(with = "Option<String>", regex(pattern = schema::ID))]
     pub id: Option<Spanned<String>>,
     /// The device class, from `classes.toml`.
+    #[schemars(with = "String")]
     pub class: Spanned<String>,
     /// Who makes the device.
     pub maker: String,
@@ -23,6 +28,7 @@ pub struct ProfileSpec {
     pub model: Option<String>,
     /// Instead of `id` and `model`: several devices in one file, each a profile of its own.
     #[serde(default, rename = "variant")]
+    #[schemars(with = "Vec<VariantSpec>")]
     pub variants: Vec<Spanned<VariantSpec>>,
     /// Where the layout is published.
     pub document: Document,
@@ -30,6 +36,7 @@ pub struct ProfileSpec {
     #[serde(default)]
     pub notes: Option<String>,
     /// How often the device reports when all is well: `"15m"`, `"24h"`.
+    #[schemars(with = "String", regex(pattern = schema::DURATION))]
     pub report_interval: Spanned<String>,
     /// Of all numbers of more than one byte that do not say otherwise.
     #[serde(default)]
@@ -37,40 +44,50 @@ pub struct ProfileSpec {
     /// Of calendar times: `"+08:00"`, or a name such as `"Europe/Berlin"`; without it, UTC. The registry may give a
     /// device another one (`time_zone`).
     #[serde(default)]
+    #[schemars(with = "Option<String>")]
     pub time_zone: Option<Spanned<String>>,
     /// How to find the frame in what the transport sends.
     #[serde(default)]
+    #[schemars(with = "Option<FramingSpec>")]
     pub framing: Option<Spanned<FramingSpec>>,
     /// The layouts; the first whose `when` holds takes the payload.
     #[serde(rename = "frame")]
+    #[schemars(with = "Vec<FrameSpec>")]
     pub frames: Vec<Spanned<FrameSpec>>,
     /// Lines used in several places, or chosen by a tag or switch.
     #[serde(default, rename = "block")]
+    #[schemars(with = "BTreeMap<String, BlockSpec>")]
     pub blocks: BTreeMap<String, Spanned<BlockSpec>>,
     /// Words for numbers, used in several places.
     #[serde(default, rename = "enum")]
+    #[schemars(with = "BTreeMap<String, EnumSpec>")]
     pub enums: BTreeMap<String, Spanned<EnumSpec>>,
     /// Scales for unit codes.
     #[serde(default, rename = "scale")]
+    #[schemars(schema_with = "schema::scale_tables")]
     pub scales: BTreeMap<String, Spanned<BTreeMap<String, f64>>>,
     /// Payloads with the readings they give, and some that must be refused: the profile's own test.
     #[serde(default, rename = "example")]
+    #[schemars(with = "Vec<ExampleSpec>")]
     pub examples: Vec<Spanned<ExampleSpec>>,
 }
 
 /// One device of a family.
-#[derive(Debug, DeriveDeserialize)]
+#[derive(Debug, DeriveDeserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VariantSpec {
     /// As the profile's `id`.
+    #[schemars(with = "String", regex(pattern = schema::ID))]
     pub id: Spanned<String>,
     /// The device's name.
     pub model: String,
     /// When it is of another class than the file says.
     #[serde(default)]
+    #[schemars(with = "Option<String>")]
     pub class: Option<Spanned<String>>,
     /// When it reports at another interval than the file says.
     #[serde(default)]
+    #[schemars(with = "Option<String>", regex(pattern = schema::DURATION))]
     pub report_interval: Option<Spanned<String>>,
     /// When its layout is published elsewhere.
     #[serde(default)]
@@ -78,7 +95,7 @@ pub struct VariantSpec {
 }
 
 /// The maker's manual, a standard, or whatever else a layout was taken from.
-#[derive(Clone, Debug, DeriveDeserialize, serde::Serialize)]
+#[derive(Clone, Debug, DeriveDeserialize, JsonSchema, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Document {
     /// What the document is called.
@@ -92,7 +109,7 @@ pub struct Document {
 }
 
 /// In which order the bytes of a number stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, DeriveDeserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, DeriveDeserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ByteOrderSpec {
     /// The most significant byte first.
@@ -106,21 +123,24 @@ pub enum ByteOrderSpec {
 }
 
 /// How to find the frame in what the transport sends.
-#[derive(Debug, DeriveDeserialize)]
+#[derive(Debug, DeriveDeserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FramingSpec {
     /// The bytes that a frame starts with, in hexadecimal digits; what stands before them is skipped. Without it,
     /// the frame starts with the payload.
     #[serde(default)]
+    #[schemars(regex(pattern = schema::HEX))]
     pub start: Option<String>,
     /// The bytes that a frame ends with.
     #[serde(default)]
+    #[schemars(regex(pattern = schema::HEX))]
     pub end: Option<String>,
     /// Where the frame says how long it is.
     #[serde(default)]
     pub length: Option<FrameLengthSpec>,
     /// The byte that a transport fills up with behind the frame, as `"00"`.
     #[serde(default)]
+    #[schemars(regex(pattern = schema::HEX))]
     pub fill: Option<String>,
     /// What proves the frame whole: one checksum or a list.
     #[serde(default)]
@@ -131,18 +151,21 @@ pub struct FramingSpec {
 }
 
 /// Where a frame says how long it is.
-#[derive(Debug, DeriveDeserialize)]
+#[derive(Debug, DeriveDeserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FrameLengthSpec {
     /// Byte offset from the frame's start.
     pub at: u16,
     /// An integer type, such as `u8` or `u16`.
     #[serde(rename = "type")]
+    #[schemars(schema_with = "schema::integer_type")]
     pub kind: String,
+    /// Of this number; without it, the profile's.
     #[serde(default)]
     pub byte_order: Option<ByteOrderSpec>,
     /// Only these bits of it, as in `"0..11"`.
     #[serde(default)]
+    #[schemars(regex(pattern = schema::RANGE))]
     pub bits: Option<String>,
     /// The number counts units of so many bytes; without it, bytes.
     #[serde(default)]
@@ -153,66 +176,85 @@ pub struct FrameLengthSpec {
 }
 
 /// A checksum: the algorithm's name, the bytes it covers (both ends included), and where it stands.
-#[derive(Debug, Default, DeriveDeserialize)]
+#[derive(Debug, Default, DeriveDeserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CheckSpec {
     /// The sum of the bytes, modulo 256.
+    #[schemars(regex(pattern = schema::BYTES))]
     pub sum8: Option<String>,
     /// What makes the sum of all, itself included, zero modulo 256.
+    #[schemars(regex(pattern = schema::BYTES))]
     pub sum8_negated: Option<String>,
     /// The sum of the bytes, modulo 65536.
+    #[schemars(regex(pattern = schema::BYTES))]
     pub sum16: Option<String>,
     /// The exclusive or of the bytes.
+    #[schemars(regex(pattern = schema::BYTES))]
     pub xor8: Option<String>,
     /// CRC-8/SMBUS: polynomial 07.
+    #[schemars(regex(pattern = schema::BYTES))]
     pub crc8: Option<String>,
     /// CRC-8/MAXIM-DOW: polynomial 31, reflected.
+    #[schemars(regex(pattern = schema::BYTES))]
     pub crc8_maxim: Option<String>,
     /// CRC-16/MODBUS: polynomial 8005, reflected, initially FFFF.
+    #[schemars(regex(pattern = schema::BYTES))]
     pub crc16_modbus: Option<String>,
     /// CRC-16/ARC: polynomial 8005, reflected, initially 0.
+    #[schemars(regex(pattern = schema::BYTES))]
     pub crc16_arc: Option<String>,
     /// CRC-16/IBM-3740, known as CCITT-FALSE: polynomial 1021, initially FFFF.
+    #[schemars(regex(pattern = schema::BYTES))]
     pub crc16_ccitt: Option<String>,
     /// CRC-16/XMODEM: polynomial 1021, initially 0.
+    #[schemars(regex(pattern = schema::BYTES))]
     pub crc16_xmodem: Option<String>,
     /// CRC-16/KERMIT: polynomial 1021, reflected, initially 0.
+    #[schemars(regex(pattern = schema::BYTES))]
     pub crc16_kermit: Option<String>,
     /// CRC-16/IBM-SDLC: polynomial 1021, reflected, initially FFFF, inverted.
+    #[schemars(regex(pattern = schema::BYTES))]
     pub crc16_x25: Option<String>,
     /// CRC-16/EN-13757: polynomial 3D65, initially 0, inverted.
+    #[schemars(regex(pattern = schema::BYTES))]
     pub crc16_en13757: Option<String>,
     /// CRC-32/ISO-HDLC: polynomial 04C11DB7, reflected, initially FFFFFFFF, inverted.
+    #[schemars(regex(pattern = schema::BYTES))]
     pub crc32: Option<String>,
     /// Any other CRC, by its parameters; the covered bytes stand in `bytes`.
     pub crc: Option<CrcSpec>,
     /// The bytes that `crc` covers, as in `"0..-3"`.
+    #[schemars(regex(pattern = schema::BYTES))]
     pub bytes: Option<String>,
     /// Where the checksum stands; negative: from the frame's end.
     pub at: i32,
+    /// Of the checksum; without it, the profile's.
     pub byte_order: Option<ByteOrderSpec>,
     /// What a wrong checksum means.
     pub wrong: WrongSpec,
 }
 
 /// The parameters of a CRC, as the CRC catalogue names them (reveng.sourceforge.io/crc-catalogue).
-#[derive(Debug, DeriveDeserialize)]
+#[derive(Debug, DeriveDeserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CrcSpec {
-    /// Width: 8 to 32.
+    /// The width in bits: 8 to 32.
     pub bits: u8,
+    /// The polynomial without its highest term, as in `0x1021`.
     pub polynomial: u32,
+    /// What the register holds before the first byte.
     #[serde(default)]
     pub initial: u32,
     /// Bytes are taken with their least significant bit first, and so is the result.
     #[serde(default)]
     pub reflected: bool,
+    /// Exclusive or with the result.
     #[serde(default)]
     pub final_xor: u32,
 }
 
 /// What a wrong checksum means.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, DeriveDeserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, DeriveDeserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WrongSpec {
     /// The payload is refused.
@@ -223,7 +265,7 @@ pub enum WrongSpec {
 }
 
 /// What undoes a change that the device makes to all bytes of a range: exactly one of `add`, `subtract` and `xor`.
-#[derive(Debug, DeriveDeserialize)]
+#[derive(Debug, DeriveDeserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TransformSpec {
     /// Adds this to each byte, modulo 256.
@@ -234,8 +276,10 @@ pub struct TransformSpec {
     pub subtract: Option<u8>,
     /// Exclusive or with these bytes in hexadecimal digits, again and again from the first.
     #[serde(default)]
+    #[schemars(regex(pattern = schema::HEX))]
     pub xor: Option<String>,
     /// The bytes, as in `"10..-3"`.
+    #[schemars(regex(pattern = schema::BYTES))]
     pub bytes: String,
     /// The checksum is of the bytes behind this change; otherwise of the bytes as they were sent.
     #[serde(default)]
@@ -243,13 +287,14 @@ pub struct TransformSpec {
 }
 
 /// A layout.
-#[derive(Debug, DeriveDeserialize)]
+#[derive(Debug, DeriveDeserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FrameSpec {
     /// For messages.
     pub name: String,
     /// When this frame is of another class than the profile.
     #[serde(default)]
+    #[schemars(with = "Option<String>")]
     pub class: Option<Spanned<String>>,
     /// Of a family: the ids of the variants that have this frame; without it, all.
     #[serde(default)]
@@ -267,22 +312,24 @@ pub struct FrameSpec {
     #[serde(default)]
     pub bit_order: Option<BitOrderSpec>,
     /// The lines of the layout, top to bottom.
+    #[schemars(with = "Vec<ItemSpec>")]
     pub fields: Vec<Spanned<ItemSpec>>,
 }
 
 /// Lines used in several places.
-#[derive(Debug, DeriveDeserialize)]
+#[derive(Debug, DeriveDeserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BlockSpec {
     /// The fields follow one another bit by bit.
     #[serde(default)]
     pub bit_order: Option<BitOrderSpec>,
     /// The lines, top to bottom.
+    #[schemars(with = "Vec<ItemSpec>")]
     pub fields: Vec<Spanned<ItemSpec>>,
 }
 
 /// Which bit of a byte is the first of a stream of bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, DeriveDeserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, DeriveDeserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BitOrderSpec {
     /// The most significant.
@@ -292,7 +339,7 @@ pub enum BitOrderSpec {
 }
 
 /// What tells a frame from others. All that is given must hold.
-#[derive(Debug, DeriveDeserialize)]
+#[derive(Debug, DeriveDeserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConditionSpec {
     /// Byte offset of a number; negative: from the frame's end.
@@ -300,11 +347,14 @@ pub struct ConditionSpec {
     pub at: Option<i32>,
     /// Its integer type; without it, `u8`.
     #[serde(default, rename = "type")]
+    #[schemars(schema_with = "schema::integer_type")]
     pub kind: Option<String>,
+    /// Of this number; without it, the profile's.
     #[serde(default)]
     pub byte_order: Option<ByteOrderSpec>,
     /// Only these bits of it, as in `"4..7"`.
     #[serde(default)]
+    #[schemars(regex(pattern = schema::RANGE))]
     pub bits: Option<String>,
     /// The number is one of these.
     #[serde(default)]
@@ -324,7 +374,7 @@ pub struct ConditionSpec {
 }
 
 /// A level of the MQTT topic.
-#[derive(Debug, DeriveDeserialize)]
+#[derive(Debug, DeriveDeserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TopicSpec {
     /// Counted from 0; negative: from the end.
@@ -335,13 +385,14 @@ pub struct TopicSpec {
 
 /// One line of a layout: a field, or one of the other verbs (`value`, `skip`, `use`, `switch`, `mask`, `repeat`, `tags`,
 /// `m_bus`, `record`, `class`, `refuse`).
-#[derive(Debug, Default, DeriveDeserialize)]
+#[derive(Debug, Default, DeriveDeserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ItemSpec {
     /// The field's name in points; `time` is the reading's own time. `"temperature_{channel:1..4}_c"` is one of
     /// several, by a variable and the values that it may have.
     pub name: Option<String>,
-    /// Remembers the value under this name, for expressions. A `name` serves too.
+    /// Remembers the value under this name, for expressions: as it comes out of `scale`, `value` and the unit's
+    /// conversion. A line's `name` serves too.
     #[serde(rename = "let")]
     pub variable: Option<String>,
     /// Byte offset from the start of the frame or block; negative: from its end. Without it: the next byte.
@@ -350,10 +401,13 @@ pub struct ItemSpec {
     pub peek: Option<u32>,
     /// How the bytes are read.
     #[serde(rename = "type")]
+    #[schemars(schema_with = "schema::any_type")]
     pub kind: Option<String>,
-    /// Of this number; without it, the profile's.
+    /// Of this number; without it, the profile's. The text of `hex` and `dotted` is in the order in which the bytes
+    /// stand, whatever the profile says, unless the line itself says `little`.
     pub byte_order: Option<ByteOrderSpec>,
     /// `"4..6"`: these bits of the word, bit 0 the least significant, both included.
+    #[schemars(regex(pattern = schema::RANGE))]
     pub bits: Option<String>,
     /// This bit of the word, as true or false.
     pub bit: Option<u8>,
@@ -365,8 +419,10 @@ pub struct ItemSpec {
     /// or "rest".
     pub length: Option<LengthSpec>,
     /// The text ends before this byte (`"00"`), which is read too, or where its length or the block ends.
+    #[schemars(regex(pattern = schema::HEX))]
     pub until: Option<String>,
     /// The characters of the text that are kept, counted from 0: `"0..14"` leaves out the sixteenth digit, which pads.
+    #[schemars(regex(pattern = schema::RANGE))]
     pub keep: Option<String>,
     /// Characters that are cut off both ends of the text, beside spaces and NULs.
     pub strip: Option<String>,
@@ -385,6 +441,7 @@ pub struct ItemSpec {
     #[serde(rename = "as")]
     pub value_type: Option<ValueTypeSpec>,
     /// UCUM unit of the value as it comes out of scale and offset.
+    #[schemars(schema_with = "schema::unit")]
     pub unit: Option<String>,
     /// What each raw value stands for: a table here, or the name of an `[enum.NAME]`.
     #[serde(rename = "enum")]
@@ -392,6 +449,7 @@ pub struct ItemSpec {
     /// For numbers that `enum` does not name; without it they are refused.
     pub default: Option<ConstantSpec>,
     /// Field name by bit number.
+    #[schemars(schema_with = "schema::by_number::<FlagSpec>")]
     pub flags: BTreeMap<String, FlagSpec>,
     /// The flags' names are words of one text, separated by commas; "none" when none holds.
     pub list: bool,
@@ -436,6 +494,7 @@ pub struct ItemSpec {
     /// For each bit set in the value of an expression, lowest first, runs the block of that bit.
     pub mask: Option<String>,
     /// Block by value.
+    #[schemars(schema_with = "schema::by_number::<String>")]
     pub cases: BTreeMap<String, String>,
     /// For values without a case: `refuse` (default), `skip`, `stop`, or a block's name.
     pub otherwise: Option<String>,
@@ -443,7 +502,7 @@ pub struct ItemSpec {
     pub repeat: Option<String>,
     /// How often `repeat` runs: a number or an expression.
     pub count: Option<CountSpec>,
-    /// Default 255.
+    /// How often `repeat` may run at most, before the payload is refused; without it, 255.
     pub times_max: Option<u32>,
     /// Begins a reading; of `repeat`: each repetition is a reading of its own.
     pub record: Option<RecordSpec>,
@@ -452,15 +511,20 @@ pub struct ItemSpec {
     /// Refuses the payload with these words.
     pub refuse: Option<String>,
     /// The reading is of this class, whatever its frame says.
+    #[schemars(with = "Option<String>")]
     pub class: Option<Spanned<String>>,
     /// Reads M-Bus data records (EN 13757-3) to the end of the block, or so many bytes as `length` says. Each line
     /// names a kind of record and what becomes of it. For records that are of none: `otherwise`, `refuse` or `skip`.
+    #[schemars(with = "Vec<ItemSpec>")]
     pub m_bus: Vec<Spanned<ItemSpec>>,
     /// Of a line of `m_bus`: what the record's value measures or tells; of a list, any.
+    #[schemars(schema_with = "schema::m_bus_quantity")]
     pub quantity: OneOrMany<String>,
     /// Of a line of `m_bus`: the value information block (VIF and VIFEs) in hexadecimal digits, instead of the quantity.
+    #[schemars(regex(pattern = schema::HEX))]
     pub vif: Option<String>,
     /// Of a line of `m_bus`: `instantaneous` (default), `maximum`, `minimum`, `error`, or a list.
+    #[schemars(schema_with = "schema::m_bus_function")]
     pub function: OneOrMany<String>,
     /// Of a line of `m_bus`: the storage numbers; without it, 0.
     pub storage: Option<Numbers>,
@@ -469,6 +533,7 @@ pub struct ItemSpec {
     /// Of a line of `m_bus`: the subunits; without it, 0.
     pub subunit: Option<Numbers>,
     /// Of a line of `m_bus`: what else the record says of its value, such as `backward`; without it, nothing.
+    #[schemars(schema_with = "schema::m_bus_qualifiers")]
     pub qualifiers: OneOrMany<String>,
 }
 
@@ -520,9 +585,10 @@ impl<'de> Deserialize<'de> for RecordSpec {
 }
 
 /// The type of a computed value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, DeriveDeserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, DeriveDeserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ValueTypeSpec {
+    /// A number with a fraction.
     Float,
     /// The nearest whole number.
     Integer,
@@ -531,14 +597,17 @@ pub enum ValueTypeSpec {
 }
 
 /// A loop over tag (and length) and value, until the bytes end.
-#[derive(Debug, DeriveDeserialize)]
+#[derive(Debug, DeriveDeserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TagsSpec {
     /// The tag's integer type; a tag of two parts, such as channel and type, is one `u16`.
+    #[schemars(schema_with = "schema::integer_type")]
     pub tag: String,
     /// The type of the length that follows each tag, if one does.
     #[serde(default)]
+    #[schemars(schema_with = "schema::integer_type")]
     pub length: Option<String>,
+    /// Of tag and length; without it, the profile's.
     #[serde(default)]
     pub byte_order: Option<ByteOrderSpec>,
     /// A tag that is not greater than the one before it starts a new reading.
@@ -547,7 +616,7 @@ pub struct TagsSpec {
 }
 
 /// When an item is there: an expression (`"flags & 4 != 0"`), or a variable and its values.
-#[derive(Debug, DeriveDeserialize)]
+#[derive(Debug, DeriveDeserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum WhenSpec {
     Expression(String),
@@ -555,13 +624,16 @@ pub enum WhenSpec {
 }
 
 /// When an item is there: `variable` with `equals` or `not`, or `remaining`.
-#[derive(Debug, DeriveDeserialize)]
+#[derive(Debug, DeriveDeserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GuardSpec {
+    /// What an earlier line remembered.
     #[serde(default)]
     pub variable: Option<String>,
+    /// It is one of these.
     #[serde(default)]
     pub equals: Option<Numbers>,
+    /// It is none of these, or was not read.
     #[serde(default)]
     pub not: Option<Numbers>,
     /// At least so many bytes are left.
@@ -570,10 +642,11 @@ pub struct GuardSpec {
 }
 
 /// Words for numbers.
-#[derive(Debug, DeriveDeserialize)]
+#[derive(Debug, DeriveDeserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EnumSpec {
     /// What each number or range of numbers stands for: a word, a truth value or a number.
+    #[schemars(schema_with = "schema::by_number::<ConstantSpec>")]
     pub values: BTreeMap<String, ConstantSpec>,
     /// For all others; without it they are refused.
     #[serde(default)]
@@ -581,15 +654,15 @@ pub struct EnumSpec {
 }
 
 /// A table, or the name of one.
-#[derive(Debug, DeriveDeserialize)]
+#[derive(Debug, DeriveDeserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum EnumUse {
     Named(String),
-    Here(BTreeMap<String, ConstantSpec>),
+    Here(#[schemars(schema_with = "schema::by_number::<ConstantSpec>")] BTreeMap<String, ConstantSpec>),
 }
 
 /// A value that stands in a profile.
-#[derive(Clone, Debug, PartialEq, DeriveDeserialize)]
+#[derive(Clone, Debug, PartialEq, DeriveDeserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum ConstantSpec {
     Bool(bool),
@@ -599,11 +672,14 @@ pub enum ConstantSpec {
 }
 
 /// How grave an alarm is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, DeriveDeserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, DeriveDeserialize, JsonSchema, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
+    /// Somebody should know.
     Info,
+    /// Somebody should look at it soon.
     Warning,
+    /// Somebody should act at once.
     Critical,
 }
 
@@ -618,7 +694,7 @@ impl Severity {
 }
 
 /// A flag's field name, or a table that says more of it.
-#[derive(Debug, DeriveDeserialize)]
+#[derive(Debug, DeriveDeserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum FlagSpec {
     Name(String),
@@ -626,7 +702,7 @@ pub enum FlagSpec {
 }
 
 /// A flag and what it means.
-#[derive(Debug, DeriveDeserialize)]
+#[derive(Debug, DeriveDeserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FlagTable {
     /// The field's name.
@@ -637,20 +713,21 @@ pub struct FlagTable {
     /// When true means an alarm of this severity.
     #[serde(default)]
     pub alarm: Option<Severity>,
+    /// What the flag means, for fields that the class does not know.
     #[serde(default)]
     pub meaning: Option<String>,
 }
 
 /// Raw values that mean "no value": numbers and ranges, or a table of them with the reasons.
-#[derive(Debug, DeriveDeserialize)]
+#[derive(Debug, DeriveDeserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum AbsentSpec {
     Numbers(Numbers),
-    Reasons(BTreeMap<String, String>),
+    Reasons(#[schemars(schema_with = "schema::by_number::<String>")] BTreeMap<String, String>),
 }
 
 /// So many bytes: a number, an expression, or "rest".
-#[derive(Debug, DeriveDeserialize)]
+#[derive(Debug, DeriveDeserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum LengthSpec {
     Bytes(u32),
@@ -658,7 +735,7 @@ pub enum LengthSpec {
 }
 
 /// So many times: a number or an expression.
-#[derive(Debug, DeriveDeserialize)]
+#[derive(Debug, DeriveDeserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum CountSpec {
     Times(u32),
@@ -666,7 +743,7 @@ pub enum CountSpec {
 }
 
 /// A factor, or where it is found.
-#[derive(Debug, DeriveDeserialize)]
+#[derive(Debug, DeriveDeserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum ScaleSpec {
     Factor(f64),
@@ -674,7 +751,7 @@ pub enum ScaleSpec {
 }
 
 /// The factor stands in a table, under a code that was read earlier.
-#[derive(Debug, DeriveDeserialize)]
+#[derive(Debug, DeriveDeserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScaleUse {
     /// The name of a `[scale.NAME]`.
@@ -684,7 +761,7 @@ pub struct ScaleUse {
 }
 
 /// What a number counts that is a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, DeriveDeserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, DeriveDeserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TimeSpec {
     /// Seconds.
@@ -700,7 +777,7 @@ pub enum TimeSpec {
 }
 
 /// How bytes are numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, DeriveDeserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, DeriveDeserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Coding {
     /// Of a calendar time: packed decimals (the default).
@@ -717,20 +794,33 @@ pub enum Coding {
 
 /// The bits of a date and time in one integer: for each part its runs of bits, lowest first: `"0..4"`,
 /// `"21..23, 28..31"`.
-#[derive(Debug, DeriveDeserialize)]
+#[derive(Debug, DeriveDeserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TimeBitsSpec {
+    /// The year, counted from `year_base`.
+    #[schemars(regex(pattern = schema::BIT_RUNS))]
     pub year: String,
+    /// The month, 1 to 12.
+    #[schemars(regex(pattern = schema::BIT_RUNS))]
     pub month: String,
+    /// The day of the month.
+    #[schemars(regex(pattern = schema::BIT_RUNS))]
     pub day: String,
+    /// The hour; without it, 0.
     #[serde(default)]
+    #[schemars(regex(pattern = schema::BIT_RUNS))]
     pub hour: Option<String>,
+    /// The minute; without it, 0.
     #[serde(default)]
+    #[schemars(regex(pattern = schema::BIT_RUNS))]
     pub minute: Option<String>,
+    /// The second; without it, 0.
     #[serde(default)]
+    #[schemars(regex(pattern = schema::BIT_RUNS))]
     pub second: Option<String>,
     /// Not zero: the time is none.
     #[serde(default)]
+    #[schemars(regex(pattern = schema::BIT_RUNS))]
     pub invalid: Option<String>,
     /// What is added to the year; without it, 2000.
     #[serde(default)]
@@ -738,7 +828,7 @@ pub struct TimeBitsSpec {
 }
 
 /// What becomes of bytes that are no such value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, DeriveDeserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, DeriveDeserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum InvalidSpec {
     /// The payload is refused.
@@ -750,7 +840,7 @@ pub enum InvalidSpec {
 }
 
 /// A payload and what it means, or that it must be refused.
-#[derive(Debug, DeriveDeserialize)]
+#[derive(Debug, DeriveDeserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExampleSpec {
     /// For messages.
@@ -762,6 +852,7 @@ pub struct ExampleSpec {
     /// Who published the payload; "own" for one that was made for this profile.
     pub source: String,
     /// Hexadecimal digits; white space is ignored.
+    #[schemars(regex(pattern = schema::HEX))]
     pub payload: String,
     /// The LoRaWAN FPort or its like.
     #[serde(default)]
@@ -783,6 +874,7 @@ pub struct ExampleSpec {
     pub device: Option<String>,
     /// The reason for which it must be refused: `checksum`, `too_short`, …
     #[serde(default)]
+    #[schemars(schema_with = "schema::reason")]
     pub refused: Option<String>,
 }
 

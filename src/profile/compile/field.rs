@@ -21,7 +21,7 @@ impl<'a> Compiler<'a> {
         let Some(kind) = number::parse_type(kind_name) else {
             let span = self.word(span, kind_name);
             let problem = Problem::at(self.file, self.source, span, format!("`{kind_name}` is no type"));
-            self.problems.push(problem.help(format!("known types: {}", number::KNOWN_TYPES)));
+            self.problems.push(problem.help(number::known_types()));
             return None;
         };
         if self.bit_order.is_some() {

@@ -68,10 +68,122 @@ impl Kind {
     }
 }
 
-pub const KNOWN_TYPES: &str = "u8, u16, u24 … u64, i8 … i64 (two's complement), sm8 … sm64 (sign and magnitude), uint \
-                               and int (with `length`), f16, f32, f64, bcd2 … bcd18 (digits), digits, hex, dotted, ascii, \
-                               utf8, gb18030, decimal (with a number of bytes, as in hex7, or `length`), calendar, \
-                               cp16, cp32, flag_id; in a block of bits u1 … u64";
+/// Types of one form, for messages, the schema of profiles and their reference.
+pub struct TypeForm {
+    /// As a profile writes them.
+    pub written: &'static str,
+    /// All of them, as a regular expression.
+    pub pattern: &'static str,
+    /// Those that are most used: what an editor offers.
+    pub offered: &'static [&'static str],
+    /// What their bytes are.
+    pub meaning: &'static str,
+}
+
+/// Every form that [`parse_type`] reads.
+pub const TYPES: &[TypeForm] = &[
+    TypeForm {
+        written: "u8, u16, u24 … u64",
+        pattern: "u([1-9]|[1-5][0-9]|6[0-4])",
+        offered: &["u8", "u16", "u24", "u32", "u64"],
+        meaning: "an integer of so many bits, not negative; in a block of bits every width from `u1`",
+    },
+    TypeForm {
+        written: "i8, i16, i24 … i64",
+        pattern: "i([1-9]|[1-5][0-9]|6[0-4])",
+        offered: &["i8", "i16", "i24", "i32", "i64"],
+        meaning: "an integer in two's complement; in a block of bits every width from `i2`",
+    },
+    TypeForm {
+        written: "sm8, sm16 … sm64",
+        pattern: "sm([1-9]|[1-5][0-9]|6[0-4])",
+        offered: &["sm8", "sm16", "sm32"],
+        meaning: "an integer whose most significant bit is its sign; in a block of bits every width from `sm2`",
+    },
+    TypeForm {
+        written: "uint, int",
+        pattern: "u?int",
+        offered: &["uint", "int"],
+        meaning: "an integer of as many bytes as `length` says, at most 8: `uint` is not negative, `int` in two's complement",
+    },
+    TypeForm {
+        written: "f16, f32, f64",
+        pattern: "f(16|32|64)",
+        offered: &["f32", "f64"],
+        meaning: "a number of IEEE 754; infinity and what is no number are no value",
+    },
+    TypeForm {
+        written: "bcd2, bcd4 … bcd18, bcd",
+        pattern: "bcd(2|4|6|8|10|12|14|16|18)?",
+        offered: &["bcd4", "bcd6", "bcd8"],
+        meaning: "a number of so many packed decimal digits, two a byte",
+    },
+    TypeForm {
+        written: "digits14",
+        pattern: "digits([2468]|[1-9][0-9]*[02468])?",
+        offered: &["digits12", "digits14"],
+        meaning: "so many packed decimal digits as text, two a byte",
+    },
+    TypeForm {
+        written: "hex7",
+        pattern: "hex([1-9][0-9]*)?",
+        offered: &["hex4", "hex8"],
+        meaning: "so many bytes as text of hexadecimal digits",
+    },
+    TypeForm {
+        written: "dotted4",
+        pattern: "dotted([1-9][0-9]*)?",
+        offered: &["dotted4"],
+        meaning: "so many bytes as text of numbers with points between, such as a version or an address; `coding` says \
+                  how each is written",
+    },
+    TypeForm {
+        written: "ascii8, utf8",
+        pattern: "(ascii|utf8)([1-9][0-9]*)?",
+        offered: &["ascii", "utf8"],
+        meaning: "text of so many bytes (`utf816`: 16 bytes of UTF-8)",
+    },
+    TypeForm {
+        written: "gb18030",
+        pattern: "gb18030([1-9][0-9]*)?",
+        offered: &["gb18030"],
+        meaning: "Chinese text in GB 18030, which GBK and GB 2312 are part of",
+    },
+    TypeForm {
+        written: "decimal6",
+        pattern: "decimal([1-9][0-9]*)?",
+        offered: &["decimal"],
+        meaning: "a number written in so many characters: `-12.50`",
+    },
+    TypeForm {
+        written: "calendar",
+        pattern: "calendar",
+        offered: &["calendar"],
+        meaning: "a date and time in bytes, as `layout` and `coding` say",
+    },
+    TypeForm {
+        written: "cp16, cp32",
+        pattern: "cp(16|32)",
+        offered: &["cp16", "cp32"],
+        meaning: "a date (type G), a date and time (type F) of EN 13757-3, Annex A",
+    },
+    TypeForm {
+        written: "flag_id",
+        pattern: "flag_id",
+        offered: &["flag_id"],
+        meaning: "the maker's three letters in two bytes (EN 13757-3)",
+    },
+];
+
+/// All forms, for the help behind one that is not known.
+pub fn known_types() -> String {
+    let forms: Vec<&str> = TYPES.iter().map(|form| form.written).collect();
+    format!(
+        "known types: {}; behind the name of a text stand its bytes (of bcd and digits: its digits), or `length` says \
+         them; in a block of bits u1 … u64",
+        forms.join(", ")
+    )
+}
 
 /// Reads `u24`, `bcd8` (8 digits), `hex7` (7 bytes), and so on.
 pub fn parse_type(text: &str) -> Option<Kind> {
@@ -106,6 +218,11 @@ pub fn parse_type(text: &str) -> Option<Kind> {
         ("cp", Some(32)) => Some(Kind::Packed(Packed::Cp32)),
         _ => None,
     }
+}
+
+/// Whether there is a type of this name.
+pub fn is_type(text: &str) -> bool {
+    parse_type(text).is_some()
 }
 
 /// `value = (raw × scale + offset)` in another unit; `None` when the numbers have more digits than fit.
