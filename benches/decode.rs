@@ -68,12 +68,16 @@ expect = { battery_v = 3.6, volume_m3 = 123.456, leak = true }
 
 /// Profiles of the library, from short layouts to long ones, each with the example that is decoded.
 const MEASURED: &[(&str, &str)] = &[
-    ("zhongxing-lamp63", "lamp63-lora-b"),
+    ("citywire-elevator", "standing at 12, doors open"),
     ("jiade-nb-smoke", "jiade-01"),
     ("foxcodenine-nb-parking", ""),
-    ("citywire-elevator", ""),
     ("cjt188", "cjt188-read-resp-fixed"),
     ("cjt188", "cjt188-heat-5328"),
+    ("zhongxing-lamp63", "lamp63-lora-b"),
+    ("dlt645", ""),
+    ("nexelec-insafe-origin", ""),
+    ("gbt26875", "gb26875-part-alarm"),
+    ("mbus", ""),
 ];
 
 /// One payload, and the ways to decode it.
@@ -81,7 +85,7 @@ struct Case {
     name: String,
     profile: Profile,
     example: Example,
-    by_hand: Option<fn(&[u8]) -> u64>,
+    by_hand: Option<by_hand::Decode>,
 }
 
 /// The fastest batch of each benchmark, in nanoseconds a payload.
@@ -101,9 +105,15 @@ fn main() {
             readings.records().len() as u64
         });
         if let Some(by_hand) = case.by_hand {
-            measure(&mut criterion, &mut fastest, &format!("{} by hand", case.name), || {
-                by_hand(black_box(&case.example.payload))
+            let mut reading = by_hand::Reading::default();
+            let name = format!("{} by hand", case.name);
+            measure(&mut criterion, &mut fastest, &name, || {
+                by_hand(black_box(&case.example.payload), &mut reading).expect("it decodes");
+                reading.values.len() as u64
             });
+            // The two do the same work.
+            let values: usize = readings.records().iter().map(|record| readings.values(record).len()).sum();
+            assert_eq!(reading.values.len(), values, "{}", case.name);
         }
     }
     criterion.final_summary();
@@ -126,8 +136,8 @@ fn cases() -> Vec<Case> {
         let example =
             profile.examples.iter().filter(usable).find(|example| wanted.is_empty() || example.name == *wanted);
         let example = example.unwrap_or_else(|| panic!("{id} has no example {wanted}")).clone();
-        let by_hand: Option<fn(&[u8]) -> u64> = match *id {
-            "zhongxing-lamp63" => Some(by_hand::lamp63),
+        let by_hand: Option<by_hand::Decode> = match *id {
+            "citywire-elevator" => Some(by_hand::elevator),
             "jiade-nb-smoke" => Some(by_hand::jiade),
             _ => None,
         };

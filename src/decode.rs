@@ -94,7 +94,7 @@ impl Readings {
         self.records.get(heading..).unwrap_or_default()
     }
 
-    /// A record's values with the index of their fields, canonical fields first.
+    /// A record's values with the index of their fields, in the order of the payload.
     pub fn values(&self, record: &Record) -> &[(u16, Value)] {
         self.values.get(record.values.start as usize..record.values.end as usize).unwrap_or_default()
     }
@@ -171,7 +171,8 @@ impl Readings {
         }
     }
 
-    #[inline]
+    // Inlined, so that the value is made where it stays instead of being copied there.
+    #[inline(always)]
     fn emit(&mut self, field: u16, value: Value) {
         let Some(place) = self.places.get_mut(usize::from(field)) else { return };
         self.given = true;
@@ -197,20 +198,13 @@ impl Readings {
         }
     }
 
-    /// Orders each record's values by field: canonical ones have the lowest numbers. Says whether the last record, for
-    /// it had no value of its own, was left out.
+    /// Ends the last record. Says whether it was left out, for it had no value of its own.
     fn finish(&mut self) -> bool {
         self.end_record();
         let own = self.records.len() - usize::from(self.heading.is_some());
         let without_value = own > 1 && !self.given;
         if without_value {
             self.records.pop();
-        }
-        for record in &self.records {
-            let values = &mut self.values[record.values.start as usize..record.values.end as usize];
-            if !values.is_sorted_by_key(|(field, _)| *field) {
-                values.sort_unstable_by_key(|(field, _)| *field);
-            }
         }
         without_value
     }

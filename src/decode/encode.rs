@@ -458,19 +458,14 @@ fn write_text(bytes: &mut [u8], read: &Text, value: &Wanted) -> Result<(), Strin
             bytes.reverse();
             return Ok(());
         }
-        TextCoding::Dotted { order, each } => return write_dotted(bytes, text, order, each),
+        TextCoding::Dotted { order, each } => {
+            let text = with_what_is_left_out(text, read, |present| read::dotted(bytes, order, each, present));
+            return write_dotted(bytes, &text, order, each);
+        }
         TextCoding::Utf8 => return fill_text(bytes, text.as_bytes(), text),
         TextCoding::Gb18030 => return fill_text(bytes, &encoding_rs::GB18030.encode(text).0, text),
     };
-    // What the decoder leaves out stays as it is in the template.
-    let mut text = text.clone();
-    if let Some((first, last)) = read.keep {
-        let mut present = String::new();
-        read::hex(bytes, order, swapped, &mut present);
-        let end = present.len().min(last.saturating_add(1));
-        present.replace_range(first.min(end)..end, &text);
-        text = present;
-    }
+    let text = with_what_is_left_out(text, read, |present| read::hex(bytes, order, swapped, present));
     // What the decoder cuts off is written again: an "F" that pads an odd number of digits.
     let mut digits = text.clone();
     let pad = read.strip.iter().find(|c| c.is_ascii_hexdigit()).copied();
@@ -498,6 +493,16 @@ fn write_text(bytes: &mut [u8], read: &Text, value: &Wanted) -> Result<(), Strin
     }
     bytes.copy_from_slice(&raw);
     Ok(())
+}
+
+/// A text with the characters around it that the decoder leaves out; they stay as they are in the template.
+fn with_what_is_left_out(text: &str, read: &Text, write_present: impl FnOnce(&mut String)) -> String {
+    let Some((first, last)) = read.keep else { return text.to_owned() };
+    let mut present = String::new();
+    write_present(&mut present);
+    let end = present.len().min(last.saturating_add(1));
+    present.replace_range(first.min(end)..end, text);
+    present
 }
 
 fn write_dotted(bytes: &mut [u8], text: &str, order: ByteOrder, each: DottedCoding) -> Result<(), String> {

@@ -18,7 +18,7 @@ pub fn integer(bytes: &[u8], sign: Sign, order: ByteOrder) -> i64 {
     with_sign(unsigned(bytes, order), bytes.len() as u32 * 8, sign)
 }
 
-#[inline]
+#[inline(always)]
 fn unsigned(bytes: &[u8], order: ByteOrder) -> u64 {
     match (order, bytes) {
         (_, &[byte]) => u64::from(byte),
@@ -30,6 +30,7 @@ fn unsigned(bytes: &[u8], order: ByteOrder) -> u64 {
     }
 }
 
+#[cold]
 fn of_any_width(bytes: &[u8], order: ByteOrder) -> u64 {
     let fold = |value: u64, &byte: &u8| (value << 8) | u64::from(byte);
     let words = |value: u64, word: &[u8], order| (value << 16) | unsigned(word, order);
@@ -267,7 +268,7 @@ fn calendar_by(bytes: &[u8], layout: &[CalendarPart], coding: CalendarCoding, zo
     if year > 99 || !(19..=21).contains(&century) {
         return None;
     }
-    moment(DateTime::new(century * 100 + year, month, day, hour, minute, second, 0).ok()?, zone)
+    moment((century * 100 + year, month, day), (hour, minute, second), zone)
 }
 
 /// How many bytes a part takes.
@@ -304,10 +305,28 @@ pub fn packed_time(bytes: &[u8], packed: &PackedTime, zone: &TimeZone) -> Option
             PackedPart::Invalid => {}
         }
     }
-    moment(DateTime::new(year, month, day, hour, minute, second, 0).ok()?, zone)
+    moment((year, month, day), (hour, minute, second), zone)
 }
 
-fn moment(local: DateTime, zone: &TimeZone) -> Option<Timestamp> {
+/// Looked at before it is made: jiff's error for a date that is none allocates.
+fn moment(
+    (year, month, day): (i16, i8, i8),
+    (hour, minute, second): (i8, i8, i8),
+    zone: &TimeZone,
+) -> Option<Timestamp> {
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        2 if is_leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return None,
+    };
+    let is_time = (0..24).contains(&hour) && (0..60).contains(&minute) && (0..60).contains(&second);
+    if !(1..=9999).contains(&year) || !(1..=days).contains(&day) || !is_time {
+        return None;
+    }
+    let local = DateTime::new(year, month, day, hour, minute, second, 0).ok()?;
     let moment = zone.to_timestamp(local).ok()?;
     i64::try_from(moment.as_nanosecond()).ok().map(Timestamp::from_nanos)
 }

@@ -131,7 +131,13 @@ impl<'a> Compiler<'a> {
         self.canonical_fields();
         self.collect_slots();
         self.blocks = vec![Block::default(); spec.blocks.len()];
+        let reached = self.reached_blocks(&frames);
         for (index, (name, block)) in spec.blocks.iter().enumerate() {
+            // A block that only other variants reach gives this one no field.
+            if self.variant.is_some() && !reached.contains(name.as_str()) {
+                self.blocks[index].name.clone_from(name);
+                continue;
+            }
             let block = block.get_ref();
             let (steps, bit_order) = self.steps_in(block.bit_order, &block.fields);
             self.blocks[index] = Block { name: name.clone(), bit_order, steps };
@@ -220,6 +226,25 @@ impl<'a> Compiler<'a> {
             self.check_variant(name, frame.span());
         }
         wanted.is_empty() || self.variant.is_some_and(|variant| wanted.contains(variant.id.get_ref()))
+    }
+
+    /// The blocks that frames lead to.
+    fn reached_blocks(&self, frames: &[&'a Spanned<FrameSpec>]) -> BTreeSet<&'a str> {
+        let mut reached = BTreeSet::new();
+        let mut open: Vec<&'a Spanned<ItemSpec>> = frames.iter().flat_map(|frame| &frame.get_ref().fields).collect();
+        while let Some(item) = open.pop() {
+            let item = item.get_ref();
+            let called =
+                [&item.block, &item.repeat, &item.otherwise].into_iter().flatten().chain(item.cases.values());
+            for name in called {
+                if let Some((name, block)) = self.spec.blocks.get_key_value(name.as_str())
+                    && reached.insert(name.as_str())
+                {
+                    open.extend(&block.get_ref().fields);
+                }
+            }
+        }
+        reached
     }
 
     fn check_variant(&mut self, name: &str, span: Span) {

@@ -51,7 +51,7 @@ impl Cursor {
 
 impl<'a, O: Observer> Machine<'a, O> {
     /// The bytes at a place, and the cursor behind them.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(
         &mut self,
         cursor: &mut Cursor,

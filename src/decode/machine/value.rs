@@ -117,7 +117,7 @@ impl<'a, O: Observer> Machine<'a, O> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn take_field(&mut self, field: &'a Field, length: usize, cursor: &mut Cursor) -> Result<Range<usize>, Failed> {
         self.take(cursor, field.place, length, field.target.line, |machine| machine.name(&field.target))
     }
@@ -258,6 +258,8 @@ impl<'a, O: Observer> Machine<'a, O> {
         }
     }
 
+    /// Kept apart from [`Linear::apply`], whose value would be copied through memory.
+    #[inline]
     pub(super) fn linear(
         &mut self,
         target: &'a Target,
@@ -265,15 +267,19 @@ impl<'a, O: Observer> Machine<'a, O> {
         raw: i64,
         range: &Range<usize>,
     ) -> Result<(), Failed> {
-        let value = linear.apply(raw);
-        if let Some(slot) = target.slot {
-            let number = match value {
-                Value::Float(number) => number,
-                _ => raw as f64 * linear.multiply as f64 + linear.add as f64,
-            };
-            self.remember(Some(slot), number);
+        let small = raw.checked_mul(linear.multiply).and_then(|product| product.checked_add(linear.add));
+        if let (Some(numerator), false) = (small, linear.integer) {
+            let number = numerator as f64 / linear.divide as f64;
+            self.remember(target.slot, number);
+            return self.emit(target, Value::Float(number), range);
         }
-        self.emit(target, value, range)
+        match linear.apply(raw) {
+            Value::Integer(number) => {
+                self.remember(target.slot, number as f64);
+                self.emit(target, Value::Integer(number), range)
+            }
+            value => self.emit(target, value, range),
+        }
     }
 
     fn text_field(&mut self, field: &'a Field, read: &'a Text, cursor: &mut Cursor) -> Result<(), Failed> {
@@ -353,7 +359,7 @@ impl<'a, O: Observer> Machine<'a, O> {
     }
 
     /// Gives a field its value, unless it is implausible.
-    #[inline]
+    #[inline(always)]
     pub(super) fn emit(&mut self, target: &'a Target, value: Value, range: &Range<usize>) -> Result<(), Failed> {
         let field = match &target.name {
             Name::None => return Ok(()),
@@ -403,7 +409,7 @@ impl<'a, O: Observer> Machine<'a, O> {
     }
 
     /// Gives a field its value.
-    #[inline]
+    #[inline(always)]
     pub(super) fn give(&mut self, field: u16, value: Value) {
         if O::WATCHES {
             let text = match &value {
@@ -417,6 +423,7 @@ impl<'a, O: Observer> Machine<'a, O> {
     }
 
     /// Leaves an implausible value out, and says so in the reading.
+    #[cold]
     fn mark_implausible(&mut self, field: u16, number: f64) {
         self.readings.implausible += 1;
         let start = self.readings.text.len() as u32;
