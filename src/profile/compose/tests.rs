@@ -17,6 +17,11 @@ fn json(profile: &Profile, payload: &[u8], context: &Context<'_>) -> String {
     lines.map(|reading| serde_json::to_string(&reading).expect("JSON") + "\n").collect()
 }
 
+/// The same whatever the order of the fields.
+fn parsed(lines: &str) -> Vec<serde_json::Value> {
+    lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
 fn composed(
     profile: &Profile,
     json: &str,
@@ -42,7 +47,7 @@ fn what_an_example_decodes_to_encodes_to_a_payload_that_decodes_to_the_same() {
                 let composed = composed(profile, &expected, None, like)
                     .unwrap_or_else(|error| panic!("{} {}: {error}", profile.id, example.name));
                 let again = json(profile, &composed.payload, &shape(profile, &composed).context());
-                assert_eq!(again, expected, "{} {}", profile.id, example.name);
+                assert_eq!(parsed(&again), parsed(&expected), "{} {}", profile.id, example.name);
                 assert_eq!((composed.kept, composed.rounded), (vec![], vec![]), "{} {}", profile.id, example.name);
             }
         }
@@ -65,7 +70,14 @@ fn readings_of_one_example_take_the_shape_of_another_or_are_refused_but_never_be
                 taken += 1;
                 let again = json(profile, &composed.payload, &shape(profile, &composed).context());
                 if composed.kept.is_empty() && composed.rounded.is_empty() {
-                    assert_eq!(again, expected, "{}: {} as {}", profile.id, example.name, other.name);
+                    assert_eq!(
+                        parsed(&again),
+                        parsed(&expected),
+                        "{}: {} as {}",
+                        profile.id,
+                        example.name,
+                        other.name
+                    );
                     compared += 1;
                 }
             }
