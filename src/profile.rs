@@ -14,6 +14,8 @@ pub mod compile;
 pub mod compose;
 pub mod example;
 pub mod library;
+#[cfg(test)]
+mod reference;
 pub mod scaffold;
 pub mod schema;
 pub mod spec;

@@ -10,6 +10,8 @@ mod encode;
 mod new;
 #[path = "profile_tools/simulate.rs"]
 mod simulate;
+#[path = "profile_tools/tutorial.rs"]
+mod tutorial;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

@@ -110,7 +110,7 @@ pub const TYPES: &[TypeForm] = &[
         written: "f16, f32, f64",
         pattern: "f(16|32|64)",
         offered: &["f32", "f64"],
-        meaning: "a number of IEEE 754; infinity and what is no number are no value",
+        meaning: "a number of IEEE 754; what is no number (NaN) is no value, infinity is refused",
     },
     TypeForm {
         written: "bcd2, bcd4 … bcd18, bcd",
