@@ -46,3 +46,18 @@ fn the_tutorial_s_profile_is_whole_and_its_commands_do_what_they_say() {
     let decoded = run(&format!("decode {file} \"{}\"", payload.lines().next().unwrap_or_default()));
     assert!(decoded.contains("7.5") && decoded.contains("closed"), "{payload}{decoded}");
 }
+
+#[test]
+fn every_body_of_a_profile_in_the_page_holds() {
+    let classes = Classes::load("classes.toml", BUILT_IN_CLASSES).expect("the built-in vocabulary");
+    let head = "id = \"acme-test\"\nclass = \"water_meter\"\nmaker = \"Acme\"\nmodel = \"Test\"\n\
+                document = { title = \"docs/profiles.md\" }\nreport_interval = \"1h\"\nbyte_order = \"big\"\n";
+    let bodies: Vec<&str> = part("## How to say it\n", "\n## ").split("```toml\n").skip(1).collect();
+    assert!(bodies.len() >= 6);
+    for body in bodies {
+        let (body, _) = body.split_once("```").expect("the body ends");
+        if let Err(problems) = load_source("acme-test.toml", &format!("{head}{body}"), &classes) {
+            panic!("{}\nof\n{body}", citywire::problem::render(&problems, false));
+        }
+    }
+}
