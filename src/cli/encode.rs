@@ -22,7 +22,7 @@ The payload is one of the profile's examples with other values in it: the one wh
 --like names. What was not asked for stays as the example has it, and is told on standard error. The payload is decoded
 again: when a value does not come back, within its resolution, none is printed and the exit code is 1.")]
 pub struct Arguments {
-    /// The id of a profile in force, or a profile's file
+    /// The id of a profile in force, or a profile's file (FILE#ID for one of a family)
     profile: String,
     /// A reading's fields as a JSON object, or what decode --json prints; - reads standard input
     #[arg(value_name = "JSON|-")]

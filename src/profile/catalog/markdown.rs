@@ -20,6 +20,7 @@ point and named in `implausible`.
 
 pub(super) fn page(catalog: &Catalog) -> String {
     let mut page = INTRODUCTION.to_owned();
+    overview(&mut page, catalog);
     page.push_str("\n## Every class\n");
     fields(&mut page, "\n", &catalog.common);
     for class in &catalog.classes {
@@ -32,8 +33,30 @@ pub(super) fn page(catalog: &Catalog) -> String {
     page
 }
 
+/// The classes, each with a link to its section.
+fn overview(page: &mut String, catalog: &Catalog) {
+    page.push_str("\n| class | | canonical fields | makers' own | profiles |\n| --- | --- | --- | --- | --- |\n");
+    for class in &catalog.classes {
+        let ClassEntry { name, title, profiles, fields } = class;
+        let canonical = fields.iter().filter(|field| field.canonical).count();
+        let (own, profiles, anchor) = (fields.len() - canonical, profiles.len(), anchor(&heading(class)));
+        let _ = writeln!(page, "| [`{name}`](#{anchor}) | {} | {canonical} | {own} | {profiles} |", text(title));
+    }
+    let _ = writeln!(page, "\n{} in all: [Profiles](#profiles).", numbered(catalog.profiles.len(), "profile"));
+}
+
+fn heading(class: &ClassEntry) -> String {
+    format!("{}: `{}`", text(&class.title), class.name)
+}
+
+/// What GitHub and its like make of a heading, for links to it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.flat_map(char::to_lowercase).map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
 fn class_section(page: &mut String, class: &ClassEntry) {
-    let _ = write!(page, "\n## {}: `{}`\n", text(&class.title), class.name);
+    let _ = write!(page, "\n## {}\n", heading(class));
     if class.profiles.is_empty() {
         page.push_str("\nNo profile in force is of this class.\n");
     }
@@ -152,6 +175,12 @@ mod tests {
         f(900, "15 min");
         f(86_400, "24 h");
         f(7 * 86_400, "7 d");
+    }
+
+    #[test]
+    fn links_lead_to_headings() {
+        assert_eq!(anchor("Leak detector: `leak_detector`"), "leak-detector-leak_detector");
+        assert_eq!(anchor("Bin (indoors): `bin`"), "bin-indoors-bin");
     }
 
     #[test]
