@@ -24,6 +24,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "electricity_meter/yobiiq-em4301.toml",
     "elevator/citywire-elevator.toml",
     "environment/dragino-laq4.toml",
+    "environment/elsys-sensors.toml",
     "environment/milesight-am307.toml",
     "environment/milesight-em300.toml",
     "environment/milesight-wt102.toml",
