@@ -33,6 +33,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "heat_meter/elvaco-cmi4110.toml",
     "heat_meter/kamstrup-multical.toml",
     "leak_detector/fwe03.toml",
+    "leak_detector/sensative-strips.toml",
     "level/d2-level.toml",
     "level/netvox-r313la.toml",
     "manhole/dingtek-dc410.toml",
