@@ -28,6 +28,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "environment/milesight-am307.toml",
     "environment/milesight-em300.toml",
     "environment/milesight-wt102.toml",
+    "environment/watteco-vaqao-lite.toml",
     "fire_panel/gst-gst9000.toml",
     "gas_meter/fludia-fm432g.toml",
     "heat_meter/elvaco-cmi4110.toml",
