@@ -3,6 +3,7 @@
 //! There is no clock, no I/O, no panic and, once the output's buffers have grown, no allocation here, except for the
 //! words of an error. [`program`] is the compiled form, [`machine`] runs it, `read` reads single values,
 //! [`m_bus`] the records of M-Bus. [`encode`] goes the other way: it puts values into the bytes of an example.
+//! [`explain`] tells why a payload gives what it gives, byte by byte.
 
 use std::ops::Range;
 
@@ -13,6 +14,7 @@ use crate::profile::Profile;
 use crate::time::Timestamp;
 
 pub mod encode;
+pub mod explain;
 pub mod expression;
 pub mod json;
 pub mod m_bus;

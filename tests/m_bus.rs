@@ -1,5 +1,8 @@
 //! The lines of `m_bus` in a profile: which data records of EN 13757-3 give which fields.
 
+#[path = "support/explanation.rs"]
+mod explanation;
+
 use citywire::decode::encode::{Template, Wanted};
 use citywire::decode::json::Reading;
 use citywire::decode::{self, Context, Readings};
@@ -49,6 +52,7 @@ fn profile(lines: &str, more: &str) -> Result<Profile, String> {
 fn readings(profile: &Profile, payload: &str) -> Vec<String> {
     let payload = spec::parse_hex(payload).unwrap();
     let mut readings = Readings::new();
+    explanation::assert_explained(profile, &payload, &Context::default());
     match decode::decode(profile, &payload, &Context::default(), &mut readings) {
         Ok(()) => {
             let told = readings.records().iter().map(|record| {

@@ -1,5 +1,8 @@
 //! What the profile language can say: each test is a layout, a payload and the readings it gives.
 
+#[path = "support/explanation.rs"]
+mod explanation;
+
 use citywire::decode::{self, Context, Readings};
 use citywire::problem;
 use citywire::profile::class::Classes;
@@ -9,7 +12,7 @@ use citywire::profile::spec::parse_hex;
 use citywire::time::Timestamp;
 
 /// Decodes `payload` with a profile whose body is `layout`; gives the readings as a profile's example would expect
-/// them, or the reason for which it is refused.
+/// them, or the reason for which it is refused. Whatever it is, each bit of the payload can be explained.
 fn decoded(layout: &str, payload: &str, context: &Context<'_>) -> String {
     let source = format!(
         "id = \"acme-test\"\nclass = \"water_meter\"\nmaker = \"Acme\"\nmodel = \"Test\"\n\
@@ -21,6 +24,7 @@ fn decoded(layout: &str, payload: &str, context: &Context<'_>) -> String {
         .unwrap_or_else(|problems| panic!("{}", problem::render(&problems, false)));
     let mut readings = Readings::new();
     let payload = parse_hex(payload).expect("hexadecimal digits");
+    explanation::assert_explained(&profiles[0], &payload, context);
     match decode::decode(&profiles[0], &payload, context, &mut readings) {
         Ok(()) => as_toml(&profiles[0], &readings),
         Err(error) => error.reason.name().to_owned(),

@@ -8,22 +8,29 @@ use clap::Args;
 
 use super::output::{json_lines, printable, table};
 use super::{ConfigArguments, Failure};
+use crate::decode::explain::explain;
 use crate::decode::json::Reading;
 use crate::decode::{self, Readings, Record, Value};
 use crate::profile::spec::parse_hex;
 use crate::profile::{Library, Profile, library};
 use crate::time::Timestamp;
 
+mod explanation;
+
 /// Decode one payload with a device profile.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   citywire decode jiade-nb-smoke 110018010005503225960902000103030001010400011205000160
+  citywire decode jiade-nb-smoke 110018010005503225960902000103030001010400011205000160 --explain
   citywire decode device-profiles/water_meter/acme-wm100.toml \"01 0E10 78563412 04 37\" --json
   mosquitto_sub -t some/topic -C 1 -F %x | citywire decode cjt188 -
 
 With --json, each reading is one JSON object a line:
   {\"class\":\"smoke_detector\",\"time\":null,\"fields\":{\"smoke_alarm\":true}}
+
+With --explain, it shows what each byte is, the number in it, how it became the reading, and by which line of the
+profile; with --json, each piece is one JSON object a line.
 
 A payload that the profile cannot decode is an error, with the byte and the profile's line, and exit code 1.")]
 pub struct Arguments {
@@ -41,6 +48,9 @@ pub struct Arguments {
     /// When it was received (RFC 3339), for devices that send ages instead of times; without it, now
     #[arg(long, value_name = "TIME", value_parser = moment)]
     received: Option<Timestamp>,
+    /// Show byte by byte what the payload says, and where and why it is refused
+    #[arg(long)]
+    explain: bool,
     /// One JSON object a reading, one a line
     #[arg(long)]
     json: bool,
@@ -58,6 +68,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let received = arguments.received.unwrap_or_else(Timestamp::now);
     let topic = arguments.topic.as_deref().unwrap_or_default();
     let context = decode::Context { port: arguments.port, topic, received: Some(received), zone: None };
+    if arguments.explain {
+        return explanation::print(&profile, &payload, &explain(&profile, &payload, &context), arguments.json);
+    }
     decode::decode(&profile, &payload, &context, &mut readings)?;
     let mut out = BufWriter::new(io::stdout().lock());
     if arguments.json {

@@ -17,7 +17,7 @@ mod value;
 
 use cursor::Cursor;
 pub(crate) use framing::check_places;
-pub(super) use framing::{apply, revert};
+pub(super) use framing::{Checksums, apply, checksums, revert};
 pub use observer::{MBusData, Observer, Site, Structure, Unobserved};
 
 /// A failure on its way out: small, since every step returns it.
@@ -307,7 +307,7 @@ impl Condition {
 }
 
 /// A level of a topic, counted from 0, or from the end when negative.
-pub(super) fn topic_level(topic: &str, level: i32) -> Option<&str> {
+fn topic_level(topic: &str, level: i32) -> Option<&str> {
     match usize::try_from(level) {
         Ok(level) => topic.split('/').nth(level),
         Err(_) => topic.rsplit('/').nth(level.unsigned_abs() as usize - 1),

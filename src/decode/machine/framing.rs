@@ -141,19 +141,21 @@ fn run_check(profile: &Profile, check: &Check, payload: &[u8], frame: &Range<usi
 }
 
 /// A frame's checksum as it is sent and as it should be.
-struct Checksums {
-    at: usize,
-    found: i64,
-    computed: i64,
+pub(crate) struct Checksums {
+    /// The bytes that it covers, and where it stands.
+    pub covered: Range<usize>,
+    pub at: usize,
+    pub found: i64,
+    pub computed: i64,
 }
 
 /// `None` when the frame has no room for it.
-fn checksums(check: &Check, frame: &[u8]) -> Option<Checksums> {
+pub(crate) fn checksums(check: &Check, frame: &[u8]) -> Option<Checksums> {
     let (covered, at) = check_places(check, frame.len())?;
     let integer = Integer { bytes: check.algorithm.bytes(), sign: Sign::Unsigned, order: check.order };
     let found = read::integer_at(frame, at as i32, integer).unwrap_or_default();
-    let computed = i64::from(check.algorithm.compute(frame.get(covered).unwrap_or_default()));
-    Some(Checksums { at, found, computed })
+    let computed = i64::from(check.algorithm.compute(frame.get(covered.clone()).unwrap_or_default()));
+    Some(Checksums { covered, at, found, computed })
 }
 
 /// The bytes that a checksum covers and where it stands, in a frame of `length` bytes.

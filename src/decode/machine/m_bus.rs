@@ -103,7 +103,7 @@ impl<'a, O: Observer> Machine<'a, O> {
                 return self.text(target, &range, |text| write_text(data, text));
             }
             Data::Integer(raw) => {
-                self.m_bus_site(target, || integer_read(range.len()), &range, record.scale);
+                self.m_bus_site(target, || integer_read(*raw, range.len()), &range, record.scale);
                 return self.m_bus_number(line, *raw, record.scale, &range, cursor);
             }
             Data::Digits { value, .. } => {
@@ -370,8 +370,12 @@ fn shifted(range: &Range<usize>, by: usize) -> Range<usize> {
 
 // How data would be written, for those who watch: the encoder, and explanations.
 
-fn integer_read(bytes: usize) -> Read {
-    let integer = Integer { bytes: bytes.min(8) as u8, sign: Sign::TwosComplement, order: ByteOrder::Little };
+/// Type B, or type C where the number is one that type B does not have.
+fn integer_read(raw: i64, bytes: usize) -> Read {
+    let bits = 8 * bytes.min(8) as u32;
+    let fits = bits == 64 || raw < 1 << bits.saturating_sub(1);
+    let sign = if fits { Sign::TwosComplement } else { Sign::Unsigned };
+    let integer = Integer { bytes: bytes.min(8) as u8, sign, order: ByteOrder::Little };
     Read::Integer { integer, bits: None }
 }
 
@@ -387,7 +391,7 @@ fn moment_read(bytes: usize, zone: &TimeZone) -> Read {
 
 fn text_read(data: &Data<'_>, bytes: usize) -> Read {
     let coding = match data {
-        Data::Integer(_) => return integer_read(bytes),
+        Data::Integer(raw) => return integer_read(*raw, bytes),
         Data::Digits { .. } => TextCoding::Digits { order: ByteOrder::Little, swapped: false },
         Data::Text(_) => TextCoding::ReversedLatin1,
         _ => TextCoding::Hex { order: ByteOrder::Big, swapped: false },

@@ -46,7 +46,9 @@ impl<'a, O: Observer> Machine<'a, O> {
         range: &Range<usize>,
         cursor: &Cursor,
     ) -> Result<(), Failed> {
-        self.observer.raw(number);
+        if O::WATCHES {
+            self.observer.raw(if range.len() <= 4 { shortest_single(number) } else { number });
+        }
         if number.is_nan() {
             return self.none(target, "it is not a number");
         }

@@ -564,7 +564,7 @@ impl<'a, O: Observer> Machine<'a, O> {
             Name::Field(field) => self.profile.field_name(*field),
             Name::Chosen(choice) => &choice.template,
             Name::None if target.record_time => "time",
-            Name::None => "a fixed value",
+            Name::None => target.written.variable.as_deref().unwrap_or("a fixed value"),
         }
     }
 
@@ -573,7 +573,7 @@ impl<'a, O: Observer> Machine<'a, O> {
             Name::Field(field) => self.profile.field_name(*field),
             Name::Chosen(choice) => &choice.template,
             Name::None if target.record_time => "time",
-            Name::None => "a fixed value",
+            Name::None => target.written.variable.as_deref().unwrap_or("a fixed value"),
         }
     }
 }
