@@ -7,10 +7,10 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin
 
 CARGO ?= cargo
 
-.PHONY: help setup test check format bench fuzz deny demo secrets
+.PHONY: help setup test check format bench bench-decode fuzz deny demo secrets
 
 help: ## List the tasks
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what the tests need (Debian packages; only what is missing)
 	@scripts/setup
@@ -31,6 +31,9 @@ format: ## Format the source
 
 bench: setup ## Throughput and CPU per message, beside a bare subscriber on the same broker
 	$(CARGO) bench --locked --bench throughput
+
+bench-decode: ## Nanoseconds and allocations to decode a payload, beside functions written by hand
+	$(CARGO) bench --locked --bench decode
 
 FUZZ_TARGET ?= decode
 FUZZ_SECONDS ?= 60
