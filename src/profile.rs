@@ -12,8 +12,10 @@ pub mod catalog;
 pub mod class;
 pub mod compile;
 pub mod compose;
+pub mod coverage;
 pub mod example;
 pub mod library;
+pub mod lint;
 #[cfg(test)]
 mod reference;
 pub mod scaffold;

@@ -177,6 +177,80 @@ fn check_tests_single_profiles() {
 }
 
 #[test]
+fn check_tells_what_is_odd_about_profiles_and_fails_for_it_if_it_shall() {
+    let directory = TempDir::new();
+    std::fs::create_dir(directory.path().join("device-profiles")).unwrap();
+    directory.file("device-profiles/acme.toml", ODD_PROFILE);
+    let f = |arguments: &[&str], expected: i32, said: &[&str], told: &[&str]| {
+        let output = citywire(directory.path(), arguments);
+        assert_eq!(code(&output), Some(expected), "{arguments:?}: {}", stderr(&output));
+        for (text, expected) in
+            said.iter().map(|s| (stdout(&output), s)).chain(told.iter().map(|t| (stderr(&output), t)))
+        {
+            assert!(text.contains(expected), "{arguments:?}: {expected} is not in\n{text}");
+        }
+        assert_eq!((stdout(&output).is_empty(), stderr(&output).is_empty()), (said.is_empty(), told.is_empty()));
+    };
+    const FILE: &str = "device-profiles/acme.toml";
+    let odd = [
+        "warning[unsigned_temperature]: `temperature_c` is never",
+        "--> device-profiles/acme.toml:10:20",
+        "\n1 warning.\n",
+    ];
+    let sum = "device-profiles/acme.toml: profile acme, 1 examples, no mistakes\n  coverage: 1 of 1 fields, 1 of 2 branches\n";
+    f(&["check", FILE], 0, &[sum], &odd);
+    f(&["check", FILE, "--deny-warnings"], 1, &[], &odd);
+    // The whole configuration's check looks at the city's own profiles, and at the others when it is told to.
+    f(&["check"], 0, &["no configuration file: no mistakes\n"], &odd);
+    f(&["check", "--built-in"], 0, &["no mistakes"], &odd[..2]);
+    f(&["check", "--deny-warnings"], 1, &[], &odd);
+    let coverage = [
+        "profile acme: 1 examples, of which 0 must be refused\n",
+        "  frames            1 of 2\n    line 12: never\n",
+    ];
+    f(&["check", FILE, "--coverage"], 0, &coverage, &odd);
+    f(&["check", "--coverage"], 0, &coverage, &odd);
+    f(&["check", "--coverage", "--built-in"], 0, &["\nprofile cjt188: "], &odd[..2]);
+    f(&["check", FILE, "--built-in"], 2, &[], &["cannot be used with"]);
+}
+
+#[test]
+fn check_gives_warnings_and_coverage_as_json_lines() {
+    let directory = TempDir::new();
+    directory.file("acme.toml", ODD_PROFILE);
+    let output = citywire(directory.path(), &["check", "acme.toml", "--json", "--coverage"]);
+    assert_eq!((code(&output), stderr(&output)), (Some(0), ""));
+    let lines: Vec<serde_json::Value> =
+        stdout(&output).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!((&lines[0]["severity"], &lines[0]["lint"]), (&"warning".into(), &"unsigned_temperature".into()));
+    assert_eq!((&lines[1]["profile"], &lines[1]["tallies"][0]["kind"]), (&"acme".into(), &"fields".into()));
+    let output = citywire(directory.path(), &["check", "acme.toml", "--json", "--deny-warnings"]);
+    assert_eq!((code(&output), stdout(&output).lines().count(), stderr(&output)), (Some(1), 1, ""));
+}
+
+const ODD_PROFILE: &str = r#"id = "acme"
+class = "parking"
+maker = "Acme"
+model = "1"
+document = { title = "none" }
+report_interval = "1h"
+[[frame]]
+name = "report"
+when = { length = 1 }
+fields = [{ name = "temperature_c", type = "u8", unit = "Cel" }]
+
+[[frame]]
+name = "never"
+fields = [{ name = "temperature_c", type = "i8", unit = "Cel" }]
+
+[[example]]
+source = "own"
+payload = "01"
+expect = { temperature_c = 1 }
+"#;
+
+#[test]
 fn the_configuration_may_be_named_by_the_environment() {
     let directory = TempDir::new();
     directory.file("other.toml", "zzz = 1\n");

@@ -10,18 +10,22 @@ use super::{ConfigArguments, Failure};
 use crate::broker::{Endpoint, Security};
 use crate::config::{self, Config};
 use crate::problem::{self, Problem};
-use crate::profile::library::{load_classes, load_file};
+use crate::profile::Profile;
+use crate::profile::coverage::Coverage;
+use crate::profile::library::{BUILT_IN, built_in_name, check_file, check_source, load_classes, profile_files};
 use crate::rules::Rules;
 
 /// Tell everything that is wrong with configuration, profiles and registry; contact nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Every profile's examples are decoded and compared. No broker, database or other service is contacted.
+What is valid but seldom meant is told as a warning; docs/profiles.md lists the lints.
 
 Examples:
   citywire check -c citywire.toml
   citywire check -c citywire.toml --show     and what is in force, secrets masked
-  citywire check acme-wm100.toml             one profile that is being written")]
+  citywire check acme-wm100.toml             one profile that is being written
+  citywire check acme-wm100.toml --coverage  and what its examples do not show")]
 pub struct Arguments {
     /// Check these profile files only
     #[arg(value_name = "PROFILE")]
@@ -34,72 +38,147 @@ pub struct Arguments {
     /// Print one JSON object a mistake, one a line
     #[arg(long, conflicts_with = "show")]
     json: bool,
+    /// Print what the examples of each profile show, and what they do not
+    #[arg(long, conflicts_with = "show")]
+    coverage: bool,
+    /// Look for what is odd about the profiles that come with citywire, too
+    #[arg(long, conflicts_with = "profiles")]
+    built_in: bool,
+    /// Take warnings for mistakes
+    #[arg(long)]
+    deny_warnings: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let (mut problems, summary) = match arguments.profiles.is_empty() {
-        true => check_all(&arguments.config),
-        false => check_profiles(&arguments.profiles, &arguments.config),
+    let mut findings = match arguments.profiles.is_empty() {
+        true => check_all(arguments),
+        false => check_profiles(arguments),
     };
-    problem::sort(&mut problems);
+    problem::sort(&mut findings.problems);
+    let errors = findings.problems.iter().filter(|problem| problem.is_error()).count();
+    let warnings = findings.problems.len() - errors;
+    let failed = errors > 0 || (arguments.deny_warnings && warnings > 0);
     let mut out = BufWriter::new(io::stdout().lock());
     if arguments.json {
-        json_lines(&mut out, &problems)?;
+        json_lines(&mut out, &findings.problems)?;
+        json_lines(&mut out, &findings.coverage)?;
         out.flush()?;
-        return if problems.is_empty() { Ok(()) } else { Err(Failure::Told) };
+        return if failed { Err(Failure::Told) } else { Ok(()) };
     }
-    if !problems.is_empty() {
-        let mistakes = if problems.len() == 1 { "mistake" } else { "mistakes" };
-        eprintln!("{}\n{} {mistakes}.", problem::render(&problems, super::color(&io::stderr())), problems.len());
-        return Err(Failure::Told);
+    if !findings.problems.is_empty() {
+        let rendered = problem::render(&findings.problems, super::color(&io::stderr()));
+        eprintln!("{rendered}\n{}.", count(errors, warnings));
     }
     match arguments.show {
+        _ if failed => {}
         true => write!(out, "{}", config::effective(&arguments.config.load()?))?,
-        false => writeln!(out, "{summary}")?,
+        false => writeln!(out, "{}", findings.summary)?,
     }
-    Ok(out.flush()?)
+    for (index, coverage) in findings.coverage.iter().enumerate() {
+        let gap = if failed && index == 0 { "" } else { "\n" };
+        write!(out, "{gap}{coverage}")?;
+    }
+    out.flush()?;
+    if failed { Err(Failure::Told) } else { Ok(()) }
 }
 
-/// The mistakes, and what to say when there are none.
-type Findings = (Vec<Problem>, String);
+/// `2 mistakes, 1 warning`.
+fn count(errors: usize, warnings: usize) -> String {
+    let counted = |number: usize, thing: &str| match number {
+        0 => None,
+        1 => Some(format!("1 {thing}")),
+        _ => Some(format!("{number} {thing}s")),
+    };
+    let parts: Vec<String> =
+        [counted(errors, "mistake"), counted(warnings, "warning")].into_iter().flatten().collect();
+    parts.join(", ")
+}
 
-fn check_profiles(files: &[PathBuf], config: &ConfigArguments) -> Findings {
+#[derive(Default)]
+struct Findings {
+    problems: Vec<Problem>,
+    /// What to say when nothing is wrong.
+    summary: String,
+    /// Of the profiles that were looked at, if it was asked for.
+    coverage: Vec<Coverage>,
+}
+
+impl Findings {
+    fn wrong(problems: Vec<Problem>) -> Findings {
+        Findings { problems, ..Findings::default() }
+    }
+
+    fn coverage_of(&mut self, profiles: &[Profile]) {
+        self.coverage.extend(profiles.iter().map(Coverage::of));
+    }
+}
+
+fn check_profiles(arguments: &Arguments) -> Findings {
     // The vocabulary may be the city's own; a configuration that cannot be read is not what is asked about.
-    let directory = config.load_leniently().0.map(|config| config.profiles.directory);
+    let directory = arguments.config.load_leniently().0.map(|config| config.profiles.directory);
     let classes = match load_classes(directory.as_deref().unwrap_or(Path::new(""))) {
         Ok(classes) => classes,
-        Err(problems) => return (problems, String::new()),
+        Err(problems) => return Findings::wrong(problems),
     };
-    let (mut problems, mut lines) = (Vec::new(), Vec::new());
-    for file in files {
-        match load_file(file, &classes) {
-            Ok(profiles) => lines.extend(profiles.iter().map(|profile| {
-                let examples = profile.examples.len();
-                format!("{}: profile {}, {examples} examples, no mistakes", file.display(), profile.id)
-            })),
-            Err(mut found) => problems.append(&mut found),
+    let (mut findings, mut lines) = (Findings::default(), Vec::new());
+    for file in &arguments.profiles {
+        let mut checked = match check_file(file, &classes) {
+            Ok(checked) => checked,
+            Err(mut found) => {
+                findings.problems.append(&mut found);
+                continue;
+            }
+        };
+        findings.problems.append(&mut checked.warnings);
+        if arguments.coverage {
+            findings.coverage_of(&checked.profiles);
+        }
+        for profile in &checked.profiles {
+            let (file, id, examples) = (file.display(), &profile.id, profile.examples.len());
+            lines.push(format!("{file}: profile {id}, {examples} examples, no mistakes"));
+            if !arguments.coverage {
+                lines.push(format!("  coverage: {}", Coverage::of(profile).summary()));
+            }
         }
     }
-    (problems, lines.join("\n"))
+    findings.summary = lines.join("\n");
+    findings
 }
 
-fn check_all(arguments: &ConfigArguments) -> Findings {
-    let (config, mut problems) = arguments.load_leniently();
-    let Some(mut config) = config else { return (problems, String::new()) };
-    if problems.is_empty()
-        && let Some(problem) = check_broker(&config, arguments.file())
+/// Adds what is odd about the profiles of the configuration, and what their examples show. Those that do not compile
+/// were told of already.
+fn look_at_profiles(arguments: &Arguments, directory: &Path, findings: &mut Findings) {
+    let Ok(classes) = load_classes(directory) else { return };
+    let own = profile_files(directory).unwrap_or_default();
+    let own = own.iter().map(|file| check_file(file, &classes));
+    let built_in = BUILT_IN.iter().filter(|_| arguments.built_in);
+    let built_in = built_in.map(|(path, source)| check_source(&built_in_name(path), source, &classes));
+    for mut checked in own.chain(built_in).flatten() {
+        findings.problems.append(&mut checked.warnings);
+        if arguments.coverage {
+            findings.coverage_of(&checked.profiles);
+        }
+    }
+}
+
+fn check_all(arguments: &Arguments) -> Findings {
+    let (config, problems) = arguments.config.load_leniently();
+    let mut findings = Findings::wrong(problems);
+    let Some(mut config) = config else { return findings };
+    let file = arguments.config.file();
+    if findings.problems.is_empty()
+        && let Some(problem) = check_broker(&config, file)
     {
-        problems.push(problem);
+        findings.problems.push(problem);
     }
     // That a file cannot be read is a mistake of the configuration, and told there.
     config.registry.file.take_if(|file| std::fs::File::open(file).is_err());
     match Rules::load(&config) {
-        Ok(rules) => (problems, summary(&config, arguments.file(), &rules)),
-        Err(mut found) => {
-            problems.append(&mut found);
-            (problems, String::new())
-        }
+        Ok(rules) => findings.summary = summary(&config, file, &rules),
+        Err(mut found) => findings.problems.append(&mut found),
     }
+    look_at_profiles(arguments, &config.profiles.directory, &mut findings);
+    findings
 }
 
 /// The files of keys and certificates are read, and nobody is contacted.

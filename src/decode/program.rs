@@ -35,6 +35,21 @@ pub struct Program {
     pub variables: Vec<String>,
 }
 
+impl Program {
+    /// The blocks that some frame comes to, in their order.
+    pub fn reachable_blocks(&self) -> impl Iterator<Item = (BlockId, &Block)> {
+        let mut reachable = vec![false; self.blocks.len()];
+        let mut waiting: Vec<BlockId> = self.frames.iter().map(|frame| frame.block).collect();
+        while let Some(block) = waiting.pop() {
+            let Some(seen) = reachable.get_mut(usize::from(block)) else { continue };
+            if !std::mem::replace(seen, true) {
+                waiting.extend(self.blocks.get(usize::from(block)).into_iter().flat_map(Block::calls));
+            }
+        }
+        (0..).zip(&self.blocks).zip(reachable).filter(|(_, reachable)| *reachable).map(|(block, _)| block)
+    }
+}
+
 /// Variables that no step reads: the machine knows them.
 pub mod built_in {
     /// The number that the field's bytes give, before anything is done to it.
@@ -147,6 +162,13 @@ pub struct Block {
     pub steps: Vec<Step>,
 }
 
+impl Block {
+    /// The blocks that its steps may run.
+    pub fn calls(&self) -> impl Iterator<Item = BlockId> {
+        self.steps.iter().flat_map(Step::calls)
+    }
+}
+
 /// Which bit of a byte is the first of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BitOrder {
@@ -163,6 +185,27 @@ pub struct Step {
     pub action: Action,
     /// The line in the profile, for messages.
     pub line: u32,
+}
+
+impl Step {
+    /// The blocks that it may run.
+    fn calls(&self) -> Vec<BlockId> {
+        let of_cases = |cases: &Lookup<BlockId>, otherwise: &Otherwise| {
+            let other = match otherwise {
+                Otherwise::Block(block) => Some(*block),
+                _ => None,
+            };
+            cases.iter().map(|(_, _, block)| *block).chain(other).collect()
+        };
+        match &self.action {
+            Action::Call(call) => vec![call.block],
+            Action::Repeat(repeat) => vec![repeat.block],
+            Action::Switch(switch) | Action::Mask(switch) => of_cases(&switch.cases, &switch.otherwise),
+            Action::Tags(tags) => of_cases(&tags.cases, &tags.otherwise),
+            Action::Field(_) | Action::Compute(_) | Action::Skip(_) => Vec::new(),
+            Action::MBus(_) | Action::Record(_) | Action::Class(_) | Action::Refuse(_) => Vec::new(),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use super::class::{Classes, FieldType};
 use super::example::Example;
+use super::lint::Lint;
 use super::spec::*;
 use super::{Field, Profile};
 use crate::decode::program::*;
@@ -25,7 +26,9 @@ mod number;
 mod step;
 mod time;
 
+pub(super) use expression::mentioned;
 use meaning::Meaning;
+pub(super) use name::placeholder;
 pub use number::{TYPES, TypeForm, is_type};
 pub use time::parse_moment;
 
@@ -149,6 +152,7 @@ impl<'a> Compiler<'a> {
         let frames = frames.into_iter().map(|frame| self.frame(frame)).collect();
         self.check_nesting();
         let report_interval = self.report_interval();
+        self.check_allowed();
         let examples = self.examples();
         if examples.is_empty() {
             let problem = match self.variant {
@@ -266,6 +270,17 @@ impl<'a> Compiler<'a> {
         })
     }
 
+    /// What a profile allows must be something that is looked for.
+    fn check_allowed(&mut self) {
+        for name in &self.spec.allow {
+            if Lint::from_name(name.get_ref()).is_none() {
+                let message = format!("there is no lint `{}`", name.get_ref());
+                let problem = Problem::at(self.file, self.source, name.span(), message);
+                self.problems.push(problem.suggest(name.get_ref(), Lint::ALL.map(Lint::name)));
+            }
+        }
+    }
+
     fn use_class(&mut self, class: &Spanned<String>) -> u16 {
         let name = class.get_ref();
         if self.classes.get(name).is_none() {
@@ -321,7 +336,7 @@ impl<'a> Compiler<'a> {
                     continue;
                 }
             }
-            let payload = self.bytes(&spec.payload, span.clone());
+            let payload = self.bytes(spec.payload.get_ref(), spec.payload.span());
             match Example::new(spec, span.clone(), self.line(&span), payload) {
                 Ok(example) => examples.push(example),
                 Err(error) => {

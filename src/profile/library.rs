@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::class::{Classes, FieldType};
-use super::{Profile, compile, example};
+use super::{Profile, compile, example, lint};
 use crate::problem::Problem;
 
 macro_rules! built_in {
@@ -79,6 +79,11 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "water_meter/vision-metering-water-module.toml",
 ];
 
+/// What messages call a built-in profile.
+pub fn built_in_name(path: &str) -> String {
+    format!("built-in {path}")
+}
+
 /// The vocabulary that comes with citywire.
 pub const BUILT_IN_CLASSES: &str = include_str!("../../device-profiles/classes.toml");
 
@@ -120,8 +125,7 @@ impl Library {
         }
         let mut profiles = BTreeMap::new();
         for (path, source) in BUILT_IN {
-            let path = format!("built-in {path}");
-            match load_source(&path, source, &classes) {
+            match load_source(&built_in_name(path), source, &classes) {
                 Ok(built_in) => {
                     let kept = built_in.into_iter().filter(|profile| !own.contains_key(&profile.id));
                     kept.for_each(|profile| insert(&mut profiles, profile, &mut problems));
@@ -248,6 +252,33 @@ pub fn load_source(name: &str, source: &str, classes: &Classes) -> Result<Vec<Pr
         true => Ok(profiles),
         false => Err(problems),
     }
+}
+
+/// The profiles of a file that has no mistakes, and what is odd about it.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    pub profiles: Vec<Profile>,
+    /// By [`lint`]; in no particular order.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads, compiles and tests one profile file, and looks for what is seldom meant.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn check_file(path: &Path, classes: &Classes) -> Result<Checked, Vec<Problem>> {
+    let source = read_file(path).map_err(|problem| vec![problem])?;
+    check_source(&path.display().to_string(), &source, classes)
+}
+
+/// The same for a text. `name` stands in messages.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn check_source(name: &str, source: &str, classes: &Classes) -> Result<Checked, Vec<Problem>> {
+    let profiles = load_source(name, source, classes)?;
+    let warnings = lint::warnings(source, &profiles, classes);
+    Ok(Checked { profiles, warnings })
 }
 
 fn insert(profiles: &mut BTreeMap<String, Arc<Profile>>, profile: Profile, problems: &mut Vec<Problem>) {

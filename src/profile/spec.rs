@@ -38,6 +38,10 @@ pub struct ProfileSpec {
     /// How often the device reports when all is well: `"15m"`, `"24h"`.
     #[schemars(with = "String", regex(pattern = schema::DURATION))]
     pub report_interval: Spanned<String>,
+    /// Lints whose warnings the profile does not heed: `["unread_bytes"]`, with the reason in a comment.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub allow: Vec<Spanned<String>>,
     /// Of all numbers of more than one byte that do not say otherwise.
     #[serde(default)]
     pub byte_order: Option<ByteOrderSpec>,
@@ -852,8 +856,8 @@ pub struct ExampleSpec {
     /// Who published the payload; "own" for one that was made for this profile.
     pub source: String,
     /// Hexadecimal digits; white space is ignored.
-    #[schemars(regex(pattern = schema::HEX))]
-    pub payload: String,
+    #[schemars(with = "String", regex(pattern = schema::HEX))]
+    pub payload: Spanned<String>,
     /// The LoRaWAN FPort or its like.
     #[serde(default)]
     pub port: Option<u8>,

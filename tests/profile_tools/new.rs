@@ -25,9 +25,11 @@ fn a_new_profile_passes_the_check_as_it_is() {
     let check: Vec<&str> = ["check"].into_iter().chain(files.iter().map(String::as_str)).collect();
     let output = citywire(directory.path(), &check);
     assert_eq!((code(&output), stderr(&output)), (Some(0), ""));
-    assert_eq!(stdout(&output).lines().count(), files.len());
+    assert_eq!(stdout(&output).lines().count(), 2 * files.len());
     assert!(
-        stdout(&output).starts_with("0.toml: profile acme-wm100, 1 examples, no mistakes\n"),
+        stdout(&output).starts_with(
+            "0.toml: profile acme-wm100, 1 examples, no mistakes\n  coverage: 3 of 3 fields, 1 of 1 branches\n"
+        ),
         "{}",
         stdout(&output)
     );

@@ -129,7 +129,7 @@ impl<'a> Compiler<'a> {
 }
 
 /// Adds the variables that a line mentions.
-fn mentioned<'a>(item: &'a ItemSpec, wanted: &mut BTreeSet<&'a str>) {
+pub(in crate::profile) fn mentioned<'a>(item: &'a ItemSpec, wanted: &mut BTreeSet<&'a str>) {
     let lengths = [&item.length, &item.skip].into_iter().flatten().filter_map(|length| match length {
         LengthSpec::Expression(text) if text != "rest" => Some(text.as_str()),
         _ => None,

@@ -11,16 +11,16 @@ use crate::profile::spec::*;
 const CHOICES_MAX: i64 = 256;
 
 /// `temperature_{channel:1..4}_c`, taken apart.
-pub(super) struct Placeholder<'a> {
+pub(in crate::profile) struct Placeholder<'a> {
     before: &'a str,
     pub variable: &'a str,
     /// A range of numbers, or the name of an enum.
-    choices: &'a str,
+    pub choices: &'a str,
     after: &'a str,
 }
 
 /// The placeholder in a name, if there is one.
-pub(super) fn placeholder(name: &str) -> Option<Placeholder<'_>> {
+pub(in crate::profile) fn placeholder(name: &str) -> Option<Placeholder<'_>> {
     let (before, rest) = name.split_once('{')?;
     let (inner, after) = rest.split_once('}')?;
     let (variable, choices) = inner.split_once(':')?;

@@ -215,26 +215,8 @@ fn field_key(item: &ItemSpec) -> Option<&'static str> {
 fn depth(blocks: &[Block], block: usize, limit: usize) -> Option<usize> {
     let limit = limit.checked_sub(1)?;
     let mut deepest = 0;
-    for called in blocks.get(block)?.steps.iter().flat_map(called_blocks) {
+    for called in blocks.get(block)?.calls() {
         deepest = deepest.max(1 + depth(blocks, usize::from(called), limit)?);
     }
     Some(deepest)
-}
-
-fn called_blocks(step: &Step) -> Vec<BlockId> {
-    let of_cases = |cases: &Lookup<BlockId>, otherwise: &Otherwise| {
-        let other = match otherwise {
-            Otherwise::Block(block) => Some(*block),
-            _ => None,
-        };
-        cases.iter().map(|(_, _, block)| *block).chain(other).collect()
-    };
-    match &step.action {
-        Action::Call(call) => vec![call.block],
-        Action::Repeat(repeat) => vec![repeat.block],
-        Action::Switch(switch) | Action::Mask(switch) => of_cases(&switch.cases, &switch.otherwise),
-        Action::Tags(tags) => of_cases(&tags.cases, &tags.otherwise),
-        Action::Field(_) | Action::Compute(_) | Action::Skip(_) => Vec::new(),
-        Action::MBus(_) | Action::Record(_) | Action::Class(_) | Action::Refuse(_) => Vec::new(),
-    }
 }

@@ -59,8 +59,10 @@ impl<'a> Layout<'a> {
         for message in &messages {
             self.example(out, message);
         }
-        if let (Some(_), Some(message)) = (self.device.checksum, messages.first()) {
-            self.refused_example(out, message);
+        if self.device.checksum.is_some() {
+            // Each layout has a checksum of its own, unless all are framed alike.
+            let proved = if self.device.framed { 1 } else { messages.len() };
+            messages.iter().take(proved).for_each(|message| self.refused_example(out, message));
         }
     }
 
@@ -252,9 +254,10 @@ impl<'a> Layout<'a> {
         }
         let _ = write!(
             out,
-            "\n[[example]]\nname = \"wrong checksum\"\nsource = \"own: the first with a wrong checksum\"\n\
+            "\n[[example]]\nname = \"{name}, wrong checksum\"\nsource = \"own: the same with a wrong checksum\"\n\
              payload = \"{}\"\nrefused = \"checksum\"\n",
-            spaced(&parts)
+            spaced(&parts),
+            name = message.name,
         );
     }
 

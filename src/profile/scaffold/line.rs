@@ -98,7 +98,12 @@ fn spell(field: &CanonicalField) -> Spelled {
                 let _ = write!(words, "{}{number} = {}", if number > 0 { ", " } else { "" }, super::quoted(word));
             }
             let first = field.values.first().map(|word| super::quoted(word)).unwrap_or_default();
-            spelled(format!("type = \"u8\", enum = {{ {words} }}"), vec![0], first)
+            let others =
+                match ["unknown", "other"].into_iter().find(|word| field.values.iter().any(|own| own == word)) {
+                    Some(word) => format!("default = {}", super::quoted(word)),
+                    None => format!("absent = \"{}..255\"", field.values.len()),
+                };
+            spelled(format!("type = \"u8\", enum = {{ {words} }}, {others}"), vec![0], first)
         }
         FieldType::Time => {
             let time = Moment(0);

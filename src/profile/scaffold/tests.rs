@@ -1,6 +1,7 @@
 use super::*;
 use crate::profile::Library;
 use crate::profile::compile::compile;
+use crate::profile::library::check_source;
 
 fn classes() -> Classes {
     Library::built_in().unwrap().classes
@@ -34,6 +35,17 @@ fn every_new_profile_holds_as_it_is() {
             panic!("{device:?}\n{}\n{}", crate::problem::render(&problems, false), source(&device, "x", &classes))
         });
         assert_eq!(made.id, "acme-m-1");
+    }
+}
+
+#[test]
+fn nothing_is_odd_about_a_new_profile() {
+    let classes = classes();
+    let of_each_form = |device: &Device<'_>| device.checksum == device.framed.then_some("sum8");
+    for device in all(&classes).into_iter().filter(of_each_form) {
+        let checked = check_source("acme-m-1.toml", &source(&device, "acme-m-1", &classes), &classes).unwrap();
+        let told = crate::problem::render(&checked.warnings, false);
+        assert!(checked.warnings.is_empty(), "{device:?}\n{told}");
     }
 }
 
