@@ -80,7 +80,7 @@ pub struct TypeForm {
     pub meaning: &'static str,
 }
 
-/// Every form that [`parse_type`] reads.
+/// Every form that `parse_type` reads.
 pub const TYPES: &[TypeForm] = &[
     TypeForm {
         written: "u8, u16, u24 … u64",
