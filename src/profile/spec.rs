@@ -45,8 +45,7 @@ pub struct ProfileSpec {
     /// Of all numbers of more than one byte that do not say otherwise.
     #[serde(default)]
     pub byte_order: Option<ByteOrderSpec>,
-    /// Of calendar times: `"+08:00"`, or a name such as `"Europe/Berlin"`; without it, UTC. The registry may give a
-    /// device another one (`time_zone`).
+    /// Of calendar times: `"+08:00"`, or a name such as `"Europe/Berlin"`; without it, UTC.
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub time_zone: Option<Spanned<String>>,
