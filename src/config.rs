@@ -222,7 +222,8 @@ section! {
     /// The city's list of devices. Without a file, every device is accepted.
     pub struct Registry {
         /// A CSV file with the columns `device` and, as far as wanted, `profile`, `latitude`, `longitude`; every
-        /// further column (`pilot`, `district`, `site`, …) is a tag of the device's points.
+        /// further column (`pilot`, `district`, `site`, …) is a tag of the device's points; `time_zone` is also the zone
+        /// of its clock.
         pub file: Option<PathBuf> = None, like "\"devices.csv\"";
         /// What becomes of messages from devices that the file does not list.
         pub unknown: Unknown = Unknown::Quarantine;

@@ -142,7 +142,12 @@ impl Decoder {
             }
         })?;
         let topic = std::str::from_utf8(&entry.topic).unwrap_or_default();
-        let context = Context { port: uplink.port, topic, received: Some(entry.received), zone: None };
+        let context = Context {
+            port: uplink.port,
+            topic,
+            received: Some(entry.received),
+            zone: registered.and_then(|device| device.zone()),
+        };
         let decoded = decode::decode(profile, uplink.payload, &context, &mut self.readings);
         if let Some(device) = uplink.device {
             receiver.heard(device, Some(profile));

@@ -4,6 +4,10 @@
 //! The file is checked whole before it takes effect. In memory a device takes its identity and a few numbers: texts
 //! that repeat (profiles, pilots, districts) are kept once.
 
+use std::collections::HashMap;
+
+use jiff::tz::TimeZone;
+
 use std::hash::{BuildHasher, RandomState};
 
 use crate::config::Unknown;
@@ -24,6 +28,9 @@ pub struct Registry {
     texts: Texts,
     /// Where devices stand; only if the file has the columns.
     coordinates: Vec<Option<Coordinates>>,
+    /// The tag that is the devices' time zone, and the zones that it names.
+    zone_tag: Option<usize>,
+    zones: HashMap<TextId, TimeZone>,
     index: Index,
 }
 
@@ -72,6 +79,8 @@ impl Registry {
             tag_names: Vec::new(),
             texts: Texts::default(),
             coordinates: Vec::new(),
+            zone_tag: None,
+            zones: HashMap::new(),
             index: Index::with_room_for(0),
         }
     }
@@ -146,6 +155,13 @@ impl<'a> Registered<'a> {
         tag_names.iter().zip(values).filter_map(|(name, value)| Some((name.as_str(), texts.get(*value)?)))
     }
 
+    /// The time zone of the device's clock, which goes before the profile's; from the tag `time_zone`.
+    pub fn zone(&self) -> Option<&'a TimeZone> {
+        let Registry { tag_names, tag_values, zone_tag, zones, .. } = self.registry;
+        let value = tag_values.get(self.row * tag_names.len() + (*zone_tag)?)?;
+        zones.get(value)
+    }
+
     pub fn coordinates(&self) -> Option<Coordinates> {
         self.registry.coordinates.get(self.row).copied().flatten()
     }
@@ -159,7 +175,7 @@ struct Row {
 }
 
 /// A text that is kept once; 0 is no text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct TextId(u32);
 
 #[derive(Debug, Default)]

@@ -45,7 +45,8 @@ pub struct ProfileSpec {
     /// Of all numbers of more than one byte that do not say otherwise.
     #[serde(default)]
     pub byte_order: Option<ByteOrderSpec>,
-    /// Of calendar times: `"+08:00"`, or a name such as `"Europe/Berlin"`; without it, UTC.
+    /// Of calendar times: `"+08:00"`, or a name such as `"Europe/Berlin"`; without it, UTC. A column `time_zone` of the
+    /// registry gives single devices another one.
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub time_zone: Option<Spanned<String>>,

@@ -10,6 +10,7 @@ use super::{Coordinates, Index, Registry, Row, TextId};
 use crate::config::{self, tag_name};
 use crate::envelope::check_device;
 use crate::problem::{Problem, nearest};
+use crate::profile::compile::parse_zone;
 
 /// How many tags a point may get from the registry.
 const TAG_COLUMNS_MAX: usize = 16;
@@ -27,6 +28,7 @@ const HEADER_HELP: &str = "the first line names the columns, as in device,profil
 
 const DEVICE: &str = "device";
 const PROFILE: &str = "profile";
+const TIME_ZONE: &str = "time_zone";
 const LATITUDE: &str = "latitude";
 const LONGITUDE: &str = "longitude";
 
@@ -98,6 +100,8 @@ struct Loader<'s, 'p> {
     columns: Vec<Column>,
     registry: Registry,
     text_ids: HashMap<String, TextId>,
+    /// The column of the devices' time zones.
+    zone_column: Option<usize>,
     /// Where the line of each row begins.
     row_starts: Vec<u32>,
     problems: Vec<Problem>,
@@ -121,6 +125,7 @@ impl<'s, 'p> Loader<'s, 'p> {
             columns: Vec::new(),
             registry: Registry::accepting_all(),
             text_ids: HashMap::new(),
+            zone_column: None,
             row_starts: Vec::new(),
             problems: Vec::new(),
             unshown_problems: 0,
@@ -206,6 +211,10 @@ impl<'s, 'p> Loader<'s, 'p> {
         } else if let Err(why) = tag_name(name) {
             self.report_cell(line, index, why, None);
         }
+        if name == TIME_ZONE {
+            self.zone_column = Some(index);
+            self.registry.zone_tag = Some(self.registry.tag_names.len());
+        }
         self.registry.tag_names.push(name.to_owned());
         Column::Tag
     }
@@ -230,6 +239,9 @@ impl<'s, 'p> Loader<'s, 'p> {
                 Column::Longitude => longitude = self.read_degrees(line, index, cell, 180.0),
                 Column::Tag => {
                     let value = self.read_tag(line, index, cell);
+                    if self.zone_column == Some(index) {
+                        self.read_zone(line, index, cell, value);
+                    }
                     self.registry.tag_values.push(value);
                 }
             }
@@ -305,6 +317,23 @@ impl<'s, 'p> Loader<'s, 'p> {
             self.report_cell(line, index, message, None);
         }
         self.text_id(cell)
+    }
+
+    /// A time zone is a tag that has to be one.
+    fn read_zone(&mut self, line: &Line<'_>, index: usize, cell: &str, value: TextId) {
+        if cell.is_empty() || self.registry.zones.contains_key(&value) {
+            return;
+        }
+        match parse_zone(cell) {
+            Some(zone) => {
+                self.registry.zones.insert(value, zone);
+            }
+            None => {
+                let shown: String = cell.chars().take(60).flat_map(char::escape_debug).collect();
+                let help = "write an offset such as +08:00, or a name such as Europe/Berlin".to_owned();
+                self.report_cell(line, index, format!("`{shown}` is no time zone"), Some(help));
+            }
+        }
     }
 
     fn text_id(&mut self, text: &str) -> TextId {

@@ -198,3 +198,18 @@ fn a_column_that_is_wrong_throughout_does_not_fill_the_screen() {
     assert_eq!(problems.len(), 51);
     assert_eq!(problems[50].message, "950 further mistakes of this file are not shown");
 }
+
+#[test]
+fn a_devices_time_zone_is_a_tag_that_has_to_be_one() {
+    let registry = registry("device,time_zone,pilot\nA,+08:00,x\nB,Europe/Berlin,x\nC,,x\n");
+    let f = |device, expected: Option<i64>| {
+        let noon = jiff::civil::date(2024, 1, 1).at(12, 0, 0, 0);
+        let zone = registry.find(device).and_then(|device| device.zone());
+        assert_eq!(zone.map(|zone| zone.to_timestamp(noon).unwrap().as_second()), expected, "{device}");
+    };
+    f("A", Some(1_704_081_600));
+    f("B", Some(1_704_106_800));
+    f("C", None);
+    let problems = parse("device,time_zone\nA,Mars/Olympus\n").unwrap_err();
+    assert!(render(&problems, false).contains("`Mars/Olympus` is no time zone"), "{}", render(&problems, false));
+}
