@@ -401,10 +401,10 @@ impl<'a, O: Observer> Machine<'a, O> {
     }
 
     #[cold]
-    fn unknown_name(&self, target: &Target, value: Option<f64>, range: &Range<usize>) -> Failed {
+    fn unknown_name(&self, target: &'a Target, value: Option<f64>, range: &Range<usize>) -> Failed {
         self.error(Reason::Value, target.line, Some(range.start), || match value {
-            Some(value) => format!("the name {} has no place for {value}", self.name_of(target)),
-            None => format!("the variable in the name {} was not read", self.name_of(target)),
+            Some(value) => format!("the name {} has no place for {value}", self.name(target)),
+            None => format!("the variable in the name {} was not read", self.name(target)),
         })
     }
 
@@ -546,29 +546,20 @@ impl<'a, O: Observer> Machine<'a, O> {
     }
 
     #[cold]
-    fn too_large(&self, target: &Target, range: &Range<usize>) -> Failed {
+    fn too_large(&self, target: &'a Target, range: &Range<usize>) -> Failed {
         self.error(Reason::Value, target.line, Some(range.start), || {
-            format!("{} is larger than 2^63 - 1, the most that a database's integer holds", self.name_of(target))
+            format!("{} is larger than 2^63 - 1, the most that a database's integer holds", self.name(target))
         })
     }
 
     #[cold]
-    pub(super) fn beyond_time(&self, target: &Target, number: f64, range: &Range<usize>) -> Failed {
+    pub(super) fn beyond_time(&self, target: &'a Target, number: f64, range: &Range<usize>) -> Failed {
         self.error(Reason::Value, target.line, Some(range.start), || {
-            format!("{} is {number}, a time beyond the year 2262", self.name_of(target))
+            format!("{} is {number}, a time beyond the year 2262", self.name(target))
         })
     }
 
     pub(super) fn name(&self, target: &'a Target) -> &'a str {
-        match &target.name {
-            Name::Field(field) => self.profile.field_name(*field),
-            Name::Chosen(choice) => &choice.template,
-            Name::None if target.record_time => "time",
-            Name::None => target.written.variable.as_deref().unwrap_or("a fixed value"),
-        }
-    }
-
-    fn name_of<'t>(&'t self, target: &'t Target) -> &'t str {
         match &target.name {
             Name::Field(field) => self.profile.field_name(*field),
             Name::Chosen(choice) => &choice.template,
