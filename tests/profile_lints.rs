@@ -353,6 +353,18 @@ fn a_family_is_told_of_once() {
     assert_eq!((found.len(), lints(&found)), (1, BTreeSet::from(["alarm_without_severity"])));
 }
 
+/// Authors copy from what is shipped.
+#[test]
+fn nothing_is_odd_about_the_profiles_that_are_shipped() {
+    let elsewhere = support::TempDir::new();
+    let checked = std::process::Command::new(env!("CARGO_BIN_EXE_citywire"))
+        .args(["check", "--built-in", "--deny-warnings"])
+        .current_dir(elsewhere.path())
+        .output()
+        .expect("run citywire");
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+}
+
 /// The list in the documentation is made of the lints.
 #[test]
 fn the_documentation_lists_the_lints() {
