@@ -7,7 +7,7 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin
 
 CARGO ?= cargo
 
-.PHONY: help setup test check format bench bench-decode fuzz deny demo secrets
+.PHONY: help setup test check format bench bench-decode crash fuzz deny demo secrets
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,12 @@ bench: setup ## Throughput and CPU per message, beside a bare subscriber on the 
 
 bench-decode: ## Nanoseconds and allocations to decode a payload, beside functions written by hand
 	$(CARGO) bench --locked --bench decode
+
+KILLS ?= 100
+SEED ?=
+crash: setup ## Kill citywire, Mosquitto and the database in mid-stream: make crash KILLS=1000 SEED=7
+	CITYWIRE_CRASH_KILLS=$(KILLS) CITYWIRE_CRASH_SEED=$(SEED) $(CARGO) test --locked --release --test crash -- \
+		--exact every_scenario_with_many_kills --ignored --nocapture
 
 FUZZ_TARGET ?= decode
 FUZZ_SECONDS ?= 60

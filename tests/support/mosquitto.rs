@@ -25,6 +25,12 @@ impl Mosquitto {
         Mosquitto::start_in(TempDir::new(), "persistence true\nlog_type all\n", lines)
     }
 
+    /// The settings with which it loses least when it is killed: each change is saved.
+    pub fn start_saving_each_change() -> Mosquitto {
+        let saving = "persistence true\nautosave_on_changes true\nautosave_interval 1\nlog_type error\n";
+        Mosquitto::start_in(TempDir::new(), saving, "allow_anonymous true\n")
+    }
+
     /// For measurements: it logs no packets and keeps its sessions in memory.
     pub fn start_for_load() -> Mosquitto {
         Mosquitto::start_in(TempDir::new(), "persistence false\nlog_type error\n", "allow_anonymous true\n")

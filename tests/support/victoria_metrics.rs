@@ -75,7 +75,9 @@ impl VictoriaMetrics {
     pub fn export(&self, measurement: &str) -> Vec<Series> {
         // What it took a moment ago is not yet to be read, unless one asks it to.
         super::http::get(self.port, "/internal/force_flush").expect("VictoriaMetrics answers");
-        let selector = format!("/api/v1/export?match[]={{__name__=~%22{measurement}_.*%22}}&start=0");
+        // Without an end (here the year 2100) the points of the present second are left out.
+        let range = "start=0&end=4102444800";
+        let selector = format!("/api/v1/export?match[]={{__name__=~%22{measurement}_.*%22}}&{range}");
         let (status, body) = super::http::get(self.port, &selector).expect("VictoriaMetrics answers");
         assert_eq!(status, 200, "{body}");
         body.lines().map(Series::parse).collect()
