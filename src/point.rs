@@ -1,5 +1,6 @@
 //! The stage between decode and sink: what is stored, under which measurement, tags, fields and time.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -74,15 +75,15 @@ pub struct Points {
     max_clock_skew: Duration,
     tags: Vec<(&'static str, &'static str)>,
     fields: Vec<(&'static str, FieldValue<'static>)>,
-    /// Times of the message's earlier points.
-    times: Vec<Timestamp>,
+    /// Times of the message's earlier points, each with one that may be free: those between are taken.
+    times: HashMap<Timestamp, Timestamp>,
     /// Times as text, for fields that hold one.
     text: String,
 }
 
 impl Points {
     pub fn new(max_clock_skew: Duration) -> Points {
-        Points { max_clock_skew, tags: Vec::new(), fields: Vec::new(), times: Vec::new(), text: String::new() }
+        Points { max_clock_skew, tags: Vec::new(), fields: Vec::new(), times: HashMap::new(), text: String::new() }
     }
 
     /// Gives a point for each reading to `emit`, in their order.
@@ -107,6 +108,8 @@ impl Points {
         tags.dedup_by_key(|(key, _)| *key);
         for record in readings.records() {
             let (time, source) = self.time_of(record, origin);
+            // One record alone shares its time with none, which is what most messages are.
+            let time = if readings.records().len() == 1 { time } else { self.free_from(time) };
             let mut text = std::mem::take(&mut self.text);
             write_times(readings, record, &mut text);
             let mut fields = recycle(std::mem::take(&mut self.fields));
@@ -131,18 +134,33 @@ impl Points {
     }
 
     /// The first of device's, platform's and receive time that is there and sane.
-    fn time_of(&mut self, record: &Record, origin: &Origin<'_>) -> (Timestamp, TimeSource) {
+    fn time_of(&self, record: &Record, origin: &Origin<'_>) -> (Timestamp, TimeSource) {
         let skew = i64::try_from(self.max_clock_skew.as_nanos()).unwrap_or(i64::MAX);
         let latest = Timestamp::from_nanos(origin.received.as_nanos().saturating_add(skew));
         let sane = |time: &Timestamp| (CLOCK_SET..=latest).contains(time);
         let device = record.time.filter(sane).map(|time| (time, TimeSource::Device));
         let platform = || origin.platform_time.filter(sane).map(|time| (time, TimeSource::Platform));
-        let (mut time, source) = device.or_else(platform).unwrap_or((origin.received, TimeSource::Received));
-        while self.times.contains(&time) {
-            time = Timestamp::from_nanos(time.as_nanos().saturating_add(1));
+        device.or_else(platform).unwrap_or((origin.received, TimeSource::Received))
+    }
+
+    /// The first time from `wanted` on that no earlier point of the message has. A thousand readings without a time of
+    /// their own all want the same: what was found for one is remembered for the next, so that they take a thousand
+    /// steps and not a million.
+    fn free_from(&mut self, wanted: Timestamp) -> Timestamp {
+        let mut time = wanted;
+        // The last of all times has none behind it.
+        while let Some(next) = self.times.get(&time).filter(|next| **next > time) {
+            time = *next;
         }
-        self.times.push(time);
-        (time, source)
+        let behind = Timestamp::from_nanos(time.as_nanos().saturating_add(1));
+        let mut passed = wanted;
+        while passed != time
+            && let Some(next) = self.times.insert(passed, behind)
+        {
+            passed = next;
+        }
+        self.times.insert(time, behind);
+        time
     }
 }
 
@@ -223,6 +241,36 @@ mod tests {
             let with_platform = times("foxcodenine-nb-parking", &payload, Some(platform));
             assert_eq!((with_platform[0].0, source_of(&with_platform)), (platform, "platform"));
         }
+    }
+
+    #[test]
+    fn a_thousand_readings_without_a_time_each_find_one_of_their_own_in_as_many_steps() {
+        let mut points = Points::new(Duration::ZERO);
+        let base = Timestamp::from_nanos(1_000_000);
+        let mut random = fastrand::Rng::with_seed(3);
+        let mut taken = std::collections::BTreeSet::new();
+        for number in 0..4_096 {
+            let wanted =
+                Timestamp::from_nanos(base.as_nanos() + if number % 3 == 0 { random.i64(0..2_000) } else { 0 });
+            let time = points.free_from(wanted);
+            let first_free = (0..).map(|nanos| Timestamp::from_nanos(wanted.as_nanos() + nanos));
+            assert_eq!(Some(time), first_free.into_iter().find(|time| !taken.contains(time)), "number {number}");
+            assert!(taken.insert(time));
+        }
+        points.times.clear();
+        let steps = |points: &Points, mut time: Timestamp| {
+            let mut steps = 0;
+            while let Some(next) = points.times.get(&time) {
+                (time, steps) = (*next, steps + 1);
+            }
+            steps
+        };
+        for _ in 0..4_096 {
+            points.free_from(base);
+            assert!(steps(&points, base) <= 2, "what was found is remembered");
+        }
+        let last = Timestamp::from_nanos(i64::MAX);
+        assert_eq!((points.free_from(last), points.free_from(last)), (last, last), "there is none behind it");
     }
 
     #[test]

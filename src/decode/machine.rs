@@ -146,12 +146,7 @@ impl<'a, O: Observer> Machine<'a, O> {
 
     fn steps(&mut self, block: &'a Block, cursor: &mut Cursor) -> Result<Flow, Failed> {
         for step in &block.steps {
-            self.steps += 1;
-            if self.steps > STEPS_MAX {
-                return Err(self.error(Reason::Limit, step.line, Some(cursor.position), || {
-                    format!("the payload takes more than {STEPS_MAX} steps")
-                }));
-            }
+            self.spend(1, step.line, cursor.position)?;
             if let Some(guard) = &step.guard {
                 let holds = self.holds(guard, cursor);
                 self.observer.guarded(step, holds);
@@ -169,6 +164,18 @@ impl<'a, O: Observer> Machine<'a, O> {
             }
         }
         Ok(Flow::Go)
+    }
+
+    /// Counts steps. Every loop that the payload drives goes through here, so that the sum has one bound.
+    #[inline(always)]
+    fn spend(&mut self, steps: usize, line: u32, offset: usize) -> Result<(), Failed> {
+        self.steps = self.steps.saturating_add(u32::try_from(steps).unwrap_or(u32::MAX));
+        if self.steps <= STEPS_MAX { Ok(()) } else { Err(self.too_many_steps(line, offset)) }
+    }
+
+    #[cold]
+    fn too_many_steps(&self, line: u32, offset: usize) -> Failed {
+        self.error(Reason::Limit, line, Some(offset), || format!("the payload takes more than {STEPS_MAX} steps"))
     }
 
     fn act(&mut self, action: &'a Action, line: u32, cursor: &mut Cursor) -> Result<Flow, Failed> {

@@ -20,11 +20,24 @@ pub use m_bus::{MBus, MBusForm, MBusLine};
 /// How deep blocks may call one another.
 pub const DEPTH_MAX: usize = 8;
 
-/// How many steps one message may take: far above any real device's, and a bound for nested repeats.
+/// How many steps one message may take: far above any real device's, and a bound for whatever a profile says.
+///
+/// A step is a line of the profile that is taken, and as well a round of a repeat, a tag, a bit of a mask, a record of
+/// M-Bus, [`STEP_BYTES`] bytes of one value, and [`STEP_VALUES`] values that a further reading has of the heading. What one
+/// step does depends on the profile alone and not on the payload: an expression has no loop.
 pub const STEPS_MAX: u32 = 100_000;
+
+/// Reading so many bytes at once, as a text may be long, is one more step.
+pub const STEP_BYTES: usize = 64;
+
+/// Copying so many values into a reading is one more step.
+pub const STEP_VALUES: usize = 4;
 
 /// How many readings one message may give.
 pub const RECORDS_MAX: usize = 4_096;
+
+/// How many values one message may give, those of its last reading not counted.
+pub const VALUES_MAX: usize = 262_144;
 
 #[derive(Clone, Debug, Default)]
 pub struct Program {

@@ -70,6 +70,9 @@ impl<'a, O: Observer> Machine<'a, O> {
             let what = what(self);
             return Err(self.beyond_end(cursor, start, length, line, what));
         };
+        if length >= STEP_BYTES {
+            self.spend(length / STEP_BYTES, line, range.start)?;
+        }
         if !matches!(place, Place::Peek(_)) {
             cursor.position = range.end;
         }
@@ -127,6 +130,7 @@ impl<'a, O: Observer> Machine<'a, O> {
         let (start, first) = cursor.progress();
         let mut left = length;
         while left > 0 {
+            self.spend(1, line, cursor.position)?;
             let step = left.min(64);
             self.take_bits(cursor, step as u8, line, |_| "a run of skipped bits")?;
             left -= step;

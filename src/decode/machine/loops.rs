@@ -85,6 +85,7 @@ impl<'a, O: Observer> Machine<'a, O> {
         while bits != 0 {
             let bit = i64::from(bits.trailing_zeros());
             bits &= bits - 1;
+            self.spend(1, line, cursor.position)?;
             self.observer.chosen(&switch.cases, Some(bit));
             let case = switch.cases.get(bit).copied();
             if self.choose(case, switch.otherwise, Some(bit), cursor, line)? == Flow::Stop {
@@ -117,6 +118,7 @@ impl<'a, O: Observer> Machine<'a, O> {
                     )
                 }));
             }
+            self.spend(1, line, cursor.position)?;
             if let Some(how) = repeat.record {
                 self.new_record(how, cursor, line)?;
             }
@@ -144,6 +146,14 @@ impl<'a, O: Observer> Machine<'a, O> {
                 format!("more than {RECORDS_MAX} readings in one payload")
             }));
         }
+        if self.readings.values.len() > VALUES_MAX {
+            return Err(self.error(Reason::Limit, line, Some(cursor.position), || {
+                format!("more than {VALUES_MAX} values in one payload")
+            }));
+        }
+        if let (NewRecord::Shared, Some(heading)) = (how, self.readings.heading) {
+            self.spend(heading as usize / STEP_VALUES, line, cursor.position)?;
+        }
         let record = self.record();
         if self.readings.begin_record(how) {
             self.observer.record_without_value(record);
@@ -155,6 +165,7 @@ impl<'a, O: Observer> Machine<'a, O> {
     pub(super) fn tags(&mut self, tags: &'a Tags, cursor: &mut Cursor, line: u32) -> Result<Flow, Failed> {
         let mut before = None;
         while cursor.position < cursor.end {
+            self.spend(1, line, cursor.position)?;
             let tag = self.take_integer(tags.tag, cursor, line, Structure::Tag)?;
             self.remember(Some(tags.slot), tag as f64);
             if tags.record_on_descent && before.replace(tag).is_some_and(|before| tag <= before) {

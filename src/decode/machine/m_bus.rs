@@ -39,6 +39,7 @@ impl<'a, O: Observer> Machine<'a, O> {
                 }
             };
             let (start, data) = (range.start + record.bytes.start, shifted(&record.data_bytes, range.start));
+            self.spend(1, line, start)?;
             self.m_bus_filler(end..start, line);
             end = range.start + record.bytes.end;
             self.remember_place(walk, &record, record.storage);
@@ -183,6 +184,8 @@ impl<'a, O: Observer> Machine<'a, O> {
             };
             let range = shifted(&record.data_bytes, start);
             let zone = self.context.zone.unwrap_or(&walk.zone).clone();
+            // Its base is looked for among all records, which have four bytes or so.
+            self.spend(bytes.len() / 4, line.target.line, range.start)?;
             let base = Base::of(&record, bytes);
             let what = match profile.change {
                 Change::Absolute => "value of a compact profile",
@@ -199,12 +202,7 @@ impl<'a, O: Observer> Machine<'a, O> {
                     self.observer.no_value("the value or its time is not known");
                     continue;
                 };
-                self.steps += 1;
-                if self.steps > STEPS_MAX {
-                    return Err(self.error(Reason::Limit, line.target.line, Some(range.start), || {
-                        format!("the payload takes more than {STEPS_MAX} steps")
-                    }));
-                }
+                self.spend(1, line.target.line, range.start)?;
                 self.new_record(how, cursor, line.target.line)?;
                 self.remember_place(walk, &record, record.storage.saturating_add(u64::from(index)));
                 self.m_bus_data(&line.target, bytes, what, linear);
