@@ -3,7 +3,10 @@
 //! [`Pipeline::process`] is the way of one message. Each consumer of the journal has a pipeline of its own, with
 //! buffers that are used from message to message; routes, profiles and registry are shared. When these are exchanged
 //! ([`crate::reload`]), each pipeline takes the new ones between two messages.
+//!
+//! A message that makes a stage panic is refused like any other that cannot be used, with the reason [`BUG`].
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -18,6 +21,11 @@ use crate::registry::{Registered, RegistryError};
 use crate::route::{Route, RouteError};
 use crate::rules::Rules;
 use crate::sink::{Decode, Outcome};
+
+mod guard;
+
+/// The reason of a message that made us panic, at whatever stage.
+pub const BUG: &str = "bug";
 
 /// Takes what becomes of a message.
 pub trait Receiver {
@@ -72,6 +80,8 @@ pub struct Pipeline {
     rules: Arc<Rules>,
     scratch: Scratch,
     decoder: Decoder,
+    /// How far the present message has come.
+    stage: Cell<Stage>,
 }
 
 /// The part behind the envelope, apart from it so that an uplink may borrow the envelope's buffers.
@@ -84,19 +94,35 @@ struct Decoder {
 impl Pipeline {
     pub fn new(mut in_force: watch::Receiver<Arc<Rules>>) -> Pipeline {
         let rules = Arc::clone(&in_force.borrow_and_update());
-        let decoder = Decoder { readings: Readings::new(), points: Points::new(rules.max_clock_skew) };
-        Pipeline { in_force, rules, scratch: Scratch::default(), decoder }
+        guard::install();
+        let (scratch, decoder) = (Scratch::default(), Decoder::new(&rules));
+        Pipeline { in_force, rules, scratch, decoder, stage: Cell::new(Stage::Route) }
     }
 
     /// Takes an entry through the stages, by the rules that are in force now. The same entry gives the same points
     /// whenever it is asked, as long as the rules are the same.
+    ///
+    /// A panic of a stage, or of the receiver when it is given something, ends the message and nothing else.
     pub fn process(&mut self, entry: &Entry, receiver: &mut dyn Receiver) {
         self.keep_up();
-        let rules = &self.rules;
+        if let Err(words) = guard::caught(|| self.stages(entry, receiver)) {
+            // A panic may have left them half changed.
+            (self.scratch, self.decoder) = (Scratch::default(), Decoder::new(&self.rules));
+            let stage = self.stage.get();
+            guard::complain(entry, stage, &words);
+            let detail = format!("BUG: citywire panicked: {words}; please report it, with this message");
+            receiver.refused(fault(stage, BUG, detail));
+        }
+    }
+
+    fn stages(&mut self, entry: &Entry, receiver: &mut dyn Receiver) {
+        let (rules, stage) = (&self.rules, &self.stage);
+        stage.set(Stage::Route);
         let route = match rules.routes.route(&entry.topic) {
             Ok(route) => route,
             Err(error) => return receiver.refused(fault(Stage::Route, error.reason, error.detail)),
         };
+        stage.set(Stage::Envelope);
         let uplinks = match envelope::open(&entry.payload, &route, &mut self.scratch) {
             Ok(uplinks) => uplinks,
             Err(error) => {
@@ -105,7 +131,7 @@ impl Pipeline {
             }
         };
         for uplink in uplinks {
-            if let Err(fault) = self.decoder.uplink(rules, entry, &route, &uplink, receiver) {
+            if let Err(fault) = self.decoder.uplink(rules, entry, &route, &uplink, stage, receiver) {
                 receiver.refused(fault);
             }
         }
@@ -122,14 +148,20 @@ impl Pipeline {
 }
 
 impl Decoder {
+    fn new(rules: &Rules) -> Decoder {
+        Decoder { readings: Readings::new(), points: Points::new(rules.max_clock_skew) }
+    }
+
     fn uplink<'a>(
         &mut self,
         rules: &'a Rules,
         entry: &Entry,
         route: &Route<'a>,
         uplink: &Uplink<'a>,
+        stage: &Cell<Stage>,
         receiver: &mut dyn Receiver,
     ) -> Result<(), Fault<'a>> {
+        stage.set(Stage::Registry);
         let registered = match uplink.device {
             Some(device) => {
                 admitted(rules.registry.admit(device), Some(device)).inspect_err(|_| receiver.heard(device, None))?
@@ -148,6 +180,9 @@ impl Decoder {
             received: Some(entry.received),
             zone: registered.and_then(|device| device.zone()),
         };
+        stage.set(Stage::Decode);
+        #[cfg(test)]
+        tests::panic_if_asked(uplink.payload);
         let decoded = decode::decode(profile, uplink.payload, &context, &mut self.readings);
         if let Some(device) = uplink.device {
             receiver.heard(device, Some(profile));
@@ -173,11 +208,16 @@ impl Decoder {
         if self.readings.implausible_values() > 0 {
             receiver.implausible(profile, self.readings.implausible_values());
         }
+        stage.set(Stage::Point);
         let mut tags: [(&str, &str); TAGS_MAX] = [("", ""); TAGS_MAX];
         let given = registered.into_iter().flat_map(|device| device.tags()).chain(route.tags());
         let count = tags.iter_mut().zip(given).map(|(place, tag)| *place = tag).count();
         let origin = Origin { device, tags: &tags[..count], platform_time: uplink.time, received: entry.received };
-        self.points.make(&origin, profile, &self.readings, &mut |point| receiver.point(profile, point));
+        self.points.make(&origin, profile, &self.readings, &mut |point| {
+            stage.set(Stage::Sink);
+            receiver.point(profile, point);
+            stage.set(Stage::Point);
+        });
         Ok(())
     }
 }
@@ -189,7 +229,8 @@ pub fn reasons() -> impl Iterator<Item = (Stage, &'static str)> {
     let envelope = EnvelopeError::REASONS.into_iter().map(of(Stage::Envelope));
     let registry = RegistryError::REASONS.into_iter().map(of(Stage::Registry));
     let decode = decode::Reason::ALL.into_iter().map(decode::Reason::name).map(of(Stage::Decode));
-    route.chain(envelope).chain(registry).chain(decode)
+    let bugs = Stage::ALL.into_iter().map(|stage| (stage, BUG));
+    route.chain(envelope).chain(registry).chain(decode).chain(bugs)
 }
 
 /// How many tags a point may have from route and registry together.
@@ -223,26 +264,38 @@ fn fault(stage: Stage, reason: &'static str, detail: String) -> Fault<'static> {
     Fault { stage, reason, detail, line: None, device: None, profile: None }
 }
 
-/// A sink's view: it wants the points; refusals are kept by the fleet's consumer.
+/// A sink's view: it wants the points; refusals are kept by the fleet's consumer, but for what only this sink has met.
 impl Decode for Pipeline {
     fn points(&mut self, entry: &Entry, emit: &mut dyn FnMut(&Point<'_>)) -> Outcome {
         struct Counted<'a> {
             emit: &'a mut dyn FnMut(&Point<'_>),
             points: usize,
+            broken: Option<String>,
         }
         impl Receiver for Counted<'_> {
             fn point(&mut self, _profile: &Profile, point: &Point<'_>) {
                 self.points += 1;
                 (self.emit)(point);
             }
-            fn refused(&mut self, _fault: Fault<'_>) {}
+            fn refused(&mut self, fault: Fault<'_>) {
+                if (fault.stage, fault.reason) == (Stage::Sink, BUG) {
+                    self.broken = Some(fault.detail);
+                }
+            }
         }
-        let mut counted = Counted { emit, points: 0 };
+        let mut counted = Counted { emit, points: 0, broken: None };
         self.process(entry, &mut counted);
-        if counted.points > 0 { Outcome::Written } else { Outcome::Refused }
+        match counted {
+            Counted { broken: Some(detail), .. } => Outcome::Broken(detail),
+            Counted { points: 0, .. } => Outcome::Refused,
+            _ => Outcome::Written,
+        }
     }
 
     fn rest(&mut self) {
         self.keep_up();
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -6,11 +6,12 @@ use std::ops::Range;
 use super::upstream::{Outcome, Position};
 use super::{Receipt, Rejected};
 use crate::journal::Entry;
+use crate::pipeline::BUG;
 use crate::point::Point;
 use crate::refused::{Refusal, Stage};
 use crate::time::Timestamp;
 
-/// The one reason for which the stage `sink` refuses.
+/// The reason for which the stage `sink` refuses what a database does not take.
 pub const REJECTED: &str = "rejected";
 
 #[derive(Debug, Default)]
@@ -74,13 +75,18 @@ impl Taken {
             let sequence = taken.entry.sequence;
             let rejected = rejected.get(&sequence).map_or(&[][..], Vec::as_slice);
             let all_rejected = !rejected.is_empty() && rejected.len() >= taken.points;
-            match taken.outcome {
+            match &taken.outcome {
                 Outcome::Written if !all_rejected => position.written += 1,
                 Outcome::Written | Outcome::Refused => position.refused += 1,
+                Outcome::Broken(words) => {
+                    position.refused += 1;
+                    let detail = format!("sink \"{sink}\": {words}");
+                    refusals.push(self.refusal(taken, sink, BUG, detail));
+                }
             }
             position.sequence = sequence;
             if let Some(first) = rejected.first() {
-                refusals.push(self.refusal(taken, sink, first, rejected.len()));
+                refusals.push(self.rejection(taken, sink, first, rejected.len()));
             }
         }
         (position, refusals)
@@ -92,21 +98,26 @@ impl Taken {
         self.bytes = 0;
     }
 
-    fn refusal(&self, taken: &TakenEntry, sink: &str, first: &Rejected, rejected: usize) -> Refusal {
-        let name = |range: &Range<usize>| Some(self.names[range.clone()].to_string()).filter(|name| !name.is_empty());
+    fn rejection(&self, taken: &TakenEntry, sink: &str, first: &Rejected, rejected: usize) -> Refusal {
         let of_how_many = match taken.points {
             1 => "the point".to_string(),
             points => format!("{rejected} of {points} points"),
         };
+        let detail = format!(
+            "sink \"{sink}\": the database rejected {of_how_many}: {}; the first is {}",
+            first.message, first.point
+        );
+        self.refusal(taken, sink, REJECTED, detail)
+    }
+
+    fn refusal(&self, taken: &TakenEntry, sink: &str, reason: &'static str, detail: String) -> Refusal {
+        let name = |range: &Range<usize>| Some(self.names[range.clone()].to_string()).filter(|name| !name.is_empty());
         Refusal {
             sequence: taken.entry.sequence,
             received: taken.entry.received,
             stage: Stage::Sink,
-            reason: REJECTED,
-            detail: format!(
-                "sink \"{sink}\": the database rejected {of_how_many}: {}; the first is {}",
-                first.message, first.point
-            ),
+            reason,
+            detail,
             topic: taken.entry.topic.to_vec(),
             payload: taken.entry.payload.to_vec(),
             device: name(&taken.device),
@@ -139,7 +150,7 @@ mod tests {
 
     fn taken(entries: &[(u64, usize, Outcome)]) -> Taken {
         let mut taken = Taken::default();
-        for &(sequence, points, outcome) in entries {
+        for (sequence, points, outcome) in entries.iter().cloned() {
             let entry = Entry {
                 sequence,
                 received: Timestamp::from_seconds(1),

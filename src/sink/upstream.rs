@@ -43,12 +43,14 @@ pub trait Decode: Send {
 }
 
 /// What the stages before the sink made of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The entry gave the points that were emitted.
     Written,
     /// A stage refused the entry, and that stage has kept it with its reason.
     Refused,
+    /// The sink itself panicked over a point: nobody else knows of it, so the sink keeps the entry, with these words.
+    Broken(String),
 }
 
 /// Where messages go whose points a database will never take.

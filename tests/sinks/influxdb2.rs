@@ -1,8 +1,9 @@
 //! The sink `influxdb2` against each answer that a database can give.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use citywire::config::{HumanDuration, Influxdb2Sink, Secret};
@@ -151,6 +152,75 @@ async fn only_the_bad_points_of_a_batch_are_rejected() {
         assert_eq!(receipt.rejected[0].message, "partial write: field type conflict dropped=1");
         assert!(database.writes().len() < 20, "halves, not one by one: {}", database.writes().len());
     }
+}
+
+#[tokio::test]
+async fn a_bad_point_at_any_place_of_a_batch_is_the_only_one_rejected() {
+    const SIZE: u64 = 11;
+    let database = FakeDatabase::start(|_| Reply::status(204)).await;
+    for first in 1..=SIZE {
+        // Alone, and with each of the points behind it.
+        for second in first..=SIZE {
+            let bad = [first, second];
+            database.answer(move |request| {
+                let found = request.lines().into_iter().find(|line| bad.iter().any(|bad| *line == self::line(*bad)));
+                found.map_or(Reply::status(204), |line| Reply::error(400, &format!("unable to parse '{line}'")))
+            });
+            let before = database.writes().len();
+            let receipt = written(&mut sink(&database.options(), SIZE)).await;
+            let expected: BTreeSet<u64> = bad.into();
+            assert_eq!(receipt.written_points as u64, SIZE - expected.len() as u64, "{bad:?}");
+            let rejected: Vec<_> = receipt.rejected.iter().map(|point| (point.sequence, &*point.message)).collect();
+            let words: Vec<_> = expected.iter().map(|bad| format!("unable to parse '{}'", line(*bad))).collect();
+            assert!(rejected.into_iter().eq(expected.into_iter().zip(words.iter().map(String::as_str))), "{bad:?}");
+            let requests = database.writes().len() - before;
+            assert!(requests <= 16, "{requests} requests for {bad:?}: halves, not one by one");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_batch_of_bad_points_only_keeps_each_with_its_own_words_and_the_next_batch_goes_through() {
+    let database = FakeDatabase::start(|request| Reply::error(422, &request.lines()[0])).await;
+    let mut sink = sink(&database.options(), 100);
+    let receipt = written(&mut sink).await;
+    assert_eq!((receipt.written_points, receipt.rejected.len()), (0, 100));
+    assert!(receipt.rejected.iter().all(|rejected| rejected.message == rejected.point), "{:?}", receipt.rejected);
+    assert_eq!(database.writes().len(), 2 * 100 - 1, "two requests a bad point at the very worst");
+    database.answer(|_| Reply::status(204));
+    push(&mut sink, 101, "d1");
+    assert_eq!(written(&mut sink).await.written_points, 1);
+}
+
+/// As InfluxDB 3 does: the good lines of a request are taken although the answer is 400, and the bad ones are named.
+#[tokio::test]
+async fn points_of_a_partial_write_are_found_though_their_neighbours_were_taken() {
+    let taken = Arc::new(Mutex::new(BTreeSet::new()));
+    let keep = Arc::clone(&taken);
+    let database = FakeDatabase::start(move |request| {
+        let is_bad = |line: &str| line.ends_with(" 2") || line.ends_with(" 5");
+        let mut data = Vec::new();
+        for (number, line) in (1..).zip(request.lines()) {
+            match is_bad(&line) {
+                true => data.push(serde_json::json!({
+                    "line_number": number, "error_message": format!("wrong type in {line}"), "original_line": line,
+                })),
+                false => drop(keep.lock().expect("no panic before").insert(line)),
+            }
+        }
+        if data.is_empty() {
+            return Reply::status(204);
+        }
+        let body = serde_json::json!({ "error": "partial write of line protocol occurred", "data": data });
+        Reply::Answer(400, "content-type: application/json\r\n".into(), body.to_string())
+    })
+    .await;
+    let receipt = written(&mut sink(&database.options(), 6)).await;
+    assert_eq!(receipt.written_points, 4);
+    let rejected: Vec<_> = receipt.rejected.iter().map(|point| (point.sequence, point.message.as_str())).collect();
+    let words = |number| format!("partial write of line protocol occurred: wrong type in {}", line(number));
+    assert_eq!(rejected, [(2, words(2).as_str()), (5, words(5).as_str())]);
+    assert!(taken.lock().expect("no panic before").iter().eq([1, 3, 4, 6].map(line).iter()));
 }
 
 #[tokio::test]

@@ -27,6 +27,8 @@ struct Mark {
 impl Batch {
     /// Adds a point. One that line protocol cannot carry is rejected at once.
     pub fn push(&mut self, sequence: u64, point: &Point<'_>) {
+        // A panic over the point before this one, caught around its message, may have left half a line.
+        self.lines.truncate(self.start(self.points.len()));
         match line_protocol::encode(point, &mut self.lines) {
             Ok(()) => self.points.push(Mark { sequence, end: self.lines.len() }),
             Err(error) => self.receipt.rejected.push(Rejected {
