@@ -7,7 +7,7 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin
 
 CARGO ?= cargo
 
-.PHONY: help setup test check format bench bench-decode crash fuzz deny demo secrets
+.PHONY: help setup test check format alarms bench bench-decode crash fuzz deny demo secrets
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ check: ## Formatting, lints and documentation, warnings as errors
 
 format: ## Format the source
 	$(CARGO) fmt
+
+ALARM_BACKLOG ?= 300000
+alarms: ## An alarm behind a backlog that nobody has taken: make alarms ALARM_BACKLOG=300000
+	CITYWIRE_TEST_BACKLOG=$(ALARM_BACKLOG) $(CARGO) test --locked --test alarms -- --nocapture
 
 bench: setup ## Throughput and CPU per message, beside a bare subscriber on the same broker
 	$(CARGO) bench --locked --bench throughput

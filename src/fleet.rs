@@ -1,4 +1,4 @@
-//! The devices: when each was last heard, what it last said, and which of its alarms are on.
+//! The devices: when each was last heard and what it last said. Which alarms are on, [`crate::alarm`] knows.
 //!
 //! One consumer of the journal, with a position of its own, tells the fleet of each entry: [`Fleet::heard`] once a
 //! device is known, then [`Fleet::decoded`] for each reading or [`Fleet::refused`], and [`Fleet::commit`] after each
@@ -10,8 +10,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::metrics::{DECODE_IMPLAUSIBLE_VALUES, DECODE_READINGS, FLEET_ALARMS, FLEET_DEVICES};
+use crate::alarm::Alarms;
+use crate::metrics::{DECODE_IMPLAUSIBLE_VALUES, DECODE_READINGS, FLEET_DEVICES};
 use crate::point::FieldValue;
+use crate::profile::Library;
 pub use crate::profile::Severity;
 use crate::refused::{Refusal, Refused};
 use crate::state::{State, StateError};
@@ -26,7 +28,7 @@ mod view;
 
 use device::{Devices, Name};
 pub use reading::{Value, fields_of};
-pub use view::{ActiveAlarm, ClassSummary, DeviceState, DeviceView, FieldView, LastRefusal, Query, Snapshot, Sort};
+pub use view::{ClassSummary, DeviceState, DeviceView, FieldView, LastRefusal, Query, Snapshot, Sort};
 
 /// The class of devices that were heard and never routed to a profile.
 pub const UNKNOWN_CLASS: &str = "unknown";
@@ -40,9 +42,6 @@ const CHANGED_DEVICES_MAX: usize = 20_000;
 const REFUSALS_MAX: usize = 1_000;
 /// A longer device name is not listed.
 const NAME_BYTES_MAX: usize = 256;
-
-/// Each has its number in the arrays below.
-const SEVERITIES: [Severity; 3] = [Severity::Info, Severity::Warning, Severity::Critical];
 
 /// A message of a known device.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +70,7 @@ pub struct Field<'a> {
 pub struct Fleet {
     state: Arc<State>,
     refused: Arc<Refused>,
+    alarms: Arc<Alarms>,
     devices_max: usize,
     inner: Mutex<Inner>,
 }
@@ -100,7 +100,6 @@ struct ClassMetrics {
     devices: Gauge,
     readings: Counter,
     implausible: Counter,
-    alarms: [Counter; SEVERITIES.len()],
 }
 
 impl Fleet {
@@ -109,6 +108,7 @@ impl Fleet {
     pub fn open(
         state: Arc<State>,
         refused: Arc<Refused>,
+        alarms: Arc<Alarms>,
         classes: &[&str],
         devices_max: usize,
         journal_last: u64,
@@ -131,7 +131,7 @@ impl Fleet {
             Inner { devices, unlisted_messages: 0, unsaved, saved_at, position, classes: classes_metrics };
         inner.know_classes(classes.iter().copied());
         inner.count_classes();
-        Ok(Fleet { state, refused, devices_max, inner: Mutex::new(inner) })
+        Ok(Fleet { state, refused, alarms, devices_max, inner: Mutex::new(inner) })
     }
 
     /// The last journal entry whose effects are on disk: the consumer goes on with the next one, and what it tells of
@@ -216,7 +216,27 @@ impl Fleet {
 
     /// Classes that profiles have had since now: their metrics start at 0.
     pub fn know_classes<'a>(&self, classes: impl IntoIterator<Item = &'a str>) {
+        let classes: Vec<&str> = classes.into_iter().collect();
+        self.alarms.know_classes(classes.iter().copied());
         self.lock().know_classes(classes);
+    }
+
+    /// Tells the alarms which devices said that all is well when they were last heard, as far as is known from before the
+    /// start: so that what a device sends of its history then opens none.
+    pub fn tell_all_clear(&self, library: &Library) {
+        let inner = self.lock();
+        for device in &inner.devices.rows {
+            let profile = inner.devices.names.text(device.profile).and_then(|id| library.get(id));
+            let Some(profile) = profile else { continue };
+            let time = Timestamp::from_nanos(device.reading_time.min(device.last_decoded));
+            for (number, value) in device.reading.fields() {
+                let name = inner.devices.fields.name(number);
+                let is_alarm = || profile.fields.iter().any(|field| field.name == name && field.alarm.is_some());
+                if value == FieldValue::Bool(false) && is_alarm() {
+                    self.alarms.remember_clear(&device.name, name, time);
+                }
+            }
+        }
     }
 
     /// The devices whose last message that got as far as a profile was decoded by this one. Looks at every device.
@@ -229,9 +249,10 @@ impl Fleet {
 
     /// The devices that `query` asks for, and counts over all of them.
     pub fn snapshot(&self, query: &Query) -> Snapshot {
+        let alarms = self.alarms.open_alarms();
         let mut inner = self.lock();
         let unlisted_messages = inner.unlisted_messages;
-        view::snapshot(&mut inner.devices, query, unlisted_messages)
+        view::snapshot(&mut inner.devices, query, alarms, unlisted_messages)
     }
 
     /// A panic while the table was changed can have left a message half counted, which is no reason to stop.
@@ -267,18 +288,11 @@ impl Inner {
         device.readings += 1;
         device.last_decoded = heard.received.as_nanos();
         let class = device.class;
-        let raised = if device.reading_sequence != heard.sequence || device.reading_time <= time.as_nanos() {
+        if device.reading_sequence != heard.sequence || device.reading_time <= time.as_nanos() {
             (device.reading_sequence, device.reading_time) = (heard.sequence, time.as_nanos());
-            let mut raised = [false; SEVERITIES.len()];
-            let fields = fields.into_iter().inspect(|field| note_raised(field, &mut raised));
-            table.pack(fields, device.last_decoded, &mut device.reading, &mut device.alarms);
-            raised
-        } else {
-            let mut raised = [false; SEVERITIES.len()];
-            fields.into_iter().for_each(|field| note_raised(&field, &mut raised));
-            raised
-        };
-        self.class_metrics(class).count_reading(&raised);
+            table.pack(fields, &mut device.reading);
+        }
+        self.class_metrics(class).readings.increment(1);
         self.changed(row);
     }
 
@@ -364,12 +378,6 @@ impl Inner {
     }
 }
 
-fn note_raised(field: &Field<'_>, raised: &mut [bool; SEVERITIES.len()]) {
-    if let (Some(severity), FieldValue::Bool(true)) = (field.alarm, field.value) {
-        raised[severity as usize] = true;
-    }
-}
-
 impl ClassMetrics {
     fn new(class: &str) -> ClassMetrics {
         let devices = FLEET_DEVICES.gauge(&[class]);
@@ -379,22 +387,12 @@ impl ClassMetrics {
             devices,
             readings: DECODE_READINGS.counter(&[class]),
             implausible: DECODE_IMPLAUSIBLE_VALUES.counter(&[class]),
-            alarms: SEVERITIES.map(|severity| FLEET_ALARMS.counter(&[class, severity.name()])),
         }
     }
 
     fn add_devices(&mut self, change: i64) {
         self.devices_count = self.devices_count.saturating_add_signed(change);
         self.devices.set(self.devices_count as f64);
-    }
-
-    fn count_reading(&self, raised: &[bool; SEVERITIES.len()]) {
-        self.readings.increment(1);
-        for (counter, raised) in self.alarms.iter().zip(raised) {
-            if *raised {
-                counter.increment(1);
-            }
-        }
     }
 }
 

@@ -17,6 +17,7 @@
 //! could not use. [`rules`] are what the stages go by, and [`reload`] exchanges them while the service runs;
 //! [`replay`] compares what others would make of the same entries. [`service`] builds all parts and joins them. No stage imports a later one.
 
+pub mod alarm;
 mod backoff;
 pub mod broker;
 pub mod cli;

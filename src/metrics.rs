@@ -81,8 +81,14 @@ metrics! {
     REFUSED_MESSAGES = Counter "citywire_refused_messages_total" ["stage", "reason"] "Messages that a stage could not use; each is kept with its reason (citywire refused list).";
     REFUSED_KEPT = Gauge "citywire_refused_kept_messages" [] "Refused messages kept for citywire refused list, show and replay.";
 
+    ALARM_OPENED = Counter "citywire_alarm_opened_total" ["class", "severity"] "Alarms that were opened, by device class and severity.";
+    ALARM_CLOSED = Counter "citywire_alarm_closed_total" ["class", "severity"] "Alarms that were closed by the all-clear, by device class and severity.";
+    ALARM_OPEN = Gauge "citywire_alarm_open" ["class", "severity"] "Alarms that are open, by device class and severity.";
+    ALARM_DELAY = Histogram "citywire_alarm_delay_seconds" [] "Time from the receipt of a message to the alarm that it opens or closes; after a start, messages that came while the process was down count with that time.";
+    ALARM_WAITING = Gauge "citywire_alarm_waiting_messages" [] "Journal entries in which alarms have yet to be looked for, the oldest of them and all behind it.";
+    ALARM_UNLISTED = Counter "citywire_alarm_unlisted_total" [] "Alarms that nobody was told of, because a million were open already.";
+
     FLEET_DEVICES = Gauge "citywire_fleet_devices" ["class"] "Devices heard of, by device class.";
-    FLEET_ALARMS = Counter "citywire_fleet_alarms_total" ["class", "severity"] "Readings that carried an alarm, by device class and severity.";
 
     SINK_WRITTEN_MESSAGES = Counter "citywire_sink_written_messages_total" ["sink"] "Journal entries whose points the sink has confirmed, since its cursor was created.";
     SINK_REFUSED_MESSAGES = Counter "citywire_sink_refused_messages_total" ["sink"] "Journal entries that gave this sink no point because they were refused, since its cursor was created.";

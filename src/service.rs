@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
+use crate::alarm::{self, Alarms};
 use crate::broker::client::{self, Client};
 #[cfg(feature = "embedded-broker")]
 use crate::broker::embedded::{self, Embedded};
@@ -41,6 +42,9 @@ const DEVICES_MAX: usize = 1_000_000;
 
 /// The journal's cursor of the fleet's consumer. No sink may have its name.
 const FLEET_CURSOR: &str = "fleet";
+
+/// The same of the alarms.
+const ALARM_CURSOR: &str = "alarm";
 
 /// Where the running service can be reached.
 #[derive(Clone, Debug)]
@@ -105,10 +109,12 @@ pub async fn run(
     let state = Arc::new(State::open(&config.data_directory)?);
     let refused = Arc::new(Refused::open(Arc::clone(&state), Limits::default())?);
     refused.count_from_zero(pipeline::reasons().chain([(Stage::Sink, sink::REJECTED)]));
-    let fleet = open_fleet(state, &refused, &journal, &rules.borrow())?;
+    let alarms = open_alarms(&state, &journal, &rules.borrow())?;
+    let fleet = open_fleet(state, &refused, &alarms, &journal, &rules.borrow())?;
 
     let (stopping, stopped) = watch::channel(false);
     let mut consumers = Consumers::default();
+    watch_alarms(&mut consumers, &alarms, &journal, &rules, stopped.clone())?;
     follow(&mut consumers, &fleet, &journal, &rules, stopped.clone())?;
     let mut sinks = Vec::new();
     for sink in &config.sinks {
@@ -123,6 +129,7 @@ pub async fn run(
         broker: source.status(),
         embedded_broker: config.broker.url.is_none(),
         journal: journal.clone(),
+        alarms: Arc::clone(&alarms),
         journal_bytes_max: config.journal.max_bytes.0,
         rules: rules_status,
         sinks,
@@ -130,6 +137,7 @@ pub async fn run(
     let page = format!("http://{}", listener.address().unwrap_or(config.http.listen));
     let sources = web::Sources {
         service: Arc::new(parts),
+        alarms,
         fleet,
         refused,
         metrics: exporter.clone(),
@@ -178,25 +186,53 @@ fn open_journal(config: &Config) -> Result<Journal, ServiceError> {
         segments = recovery.segments,
         "The journal is open."
     );
-    let names: Vec<&str> = config.sinks.iter().map(config::Sink::name).chain([FLEET_CURSOR]).collect();
+    let names: Vec<&str> = config.sinks.iter().map(config::Sink::name).chain([FLEET_CURSOR, ALARM_CURSOR]).collect();
     for removed in journal.retain_cursors(&names)? {
         tracing::warn!(sink = removed, "This sink is no longer configured: its place in the journal is given up.");
     }
     Ok(journal)
 }
 
+fn open_alarms(state: &Arc<State>, journal: &Journal, rules: &Rules) -> Result<Arc<Alarms>, ServiceError> {
+    let classes: Vec<&str> = rules.library.classes.names().collect();
+    Ok(Arc::new(Alarms::open(Arc::clone(state), &classes, journal.last_sequence())?))
+}
+
 fn open_fleet(
     state: Arc<State>,
     refused: &Arc<Refused>,
+    alarms: &Arc<Alarms>,
     journal: &Journal,
     rules: &Rules,
 ) -> Result<Arc<Fleet>, ServiceError> {
     let classes: Vec<&str> = rules.library.classes.names().collect();
-    let fleet = Fleet::open(state, Arc::clone(refused), &classes, DEVICES_MAX, journal.last_sequence())?;
+    let (refused, alarms) = (Arc::clone(refused), Arc::clone(alarms));
+    let fleet = Fleet::open(state, refused, alarms, &classes, DEVICES_MAX, journal.last_sequence())?;
+    fleet.tell_all_clear(&rules.library);
     Ok(Arc::new(fleet))
 }
 
-/// Starts the thread that keeps devices, alarms and refusals.
+/// Starts the thread that looks for alarms at the journal's end, and the one that writes what it finds.
+fn watch_alarms(
+    consumers: &mut Consumers,
+    alarms: &Arc<Alarms>,
+    journal: &Journal,
+    rules: &watch::Receiver<Arc<Rules>>,
+    stopped: watch::Receiver<bool>,
+) -> Result<(), ServiceError> {
+    let cursor = JournalCursor(journal.cursor(ALARM_CURSOR)?);
+    let pipeline = Pipeline::new(rules.clone());
+    let (ending, ended) = watch::channel(false);
+    let (seen, journal) = (Arc::clone(alarms), journal.clone());
+    let consumer = async move {
+        alarm::consumer::run(&seen, pipeline, |after| entries(&journal, after), stopped).await;
+        ending.send_replace(true);
+    };
+    consumers.start(ALARM_CURSOR, consumer)?;
+    consumers.start("alarm-keeper", alarm::keeper::run(Arc::clone(alarms), cursor, ended))
+}
+
+/// Starts the thread that keeps devices and refusals.
 fn follow(
     consumers: &mut Consumers,
     fleet: &Arc<Fleet>,

@@ -1,8 +1,9 @@
 //! `state.sqlite` in the data directory: what the service knows besides readings, in one database.
 //!
-//! Two parts keep their tables here: [`crate::refused`] the messages that could not be used, [`crate::fleet`] the
-//! devices. One file, so that both move in one transaction: a refusal and the position up to which the fleet has
-//! read the journal are on disk together or not at all.
+//! Three parts keep their tables here: [`crate::refused`] the messages that could not be used, [`crate::fleet`] the
+//! devices, [`crate::alarm`] the alarms. One file, so that what belongs together moves in one transaction: a refusal and
+//! the position up to which the fleet has read the journal are on disk together or not at all, and so are an alarm and
+//! the position of the alarms.
 //!
 //! The database is in WAL mode with `synchronous = FULL`: a transaction that has returned survives a loss of power,
 //! and other processes (`citywire refused list`, the `sqlite3` shell) read while the service writes.
@@ -16,8 +17,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 /// The database's name in the data directory.
 pub const FILE_NAME: &str = "state.sqlite";
 
-/// The layout below; kept in the file as `PRAGMA user_version`.
-const SCHEMA_VERSION: i64 = 1;
+/// The layout after all of [`LAYOUTS`]; kept in the file as `PRAGMA user_version`.
+const SCHEMA_VERSION: i64 = LAYOUTS.len() as i64;
 
 /// Bytes that the write-ahead log keeps for the next transactions.
 const WAL_BYTES_MAX: i64 = 64 << 20;
@@ -26,7 +27,11 @@ const WAL_BYTES_MAX: i64 = 64 << 20;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Times are nanoseconds since the Unix epoch, as in [`crate::time::Timestamp`]; 0 stands for none.
-const SCHEMA: &str = "
+///
+/// What each version of the layout adds to the one before. A file of an earlier version is brought up to the last one
+/// when the service opens it; none of these ever changes.
+const LAYOUTS: [&str; 2] = [
+    "
 CREATE TABLE refused (
     id       INTEGER PRIMARY KEY AUTOINCREMENT,
     sequence INTEGER NOT NULL,
@@ -67,7 +72,26 @@ CREATE TABLE position (
     name     TEXT    PRIMARY KEY,
     sequence INTEGER NOT NULL
 ) STRICT;
-";
+",
+    // The alarms have a table of their own: they are not known from the devices, which are read later.
+    "
+CREATE TABLE alarm (
+    device   TEXT    NOT NULL,
+    kind     TEXT    NOT NULL,
+    time     INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    class    TEXT,
+    profile  TEXT,
+    severity TEXT,
+    since    INTEGER,
+    last     INTEGER,
+    opened   INTEGER,
+    PRIMARY KEY (device, kind)
+) STRICT, WITHOUT ROWID;
+
+ALTER TABLE device DROP COLUMN alarms;
+",
+];
 
 /// The open database, for the one process that writes it.
 #[derive(Debug)]
@@ -156,9 +180,10 @@ pub(crate) fn open_read_only(data_directory: &Path) -> Result<(PathBuf, Connecti
         Ok((connection, version))
     };
     match open().map_err(|source| StateError::of(&path, source))? {
-        (connection, SCHEMA_VERSION) => Ok((path, connection)),
         // The service has created the file and not yet its tables.
         (_, 0) => Err(StateError::Missing { path }),
+        // What is read this way is the same in all versions so far.
+        (connection, 1..=SCHEMA_VERSION) => Ok((path, connection)),
         (_, found) => Err(StateError::Newer { path, found }),
     }
 }
@@ -173,14 +198,16 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Creates the tables in an empty file; gives the layout's version.
+/// Creates the tables in an empty file, and what later versions have in an older one; gives the layout's version.
 fn create_or_version(connection: &mut Connection) -> rusqlite::Result<i64> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if version != 0 {
+    let Some(missing) = usize::try_from(version).ok().and_then(|version| LAYOUTS.get(version..)) else {
         return Ok(version);
+    };
+    for layout in missing {
+        transaction.execute_batch(layout)?;
     }
-    transaction.execute_batch(SCHEMA)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     transaction.commit()?;
     Ok(SCHEMA_VERSION)
@@ -228,6 +255,22 @@ mod tests {
         };
         assert_eq!(pragma("journal_mode").unwrap(), "wal".to_string().into());
         assert_eq!(pragma("synchronous").unwrap(), 2.into(), "2 is FULL");
+    }
+
+    #[test]
+    fn a_file_of_the_first_layout_keeps_what_it_has_and_gets_what_is_new() {
+        let directory = TestDirectory::new("state-older");
+        let old = Connection::open(directory.path().join(FILE_NAME)).unwrap();
+        old.execute_batch(LAYOUTS[0]).unwrap();
+        old.execute("INSERT INTO position VALUES ('fleet', 7)", []).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        assert!(open_read_only(directory.path()).is_ok(), "before the service has opened it");
+        let state = State::open(directory.path()).unwrap();
+        let count = |sql: &str| state.read(|connection| connection.query_row(sql, [], |row| row.get::<_, i64>(0)));
+        assert_eq!(count("SELECT sequence FROM position").unwrap(), 7);
+        assert_eq!(count("SELECT count(*) FROM alarm").unwrap(), 0);
+        assert_eq!(count("SELECT count(*) FROM pragma_table_info('device') WHERE name = 'alarms'").unwrap(), 0);
+        assert!(open_read_only(directory.path()).is_ok());
     }
 
     #[test]

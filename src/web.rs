@@ -24,6 +24,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::{Semaphore, watch};
 
+use crate::alarm::Alarms;
 use crate::fleet::{Fleet, Snapshot};
 use crate::metrics::Exporter;
 use crate::refused::Refused;
@@ -47,8 +48,8 @@ use rates::Sampler;
 pub use server::{BindError, Listener, bind};
 use status::not_ready;
 pub use status::{
-    Activity, BrokerStatus, Failure, FleetStatus, JournalStatus, RulesRefusal, RulesStatus, Service, SinkStatus,
-    Status,
+    Activity, AlarmStatus, BrokerStatus, Failure, FleetStatus, JournalStatus, RulesRefusal, RulesStatus, Service,
+    SinkStatus, Status,
 };
 use text::ENGLISH;
 
@@ -56,10 +57,14 @@ use text::ENGLISH;
 /// messages.
 const PAGES_AT_ONCE: usize = 2;
 
+/// Alarms that are listed; the rest is counted.
+const ALARMS_LISTED_MAX: usize = 50;
+
 /// The parts that the pages tell of.
 #[derive(Clone)]
 pub struct Sources {
     pub service: Arc<dyn Service>,
+    pub alarms: Arc<Alarms>,
     pub fleet: Arc<Fleet>,
     pub refused: Arc<Refused>,
     pub metrics: Exporter,
@@ -187,6 +192,7 @@ impl Context {
     fn status(&self, snapshot: &Snapshot) -> Status {
         let sources = &self.sources;
         let (broker, journal) = (sources.service.broker(), sources.service.journal());
+        let (listed, open) = sources.alarms.most_urgent(ALARMS_LISTED_MAX);
         Status {
             version: env!("CARGO_PKG_VERSION"),
             started: sources.started,
@@ -198,6 +204,7 @@ impl Context {
             sinks: sources.service.sinks(),
             rates: self.sampler.rates(),
             refused: sources.refused.count_by_reason(),
+            alarms: AlarmStatus { open, listed },
             fleet: FleetStatus::of(snapshot),
             topics: sources.topics.clone(),
         }

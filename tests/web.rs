@@ -312,7 +312,7 @@ async fn the_same_is_told_as_json() {
     assert_eq!(status["sinks"][0]["activity"], "idle");
     assert_eq!(status["not_ready"], serde_json::json!([]));
     assert_eq!(status["fleet"]["devices"], 2);
-    assert_eq!(status["fleet"]["alarms"][0]["field"], "smoke_alarm");
+    assert_eq!(status["alarms"]["listed"][0]["kind"], "smoke_alarm");
     let devices = site.get("/api/v1/devices?class=parking").await.json();
     assert_eq!((&devices["total"], &devices["matching"]), (&2.into(), &1.into()));
     let reading = serde_json::json!([{"name": "battery_v", "value": 3.625, "unit": "V", "alarm": null}]);

@@ -342,9 +342,11 @@ fn sink_name(name: &str, options: &mut Options<'_, '_, '_>) {
     if name.is_empty() || name.len() > 64 || !name.bytes().all(is_word) {
         options.problem("name", "a sink's name is 1 to 64 small letters, digits, `-` and `_`");
     }
-    // The journal keeps the place of the page's list of devices under this name.
-    if name == "fleet" {
-        options.problem("name", "no sink can have the name \"fleet\", which the list of devices has");
+    // The journal keeps the places of the page's list of devices and of the alarms under these names.
+    if let Some((_, whose)) =
+        [("fleet", "the list of devices has"), ("alarm", "the alarms have")].iter().find(|known| known.0 == name)
+    {
+        options.problem("name", format!("no sink can have the name \"{name}\", which {whose}"));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::reading::{Alarm, FieldTable, PackedReading};
+use super::reading::{FieldTable, PackedReading};
 
 /// A row of the fleet. Times are nanoseconds since the Unix epoch; 0 where there was none yet.
 #[derive(Clone, Debug)]
@@ -26,7 +26,6 @@ pub(super) struct Device {
     pub reading_sequence: u64,
     pub reading_time: i64,
     pub reading: PackedReading,
-    pub alarms: Vec<Alarm>,
     /// Whether it differs from its row in `state.sqlite`.
     pub dirty: bool,
 }
@@ -49,7 +48,6 @@ impl Device {
             reading_sequence: 0,
             reading_time: 0,
             reading: PackedReading::default(),
-            alarms: Vec::new(),
             dirty: false,
         }
     }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Field, Severity};
+use super::Field;
 use crate::point::{FieldValue, Point};
 use crate::profile::Profile;
 
@@ -98,15 +98,6 @@ fn unpack(tag: u8, bytes: &[u8]) -> Option<(FieldValue<'_>, &[u8])> {
     }
 }
 
-/// An alarm field that is true.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Alarm {
-    pub field: u16,
-    pub severity: Severity,
-    /// Receive time, in nanoseconds, of the first reading that had it.
-    pub since: i64,
-}
-
 /// Every field that any device has sent: its name and unit.
 #[derive(Debug, Default)]
 pub(super) struct FieldTable {
@@ -123,23 +114,14 @@ impl FieldTable {
         self.fields.get(usize::from(number)).map_or("", |(_, unit)| unit)
     }
 
-    /// Replaces a device's reading and brings its alarms up to date: those that the new reading says nothing of stay.
-    pub(super) fn pack<'a>(
-        &mut self,
-        fields: impl IntoIterator<Item = Field<'a>>,
-        received: i64,
-        reading: &mut PackedReading,
-        alarms: &mut Vec<Alarm>,
-    ) {
+    /// Replaces a device's reading.
+    pub(super) fn pack<'a>(&mut self, fields: impl IntoIterator<Item = Field<'a>>, reading: &mut PackedReading) {
         reading.clear();
         let mut guess = 0;
         for field in fields.into_iter().take(FIELDS_MAX) {
             let Some(number) = self.number(&field, guess) else { continue };
             guess = number.saturating_add(1);
             reading.push(number, field.value);
-            if let (Some(severity), FieldValue::Bool(raised)) = (field.alarm, field.value) {
-                update_alarm(alarms, Alarm { field: number, severity, since: received }, raised);
-            }
         }
     }
 
@@ -165,15 +147,6 @@ impl FieldTable {
         self.fields.push((name.into(), "".into()));
         self.numbers.insert(name.into(), number);
         Some(number)
-    }
-}
-
-fn update_alarm(alarms: &mut Vec<Alarm>, alarm: Alarm, raised: bool) {
-    match (alarms.iter_mut().find(|known| known.field == alarm.field), raised) {
-        (Some(known), true) => known.severity = alarm.severity,
-        (None, true) => alarms.push(alarm),
-        (Some(_), false) => alarms.retain(|known| known.field != alarm.field),
-        (None, false) => {}
     }
 }
 
@@ -212,13 +185,10 @@ impl Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::Severity;
 
     fn field<'a>(name: &'a str, value: FieldValue<'a>) -> Field<'a> {
         Field { name, unit: "", value, alarm: None }
-    }
-
-    fn alarm(name: &str, raised: bool) -> Field<'_> {
-        Field { alarm: Some(Severity::Critical), ..field(name, FieldValue::Bool(raised)) }
     }
 
     #[test]
@@ -232,7 +202,7 @@ mod tests {
             field("empty", FieldValue::Text("")),
         ];
         let (mut table, mut reading) = (FieldTable::default(), PackedReading::default());
-        table.pack(fields.iter().copied(), 0, &mut reading, &mut Vec::new());
+        table.pack(fields.iter().copied(), &mut reading);
         let unpacked: Vec<_> = reading.fields().map(|(number, value)| (table.name(number), value)).collect();
         assert_eq!(unpacked, fields.iter().map(|field| (field.name, field.value)).collect::<Vec<_>>());
     }
@@ -257,7 +227,7 @@ mod tests {
         let long = "水".repeat(1000);
         let (mut table, mut reading) = (FieldTable::default(), PackedReading::default());
         let fields = [field("text", FieldValue::Text(&long)), field("after", FieldValue::Bool(true))];
-        table.pack(fields, 0, &mut reading, &mut Vec::new());
+        table.pack(fields, &mut reading);
         let values: Vec<_> = reading.fields().map(|(_, value)| value).collect();
         assert_eq!(values, [FieldValue::Text(&("水".repeat(32) + "…")), FieldValue::Bool(true)]);
     }
@@ -268,7 +238,7 @@ mod tests {
         let mut numbers = |names: &[&str]| {
             let mut reading = PackedReading::default();
             let fields = names.iter().map(|name| field(name, FieldValue::Bool(true)));
-            table.pack(fields, 0, &mut reading, &mut Vec::new());
+            table.pack(fields, &mut reading);
             reading.fields().map(|(number, _)| number).collect::<Vec<_>>()
         };
         assert_eq!(numbers(&["a", "b", "c"]), [0, 1, 2]);
@@ -276,27 +246,10 @@ mod tests {
     }
 
     #[test]
-    fn an_alarm_lasts_until_a_reading_says_that_it_is_over() {
-        let (mut table, mut alarms) = (FieldTable::default(), Vec::new());
-        let mut after = |received, fields: &[Field<'static>]| {
-            table.pack(fields.iter().copied(), received, &mut PackedReading::default(), &mut alarms);
-            alarms.iter().map(|alarm| (alarm.field, alarm.since)).collect::<Vec<_>>()
-        };
-        assert_eq!(after(10, &[alarm("smoke", true), alarm("tamper", false)]), [(0, 10)]);
-        assert_eq!(
-            after(20, &[field("battery_v", FieldValue::Float(3.0))]),
-            [(0, 10)],
-            "a heartbeat without the field"
-        );
-        assert_eq!(after(30, &[alarm("smoke", true), alarm("tamper", true)]), [(0, 10), (1, 30)]);
-        assert_eq!(after(40, &[alarm("smoke", false)]), [(1, 30)]);
-    }
-
-    #[test]
     fn a_reading_of_too_many_fields_is_cut() {
         let names: Vec<String> = (0..1000).map(|number| format!("f{number}")).collect();
         let (mut table, mut reading) = (FieldTable::default(), PackedReading::default());
-        table.pack(names.iter().map(|name| field(name, FieldValue::Bool(true))), 0, &mut reading, &mut Vec::new());
+        table.pack(names.iter().map(|name| field(name, FieldValue::Bool(true))), &mut reading);
         assert_eq!(reading.fields().count(), FIELDS_MAX);
     }
 }

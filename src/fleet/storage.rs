@@ -1,19 +1,17 @@
 //! The fleet in `state.sqlite`: a row a device, and the position in the journal.
 //!
-//! The last reading is a JSON array of `[name, value, unit]`, the alarms one of `[name, severity, since]`, so that
-//! they are readable with the `sqlite3` shell.
+//! The last reading is a JSON array of `[name, value, unit]`, so that it is readable with the `sqlite3` shell.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
+use super::Field;
 use super::device::{Device, Devices};
-use super::reading::{Alarm, FieldTable, PackedReading, Value};
-use super::{Field, Severity};
+use super::reading::{FieldTable, PackedReading, Value};
 
 type StoredField<'a> = (Cow<'a, str>, Value, Cow<'a, str>);
-type StoredAlarm<'a> = (Cow<'a, str>, Severity, i64);
 
 /// The fleet's row in the table `position`.
 const POSITION: &str = "fleet";
@@ -23,7 +21,7 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<(Devices, u64)> 
     let mut devices = Devices::default();
     let mut statement = connection.prepare(
         "SELECT id, name, class, profile, first_heard, last_heard, messages, readings, refused, last_decoded,
-                last_refused, refusal, reading_time, reading, alarms
+                last_refused, refusal, reading_time, reading
          FROM device ORDER BY name",
     )?;
     let mut rows = statement.query([])?;
@@ -46,14 +44,13 @@ pub(super) fn write(
 ) -> rusqlite::Result<()> {
     let mut statement = transaction.prepare_cached(
         "INSERT INTO device (id, name, class, profile, first_heard, last_heard, messages, readings, refused,
-                             last_decoded, last_refused, refusal, reading_time, reading, alarms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+                             last_decoded, last_refused, refusal, reading_time, reading)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
          ON CONFLICT (id) DO UPDATE SET
              class = excluded.class, profile = excluded.profile, last_heard = excluded.last_heard,
              messages = excluded.messages, readings = excluded.readings, refused = excluded.refused,
              last_decoded = excluded.last_decoded, last_refused = excluded.last_refused,
-             refusal = excluded.refusal, reading_time = excluded.reading_time, reading = excluded.reading,
-             alarms = excluded.alarms",
+             refusal = excluded.refusal, reading_time = excluded.reading_time, reading = excluded.reading",
     )?;
     let names = &devices.names;
     for device in rows.iter().filter_map(|row| devices.rows.get(*row as usize)) {
@@ -72,7 +69,6 @@ pub(super) fn write(
             names.text(device.refusal),
             device.reading_time,
             json_reading(device, &devices.fields)?,
-            json_alarms(device, &devices.fields)?,
         ])?;
     }
     transaction
@@ -86,7 +82,7 @@ pub(super) fn write(
 fn read_device(row: &Row<'_>, devices: &mut Devices) -> rusqlite::Result<Device> {
     let text = |column: usize| row.get::<_, Option<String>>(column).map(Option::unwrap_or_default);
     let count = |column: usize| row.get::<_, i64>(column).map(i64::cast_unsigned);
-    let (reading, alarms) = parse(row.get_ref(13)?.as_str()?, row.get_ref(14)?.as_str()?, devices);
+    let reading = parse(row.get_ref(13)?.as_str()?, devices);
     Ok(Device {
         class: devices.names.name(&text(2)?),
         profile: devices.names.name(&text(3)?),
@@ -99,38 +95,22 @@ fn read_device(row: &Row<'_>, devices: &mut Devices) -> rusqlite::Result<Device>
         refusal: devices.names.name(&text(11)?),
         reading_time: row.get(12)?,
         reading,
-        alarms,
         ..Device::new(row.get(0)?, Arc::from(row.get_ref(1)?.as_str()?), row.get(4)?)
     })
 }
 
 /// What is not ours, as somebody has edited the file, costs the device its last reading and not the service its start.
-fn parse(reading: &str, alarms: &str, devices: &mut Devices) -> (PackedReading, Vec<Alarm>) {
+fn parse(reading: &str, devices: &mut Devices) -> PackedReading {
     let fields: Vec<StoredField<'_>> = serde_json::from_str(reading).unwrap_or_default();
-    let alarms: Vec<StoredAlarm<'_>> = serde_json::from_str(alarms).unwrap_or_default();
     let fields = fields.iter().map(|(name, value, unit)| Field { name, unit, value: value.borrow(), alarm: None });
     let mut packed = PackedReading::default();
-    devices.fields.pack(fields, 0, &mut packed, &mut Vec::new());
-    let alarms = alarms
-        .iter()
-        .filter_map(|(name, severity, since)| {
-            let field = devices.fields.find_or_add(name)?;
-            Some(Alarm { field, severity: *severity, since: *since })
-        })
-        .collect();
-    (packed, alarms)
+    devices.fields.pack(fields, &mut packed);
+    packed
 }
 
 fn json_reading(device: &Device, table: &FieldTable) -> rusqlite::Result<String> {
     let fields = device.reading.fields();
     let stored: Vec<StoredField<'_>> =
         fields.map(|(number, value)| (table.name(number).into(), value.into(), table.unit(number).into())).collect();
-    serde_json::to_string(&stored).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
-}
-
-fn json_alarms(device: &Device, table: &FieldTable) -> rusqlite::Result<String> {
-    let alarms = device.alarms.iter();
-    let stored: Vec<StoredAlarm<'_>> =
-        alarms.map(|alarm| (table.name(alarm.field).into(), alarm.severity, alarm.since)).collect();
     serde_json::to_string(&stored).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }

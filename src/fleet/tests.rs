@@ -3,11 +3,13 @@ use std::sync::Arc;
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::*;
+use crate::alarm::Reading;
 use crate::refused::{Archive, Filter, Limits, Stage, open_read_only};
 use crate::test_directory::TestDirectory;
 
 struct Setup {
     directory: TestDirectory,
+    alarms: Arc<Alarms>,
     fleet: Fleet,
 }
 
@@ -17,23 +19,26 @@ fn setup() -> Setup {
 
 fn setup_with(devices_max: usize) -> Setup {
     let directory = TestDirectory::new("fleet");
-    let fleet = open(&directory, devices_max, u64::MAX);
-    Setup { directory, fleet }
+    let (alarms, fleet) = open(&directory, devices_max, u64::MAX);
+    Setup { directory, alarms, fleet }
 }
 
-fn open(directory: &TestDirectory, devices_max: usize, journal_last: u64) -> Fleet {
+fn open(directory: &TestDirectory, devices_max: usize, journal_last: u64) -> (Arc<Alarms>, Fleet) {
     let state = Arc::new(State::open(directory.path()).unwrap());
     let refused = Arc::new(Refused::open(Arc::clone(&state), Limits::default()).unwrap());
-    Fleet::open(state, refused, &["parking", "smoke_detector"], devices_max, journal_last).unwrap()
+    let classes = ["parking", "smoke_detector"];
+    let alarms = Arc::new(Alarms::open(Arc::clone(&state), &classes, journal_last).unwrap());
+    let fleet = Fleet::open(state, refused, Arc::clone(&alarms), &classes, devices_max, journal_last).unwrap();
+    (alarms, fleet)
 }
 
 impl Setup {
     /// As after a crash: what was only in memory is gone.
     fn restarted(self) -> Setup {
-        let Setup { directory, fleet } = self;
-        drop(fleet);
-        let fleet = open(&directory, 1_000, u64::MAX);
-        Setup { directory, fleet }
+        let Setup { directory, alarms, fleet } = self;
+        drop((alarms, fleet));
+        let (alarms, fleet) = open(&directory, 1_000, u64::MAX);
+        Setup { directory, alarms, fleet }
     }
 
     fn archive(&self) -> Archive {
@@ -56,6 +61,11 @@ impl Setup {
         let heard = heard(sequence, device, Some(class));
         self.fleet.heard(&heard);
         self.fleet.decoded(&heard, heard.received, fields.iter().copied());
+        let received = heard.received;
+        let reading = Reading { device, class, profile: "acme-1", time: received, received, sequence };
+        let on = |field: &Field<'_>| field.value == FieldValue::Bool(true);
+        let told = fields.iter().filter_map(|field| Some((field.name, field.alarm?, on(field))));
+        self.alarms.tell(&reading, told);
     }
 
     fn refused(&self, sequence: u64, device: &str) {
@@ -139,6 +149,7 @@ fn everything_is_the_same_after_a_restart() {
     f.refused(3, "x-1");
     f.fleet.commit(3).unwrap();
     f.fleet.flush().unwrap();
+    f.alarms.save().unwrap();
     let before = serde_json::to_value(f.all()).unwrap();
     let f = f.restarted();
     assert_eq!(serde_json::to_value(f.all()).unwrap(), before);
@@ -216,11 +227,11 @@ fn a_journal_that_was_replaced_is_read_from_its_beginning() {
     f.decoded(500, "p-1", "parking", &[]);
     f.fleet.commit(500).unwrap();
     f.fleet.flush().unwrap();
-    let Setup { directory, fleet } = f;
-    drop(fleet);
-    let fleet = open(&directory, 1_000, 20);
+    let Setup { directory, alarms, fleet } = f;
+    drop((alarms, fleet));
+    let (alarms, fleet) = open(&directory, 1_000, 20);
     assert_eq!(fleet.position(), 0);
-    let f = Setup { directory, fleet };
+    let f = Setup { directory, alarms, fleet };
     f.decoded(1, "p-1", "parking", &[]);
     assert_eq!(f.device("p-1").messages, 2);
 }
@@ -259,19 +270,26 @@ fn the_list_is_filtered_sorted_and_cut_into_pages() {
 }
 
 #[test]
-fn alarms_are_listed_most_urgent_first_then_newest() {
+fn a_device_is_in_alarm_while_one_of_its_alarms_is_open() {
     let f = setup();
     f.decoded(1, "a", "parking", &[alarm("smoke", Severity::Critical, true)]);
     f.decoded(2, "b", "parking", &[alarm("tamper", Severity::Warning, true), alarm("flat", Severity::Info, false)]);
-    f.decoded(3, "c", "parking", &[alarm("smoke", Severity::Critical, true)]);
-    let all = f.all();
-    let alarms: Vec<_> = all.alarms.iter().map(|alarm| (&*alarm.device, &*alarm.field, alarm.since)).collect();
-    assert_eq!(alarms, [("c", "smoke", at(3)), ("a", "smoke", at(1)), ("b", "tamper", at(2))]);
-    assert_eq!((all.alarms_total, all.classes[0].in_alarm), (3, 3));
-    assert_eq!(f.device("b").reading[0].alarm, Some(Severity::Warning));
-    f.decoded(4, "c", "parking", &[alarm("smoke", Severity::Critical, false)]);
-    assert_eq!(f.device("c").state, DeviceState::Ok);
-    assert_eq!(f.all().alarms_total, 2);
+    f.decoded(3, "c", "parking", &[]);
+    assert_eq!(f.all().classes[0].in_alarm, 2);
+    assert_eq!(f.listed(Query { state: Some(DeviceState::Alarm), page_size: 10, ..Query::default() }), ["a", "b"]);
+    let fields: Vec<_> = f.device("b").reading.into_iter().map(|field| field.alarm).collect();
+    assert_eq!(fields, [Some(Severity::Warning), None]);
+    assert_eq!(&*f.device("b").alarms[0].kind, "tamper");
+    f.decoded(4, "a", "parking", &[alarm("smoke", Severity::Critical, false)]);
+    assert_eq!((f.device("a").state, f.device("a").alarms), (DeviceState::Ok, vec![]));
+}
+
+#[test]
+fn an_alarm_of_a_device_that_the_fleet_has_not_come_to_is_no_device() {
+    let f = setup();
+    let reading = Reading { device: "a", class: "parking", profile: "p", time: at(9), received: at(9), sequence: 9 };
+    f.alarms.tell(&reading, [("smoke", Severity::Critical, true)]);
+    assert_eq!((f.all().total, f.alarms.open_alarms().len()), (0, 1));
 }
 
 #[test]
@@ -291,8 +309,6 @@ fn metrics_of_every_class_start_at_zero_and_count_what_happened() {
         r#"citywire_fleet_devices{class="unknown"} 1"#,
         r#"citywire_decode_readings_total{class="parking"} 2"#,
         r#"citywire_decode_readings_total{class="smoke_detector"} 0"#,
-        r#"citywire_fleet_alarms_total{class="parking",severity="warning"} 2"#,
-        r#"citywire_fleet_alarms_total{class="parking",severity="critical"} 0"#,
         r#"citywire_refused_messages_total{stage="decode",reason="checksum"} 1"#,
         r#"citywire_refused_messages_total{stage="decode",reason="framing"} 0"#,
     ] {

@@ -1,14 +1,14 @@
 //! What the page and the JSON interface show of the fleet.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
 use super::device::{Device, Devices, Name};
-use super::reading::{Alarm, Value};
+use super::reading::Value;
 use super::{Severity, UNKNOWN_CLASS};
+use crate::alarm::Alarm;
 use crate::time::Timestamp;
-
-/// Alarms listed in a [`Snapshot`]; the rest is counted.
-const ALARMS_LISTED_MAX: usize = 50;
 
 /// Which devices to list, and how.
 #[derive(Clone, Debug, Default)]
@@ -61,9 +61,6 @@ pub struct Snapshot {
     pub devices: Vec<DeviceView>,
     /// By name.
     pub classes: Vec<ClassSummary>,
-    /// The most urgent and newest alarms of all devices, and how many are on in all.
-    pub alarms: Vec<ActiveAlarm>,
-    pub alarms_total: usize,
     /// Messages since the start of devices that are not listed as there are too many, or whose name is too long.
     pub unlisted_messages: u64,
 }
@@ -95,7 +92,8 @@ pub struct DeviceView {
     pub reading_time: Option<Timestamp>,
     pub reading: Vec<FieldView>,
     pub last_refusal: Option<LastRefusal>,
-    pub alarms: Vec<ActiveAlarm>,
+    /// Those that are open.
+    pub alarms: Vec<Alarm>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -115,42 +113,44 @@ pub struct LastRefusal {
     pub received: Timestamp,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ActiveAlarm {
-    pub device: String,
-    pub class: String,
-    pub field: String,
-    pub severity: Severity,
-    /// Receive time of the first reading that had it.
-    pub since: Timestamp,
-}
+/// The open alarms by the rows of their devices.
+type Open = HashMap<u32, Vec<Alarm>>;
 
-pub(super) fn snapshot(devices: &mut Devices, query: &Query, unlisted_messages: u64) -> Snapshot {
+pub(super) fn snapshot(devices: &mut Devices, query: &Query, alarms: Vec<Alarm>, unlisted_messages: u64) -> Snapshot {
     devices.sort();
     let devices = &*devices;
-    let mut rows = matching_rows(devices, query);
+    let open = by_row(devices, alarms);
+    let mut rows = matching_rows(devices, query, &open);
     let matching = rows.len();
     let page_size = query.page_size.max(1);
     let pages = matching.div_ceil(page_size).max(1);
     let page = query.page.clamp(1, pages);
     let listed = page_rows(devices, &mut rows, query.sort, (page - 1) * page_size, page_size);
-    let (alarms, alarms_total) = active_alarms(devices);
     Snapshot {
         total: devices.rows.len(),
         matching,
         page,
         pages,
-        devices: listed.iter().map(|row| DeviceView::of(&devices.rows[*row as usize], devices)).collect(),
-        classes: class_summaries(devices),
-        alarms,
-        alarms_total,
+        devices: listed.iter().map(|row| DeviceView::of(*row, devices, &open)).collect(),
+        classes: class_summaries(devices, &open),
         unlisted_messages,
     }
 }
 
+/// An alarm of a device that the fleet has not come to yet is on the list of alarms, and its device not on this one.
+fn by_row(devices: &Devices, alarms: Vec<Alarm>) -> Open {
+    let mut open = Open::new();
+    for alarm in alarms {
+        if let Some(row) = devices.find(&alarm.device) {
+            open.entry(row).or_default().push(alarm);
+        }
+    }
+    open
+}
+
 impl Device {
-    fn state(&self) -> DeviceState {
-        if !self.alarms.is_empty() {
+    fn state(&self, in_alarm: bool) -> DeviceState {
+        if in_alarm {
             DeviceState::Alarm
         } else if self.last_refused > self.last_decoded {
             DeviceState::Refused
@@ -163,7 +163,7 @@ impl Device {
 }
 
 /// In the order of names.
-fn matching_rows(devices: &Devices, query: &Query) -> Vec<u32> {
+fn matching_rows(devices: &Devices, query: &Query, open: &Open) -> Vec<u32> {
     let class = match query.class.as_deref() {
         None => None,
         Some(UNKNOWN_CLASS) => Some(Name::NONE),
@@ -172,13 +172,14 @@ fn matching_rows(devices: &Devices, query: &Query) -> Vec<u32> {
             None => return Vec::new(),
         },
     };
-    let matches = |device: &Device| {
+    let matches = |row: u32| {
+        let device = &devices.rows[row as usize];
         class.is_none_or(|class| device.class == class)
-            && query.state.is_none_or(|state| device.state() == state)
+            && query.state.is_none_or(|state| device.state(open.contains_key(&row)) == state)
             && (contains(&device.name, &query.text)
                 || devices.names.text(device.profile).is_some_and(|profile| contains(profile, &query.text)))
     };
-    devices.sorted().iter().copied().filter(|row| matches(&devices.rows[*row as usize])).collect()
+    devices.sorted().iter().copied().filter(|row| matches(*row)).collect()
 }
 
 fn contains(text: &str, part: &str) -> bool {
@@ -204,13 +205,14 @@ fn page_rows<'a>(devices: &Devices, rows: &'a mut [u32], sort: Sort, start: usiz
     &rows[start..end]
 }
 
-fn class_summaries(devices: &Devices) -> Vec<ClassSummary> {
+fn class_summaries(devices: &Devices, open: &Open) -> Vec<ClassSummary> {
     let mut classes: std::collections::BTreeMap<Name, (usize, usize, usize, i64)> = Default::default();
-    for device in &devices.rows {
+    for (row, device) in (0..).zip(&devices.rows) {
+        let state = device.state(open.contains_key(&row));
         let (count, in_alarm, refused, last_heard) = classes.entry(device.class).or_default();
         *count += 1;
-        *in_alarm += usize::from(device.state() == DeviceState::Alarm);
-        *refused += usize::from(device.state() == DeviceState::Refused);
+        *in_alarm += usize::from(state == DeviceState::Alarm);
+        *refused += usize::from(state == DeviceState::Refused);
         *last_heard = device.last_heard.max(*last_heard);
     }
     let mut summaries: Vec<ClassSummary> = classes
@@ -227,35 +229,13 @@ fn class_summaries(devices: &Devices) -> Vec<ClassSummary> {
     summaries
 }
 
-fn active_alarms(devices: &Devices) -> (Vec<ActiveAlarm>, usize) {
-    let all = devices.rows.iter().flat_map(|device| device.alarms.iter().map(move |alarm| (device, alarm)));
-    let mut alarms: Vec<(&Device, &Alarm)> = all.collect();
-    let total = alarms.len();
-    let urgent_and_new = |(_, alarm): &(&Device, &Alarm)| (std::cmp::Reverse(alarm.severity), -alarm.since);
-    if total > ALARMS_LISTED_MAX {
-        alarms.select_nth_unstable_by_key(ALARMS_LISTED_MAX, urgent_and_new);
-        alarms.truncate(ALARMS_LISTED_MAX);
-    }
-    alarms.sort_by_key(urgent_and_new);
-    (alarms.into_iter().map(|(device, alarm)| ActiveAlarm::of(device, alarm, devices)).collect(), total)
-}
-
-impl ActiveAlarm {
-    fn of(device: &Device, alarm: &Alarm, devices: &Devices) -> ActiveAlarm {
-        ActiveAlarm {
-            device: device.name.to_string(),
-            class: class_text(devices, device.class),
-            field: devices.fields.name(alarm.field).to_string(),
-            severity: alarm.severity,
-            since: Timestamp::from_nanos(alarm.since),
-        }
-    }
-}
-
 impl DeviceView {
-    fn of(device: &Device, devices: &Devices) -> DeviceView {
+    fn of(row: u32, devices: &Devices, open: &Open) -> DeviceView {
+        let device = &devices.rows[row as usize];
+        let mut alarms = open.get(&row).cloned().unwrap_or_default();
+        alarms.sort_by_key(|alarm| (std::cmp::Reverse(alarm.severity), alarm.since, alarm.sequence));
         let severity_of = |number: u16, value: &Value| {
-            let alarm = device.alarms.iter().find(|alarm| alarm.field == number)?;
+            let alarm = alarms.iter().find(|alarm| *alarm.kind == *devices.fields.name(number))?;
             (*value == Value::Bool(true)).then_some(alarm.severity)
         };
         let field = |(number, value): (u16, _)| {
@@ -272,7 +252,7 @@ impl DeviceView {
             name: device.name.to_string(),
             class: class_text(devices, device.class),
             profile: devices.names.text(device.profile).map(String::from),
-            state: device.state(),
+            state: device.state(!alarms.is_empty()),
             first_heard: Timestamp::from_nanos(device.first_heard),
             last_heard: Timestamp::from_nanos(device.last_heard),
             messages: device.messages,
@@ -282,7 +262,7 @@ impl DeviceView {
             reading_time: time(device.last_decoded).map(|_| Timestamp::from_nanos(device.reading_time)),
             reading: device.reading.fields().map(field).collect(),
             last_refusal: refusal.map(|(reason, received)| LastRefusal { reason: reason.to_string(), received }),
-            alarms: device.alarms.iter().map(|alarm| ActiveAlarm::of(device, alarm, devices)).collect(),
+            alarms,
         }
     }
 }

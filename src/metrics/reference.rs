@@ -12,6 +12,7 @@ const PARTS: &[(&str, &str)] = &[
     ("rules", "rules: profiles, classes and registry"),
     ("decode", "decode: payload bytes to readings"),
     ("refused", "refused: messages that a stage could not use"),
+    ("alarm", "alarm: the alarms"),
     ("fleet", "fleet: the devices"),
     ("sink", "sink: the databases"),
 ];

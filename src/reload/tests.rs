@@ -25,7 +25,8 @@ fn setup_with(configuration: &str, devices: &str) -> Setup {
     let config = crate::config::read(&directory.path().join("citywire.toml"), &source, []).unwrap();
     let state = Arc::new(State::open(directory.path()).unwrap());
     let refused = Arc::new(Refused::open(Arc::clone(&state), Limits::default()).unwrap());
-    let fleet = Fleet::open(state, refused, &[], 1_000, u64::MAX).unwrap();
+    let alarms = Arc::new(crate::alarm::Alarms::open(Arc::clone(&state), &[], u64::MAX).unwrap());
+    let fleet = Fleet::open(state, refused, alarms, &[], 1_000, u64::MAX).unwrap();
     Setup { directory, fleet, watcher: Watcher::start(&config).unwrap() }
 }
 

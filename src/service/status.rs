@@ -5,6 +5,7 @@ use std::sync::Arc;
 use metrics::Gauge;
 use tokio::sync::watch;
 
+use crate::alarm::Alarms;
 use crate::broker;
 use crate::config;
 use crate::journal::Journal;
@@ -20,6 +21,7 @@ pub struct Parts {
     pub broker: Arc<broker::Status>,
     pub embedded_broker: bool,
     pub journal: Journal,
+    pub alarms: Arc<Alarms>,
     pub journal_bytes_max: u64,
     pub rules: watch::Receiver<reload::Status>,
     pub sinks: Vec<SinkPart>,
@@ -95,6 +97,7 @@ impl Service for Parts {
 
     fn refresh_metrics(&self) {
         let last_sequence = self.journal.last_sequence();
+        self.alarms.waiting(last_sequence);
         for sink in &self.sinks {
             let (messages, since) = sink.status.borrow().waiting(last_sequence);
             let seconds = since.map_or(0.0, |since| Timestamp::now().seconds_since(since).max(0.0));

@@ -5,9 +5,10 @@ use maud::{Markup, html};
 use super::format;
 use super::parts::{self, Mark};
 use super::query::DevicesQuery;
-use super::status::{Activity, SinkStatus, Status};
+use super::status::{Activity, AlarmStatus, SinkStatus, Status};
 use super::text::Text;
-use crate::fleet::{ActiveAlarm, DeviceState, Severity};
+use crate::alarm::Alarm;
+use crate::fleet::{DeviceState, Severity};
 use crate::refused::ReasonCount;
 
 /// A sink whose oldest waiting entry is younger is up to date: it collects its batch.
@@ -139,8 +140,8 @@ fn fleet(status: &Status, text: &Text) -> Markup {
         article class="card" {
             h2 { (text.devices) }
             p class="figure" { b { (format::count(fleet.devices as u64)) } " " span { (text.device_count) } }
-            @if let Some(worst) = fleet.alarms.first() {
-                @let (alarms, devices) = (format::count(fleet.alarms_total as u64), format::count(devices_in_alarm as u64));
+            @if let Some(worst) = status.alarms.listed.first() {
+                @let (alarms, devices) = (format::count(status.alarms.open as u64), format::count(devices_in_alarm as u64));
                 p { (parts::marked(Mark::of(worst.severity), &(text.alarms_on_devices)(&alarms, &devices))) }
             } @else {
                 p { (parts::marked(Mark::Good, text.no_alarms)) }
@@ -247,12 +248,12 @@ fn refused_row(count: &ReasonCount, status: &Status) -> Markup {
 }
 
 pub(super) fn alarms(status: &Status, text: &Text) -> Markup {
-    let fleet = &status.fleet;
-    let further = fleet.alarms_total - fleet.alarms.len();
+    let AlarmStatus { open, listed } = &status.alarms;
+    let further = open - listed.len();
     html! {
         section #alarms class="panel" data-live aria-labelledby="alarms-title" {
-            h2 #alarms-title { (text.alarms) " " span class="count" { (format::count(fleet.alarms_total as u64)) } }
-            @if fleet.alarms.is_empty() {
+            h2 #alarms-title { (text.alarms) " " span class="count" { (format::count(*open as u64)) } }
+            @if listed.is_empty() {
                 p class="empty" { (parts::marked(Mark::Good, text.no_alarms)) }
             } @else {
                 div class="scroll tall" tabindex="0" role="region" aria-labelledby="alarms-title" {
@@ -264,7 +265,7 @@ pub(super) fn alarms(status: &Status, text: &Text) -> Markup {
                             th scope="col" class="class" { (text.class) }
                             th scope="col" class="number" { (text.since_when) }
                         } }
-                        tbody { @for alarm in &fleet.alarms { (alarm_row(alarm, status, text)) } }
+                        tbody { @for alarm in listed { (alarm_row(alarm, status, text)) } }
                     }
                 }
                 @if further > 0 {
@@ -276,17 +277,17 @@ pub(super) fn alarms(status: &Status, text: &Text) -> Markup {
     }
 }
 
-fn alarm_row(alarm: &ActiveAlarm, status: &Status, text: &Text) -> Markup {
+fn alarm_row(alarm: &Alarm, status: &Status, text: &Text) -> Markup {
     let word = match alarm.severity {
         Severity::Critical => text.critical,
         Severity::Warning => text.warning,
         Severity::Info => text.info,
     };
-    let device = DevicesQuery { text: alarm.device.clone(), ..DevicesQuery::default() };
+    let device = DevicesQuery { text: alarm.device.to_string(), ..DevicesQuery::default() };
     html! {
-        tr data-key={ (alarm.device) " " (alarm.field) } {
+        tr data-key={ (alarm.device) " " (alarm.kind) } {
             td { (parts::marked(Mark::of(alarm.severity), word)) }
-            td { (parts::name(&alarm.field)) }
+            td { (parts::name(&alarm.kind)) }
             th scope="row" { a href=(device.link(1)) { (parts::name(&alarm.device)) } }
             td class="muted class" { (parts::name(&alarm.class)) }
             td class="number" { (parts::age(alarm.since, status.now)) }

@@ -36,13 +36,7 @@ pub(super) fn overview(status: &Status, snapshot: &Snapshot, query: &DevicesQuer
         }
         (devices::section(status, snapshot, query, text))
     };
-    frame(
-        &(text.title_with_alarms)(status.fleet.alarms_total),
-        health(status, concerns.len(), text),
-        status,
-        content,
-        text,
-    )
+    frame(&(text.title_with_alarms)(status.alarms.open), health(status, concerns.len(), text), status, content, text)
 }
 
 /// The one line that says whether all is well. It is read aloud when it changes, so no number that always does.

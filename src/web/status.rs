@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::rates::Rates;
-use crate::fleet::{ActiveAlarm, ClassSummary, Snapshot};
+use crate::alarm::Alarm;
+use crate::fleet::{ClassSummary, Snapshot};
 use crate::problem::Problem;
 use crate::refused::ReasonCount;
 use crate::time::Timestamp;
@@ -120,18 +121,25 @@ pub struct Status {
     pub sinks: Vec<SinkStatus>,
     pub rates: Rates,
     pub refused: Vec<ReasonCount>,
+    pub alarms: AlarmStatus,
     pub fleet: FleetStatus,
     /// The topic filters of the routes.
     pub topics: Vec<String>,
+}
+
+/// The alarms, which do not wait for anything else that is told here.
+#[derive(Debug, Serialize)]
+pub struct AlarmStatus {
+    /// How many are open.
+    pub open: usize,
+    /// The most urgent and newest of them.
+    pub listed: Vec<Alarm>,
 }
 
 #[derive(Debug, Serialize)]
 pub struct FleetStatus {
     pub devices: usize,
     pub classes: Vec<ClassSummary>,
-    /// The most urgent and newest.
-    pub alarms: Vec<ActiveAlarm>,
-    pub alarms_total: usize,
     pub unlisted_messages: u64,
 }
 
@@ -140,8 +148,6 @@ impl FleetStatus {
         FleetStatus {
             devices: snapshot.total,
             classes: snapshot.classes.clone(),
-            alarms: snapshot.alarms.clone(),
-            alarms_total: snapshot.alarms_total,
             unlisted_messages: snapshot.unlisted_messages,
         }
     }

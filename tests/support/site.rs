@@ -6,8 +6,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use citywire::alarm::{Alarms, Reading};
 use citywire::fleet::{Field, Fleet, Heard};
 use citywire::metrics::{self, Exporter};
+use citywire::point::FieldValue;
 use citywire::refused::{Limits, Refusal, Refused, Stage};
 use citywire::state::State;
 use citywire::time::Timestamp;
@@ -49,6 +51,7 @@ impl Service for FakeService {
 pub struct Site {
     pub directory: TempDir,
     pub service: Arc<FakeService>,
+    pub alarms: Arc<Alarms>,
     pub fleet: Arc<Fleet>,
     pub address: SocketAddr,
     pub stop: oneshot::Sender<()>,
@@ -65,12 +68,15 @@ pub async fn site_in(directory: TempDir) -> Site {
     let state = Arc::new(State::open(directory.path()).unwrap());
     let refused = Arc::new(Refused::open(Arc::clone(&state), Limits::default()).unwrap());
     let classes = ["parking", "smoke_detector"];
-    let fleet = Arc::new(Fleet::open(state, Arc::clone(&refused), &classes, 10_000, u64::MAX).unwrap());
+    let alarms = Arc::new(Alarms::open(Arc::clone(&state), &classes, u64::MAX).unwrap());
+    let (kept, open) = (Arc::clone(&refused), Arc::clone(&alarms));
+    let fleet = Arc::new(Fleet::open(state, kept, open, &classes, 10_000, u64::MAX).unwrap());
     let service = Arc::new(FakeService(Mutex::new(parts())));
     let listener = web::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let address = listener.address().unwrap();
     let sources = Sources {
         service: service.clone(),
+        alarms: alarms.clone(),
         fleet: fleet.clone(),
         refused,
         metrics: exporter,
@@ -79,7 +85,7 @@ pub async fn site_in(directory: TempDir) -> Site {
     };
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(web::serve(listener, sources, async { drop(stopped.await) }));
-    Site { directory, service, fleet, address, stop, task }
+    Site { directory, service, alarms, fleet, address, stop, task }
 }
 
 pub fn parts() -> Parts {
@@ -126,6 +132,10 @@ impl Site {
         let heard = Heard { sequence, received, device, class: Some(class), profile: Some("acme-1") };
         self.fleet.heard(&heard);
         self.fleet.decoded(&heard, received, fields.iter().copied());
+        let reading = Reading { device, class, profile: "acme-1", time: received, received, sequence };
+        let alarm = |field: &Field<'_>| field.alarm.map(|severity| (severity, field.value == FieldValue::Bool(true)));
+        let told = fields.iter().filter_map(|field| alarm(field).map(|(severity, on)| (field.name, severity, on)));
+        self.alarms.tell(&reading, told);
     }
 
     pub fn refuse(&self, sequence: u64, detail: &str) {
