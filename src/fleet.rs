@@ -40,6 +40,8 @@ const REFUSALS_DELAY_MAX: Duration = Duration::from_secs(1);
 /// Changed devices, and refusals, after which the transaction is not put off.
 const CHANGED_DEVICES_MAX: usize = 20_000;
 const REFUSALS_MAX: usize = 1_000;
+/// The same in bytes of their payloads, which may be large.
+const REFUSALS_BYTES_MAX: usize = 16 << 20;
 /// A longer device name is not listed.
 const NAME_BYTES_MAX: usize = 256;
 
@@ -93,6 +95,12 @@ struct Unsaved {
     through: u64,
     rows: Vec<u32>,
     refusals: Vec<Refusal>,
+}
+
+impl Unsaved {
+    fn refusal_bytes(&self) -> usize {
+        self.refusals.iter().map(|refusal| refusal.payload.len()).sum()
+    }
 }
 
 struct ClassMetrics {
@@ -184,6 +192,7 @@ impl Fleet {
         let due = waited >= COMMIT_DELAY_MAX
             || unsaved.rows.len() >= CHANGED_DEVICES_MAX
             || unsaved.refusals.len() >= REFUSALS_MAX
+            || unsaved.refusal_bytes() >= REFUSALS_BYTES_MAX
             || (waited >= REFUSALS_DELAY_MAX && !unsaved.refusals.is_empty());
         let position = inner.position;
         drop(inner);
@@ -192,11 +201,16 @@ impl Fleet {
 
     /// Writes what is only in memory now, as [`Fleet::commit`] does when it is time to.
     pub fn flush(&self) -> Result<u64, StateError> {
-        let unsaved = self.lock().take_unsaved();
+        // Copied, so that nobody holds the lock who uses the disk: the page never waits for it.
+        let (unsaved, rows) = {
+            let mut inner = self.lock();
+            let unsaved = inner.take_unsaved();
+            let rows = storage::rows(&inner.devices, &unsaved.rows);
+            (unsaved, rows)
+        };
         let written = self.state.write(|transaction| {
             let change = self.refused.insert(transaction, &unsaved.refusals)?;
-            // Held for the statements and not for the fsync after them, so that the page never waits for the disk.
-            storage::write(transaction, &self.lock().devices, &unsaved.rows, unsaved.through)?;
+            storage::write(transaction, &rows, unsaved.through)?;
             Ok(change)
         });
         let mut inner = self.lock();

@@ -243,6 +243,29 @@ impl Journal {
         self.0.shared.state()
     }
 
+    /// Tells in log and metric when the disk does not answer, which the thread that waits for it cannot do itself. Ends
+    /// never: to be dropped.
+    pub async fn watch(&self) {
+        let shared = &self.0.shared;
+        let mut told = None;
+        loop {
+            let stalled = shared.stalled();
+            shared.metrics.stalled.set(stalled.map_or(0.0, |time| time.as_secs_f64()));
+            match (told, stalled) {
+                (None, Some(time)) => {
+                    tracing::error!("journal: nothing is acknowledged, because {}", State::Stalled(time));
+                }
+                (Some(since), None) => {
+                    let seconds = Duration::as_secs(&since);
+                    tracing::info!(seconds, "journal: the disk answers again");
+                }
+                _ => {}
+            }
+            told = stalled;
+            tokio::time::sleep(WATCH_INTERVAL).await;
+        }
+    }
+
     /// Takes no more messages, commits what was handed over, and stops the thread; waits for that. Readers and
     /// cursors go on working. The lock on the directory goes with the last of them.
     ///
@@ -252,6 +275,9 @@ impl Journal {
         self.0.close()
     }
 }
+
+/// How often it is looked whether the disk answers.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Inner {
     fn close(&self) -> Result<(), JournalError> {

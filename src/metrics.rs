@@ -67,6 +67,7 @@ metrics! {
     JOURNAL_SIZE_MAX = Gauge "citywire_journal_size_max_bytes" [] "The limit on the journal's size (journal.max_bytes).";
     JOURNAL_SEGMENTS = Gauge "citywire_journal_segments" [] "Segment files in the journal.";
     JOURNAL_FULL = Gauge "citywire_journal_full" [] "1 while nothing is acknowledged because the journal is at its limit or the disk is full, else 0.";
+    JOURNAL_STALLED = Gauge "citywire_journal_stalled_seconds" [] "How long the disk has not answered a write that is under way, once that is more than five seconds; nothing is acknowledged meanwhile. Else 0.";
     JOURNAL_DAMAGED_SEGMENTS = Counter "citywire_journal_damaged_segments_total" [] "Segments that were found damaged and set aside.";
     JOURNAL_LOST_ENTRIES = Counter "citywire_journal_lost_entries_total" [] "Entries that damage made unreadable, counted when a sink comes upon them.";
     JOURNAL_WRITE_ERRORS = Counter "citywire_journal_write_errors_total" [] "Commits that failed; their messages were not acknowledged.";

@@ -149,6 +149,8 @@ pub async fn run(
         let _ = web_stopped.wait_for(|stopped| *stopped).await;
     }));
     let upkeep = tokio::spawn(exporter.upkeep());
+    let watched = journal.clone();
+    let watch = tokio::spawn(async move { watched.watch().await });
     started(&Started { page, broker: source.status().now().url });
 
     tokio::select! {
@@ -161,6 +163,7 @@ pub async fn run(
     stopping.send_replace(true);
     let joined = consumers.join().await;
     upkeep.abort();
+    watch.abort();
     let _ = web.await;
     tracing::info!("Stopped.");
     joined

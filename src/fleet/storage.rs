@@ -35,13 +35,48 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<(Devices, u64)> 
     Ok((devices, position.unwrap_or_default().cast_unsigned()))
 }
 
-/// Writes the devices in `rows`, and that every entry up to `through` is in them.
-pub(super) fn write(
-    transaction: &Transaction<'_>,
-    devices: &Devices,
-    rows: &[u32],
-    through: u64,
-) -> rusqlite::Result<()> {
+/// A device as it is to be written.
+pub(super) struct DeviceRow {
+    id: i64,
+    name: Arc<str>,
+    class: Option<Box<str>>,
+    profile: Option<Box<str>>,
+    first_heard: i64,
+    last_heard: i64,
+    messages: u64,
+    readings: u64,
+    refused: u64,
+    last_decoded: i64,
+    last_refused: i64,
+    refusal: Option<Box<str>>,
+    reading_time: i64,
+    reading: String,
+}
+
+/// Copies of the devices in `rows`, as they are now.
+pub(super) fn rows(devices: &Devices, rows: &[u32]) -> Vec<DeviceRow> {
+    let text = |name| devices.names.text(name).map(Box::from);
+    let row = |device: &Device| DeviceRow {
+        id: device.id,
+        name: Arc::clone(&device.name),
+        class: text(device.class),
+        profile: text(device.profile),
+        first_heard: device.first_heard,
+        last_heard: device.last_heard,
+        messages: device.messages,
+        readings: device.readings,
+        refused: device.refused,
+        last_decoded: device.last_decoded,
+        last_refused: device.last_refused,
+        refusal: text(device.refusal),
+        reading_time: device.reading_time,
+        reading: json_reading(device, &devices.fields),
+    };
+    rows.iter().filter_map(|number| devices.rows.get(*number as usize)).map(row).collect()
+}
+
+/// Writes devices, and that every entry up to `through` is in them.
+pub(super) fn write(transaction: &Transaction<'_>, rows: &[DeviceRow], through: u64) -> rusqlite::Result<()> {
     let mut statement = transaction.prepare_cached(
         "INSERT INTO device (id, name, class, profile, first_heard, last_heard, messages, readings, refused,
                              last_decoded, last_refused, refusal, reading_time, reading)
@@ -52,23 +87,22 @@ pub(super) fn write(
              last_decoded = excluded.last_decoded, last_refused = excluded.last_refused,
              refusal = excluded.refusal, reading_time = excluded.reading_time, reading = excluded.reading",
     )?;
-    let names = &devices.names;
-    for device in rows.iter().filter_map(|row| devices.rows.get(*row as usize)) {
+    for row in rows {
         statement.execute(params![
-            device.id,
-            &*device.name,
-            names.text(device.class),
-            names.text(device.profile),
-            device.first_heard,
-            device.last_heard,
-            device.messages.cast_signed(),
-            device.readings.cast_signed(),
-            device.refused.cast_signed(),
-            device.last_decoded,
-            device.last_refused,
-            names.text(device.refusal),
-            device.reading_time,
-            json_reading(device, &devices.fields)?,
+            row.id,
+            &*row.name,
+            row.class,
+            row.profile,
+            row.first_heard,
+            row.last_heard,
+            row.messages.cast_signed(),
+            row.readings.cast_signed(),
+            row.refused.cast_signed(),
+            row.last_decoded,
+            row.last_refused,
+            row.refusal,
+            row.reading_time,
+            row.reading,
         ])?;
     }
     transaction
@@ -108,9 +142,10 @@ fn parse(reading: &str, devices: &mut Devices) -> PackedReading {
     packed
 }
 
-fn json_reading(device: &Device, table: &FieldTable) -> rusqlite::Result<String> {
+/// Text, numbers and booleans in arrays, which JSON can always say.
+fn json_reading(device: &Device, table: &FieldTable) -> String {
     let fields = device.reading.fields();
     let stored: Vec<StoredField<'_>> =
         fields.map(|(number, value)| (table.name(number).into(), value.into(), table.unit(number).into())).collect();
-    serde_json::to_string(&stored).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+    serde_json::to_string(&stored).unwrap_or_else(|_| String::from("[]"))
 }

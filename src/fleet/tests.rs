@@ -201,6 +201,18 @@ fn commit_waits_for_more_unless_enough_has_come() {
 }
 
 #[test]
+fn commit_does_not_wait_while_refused_messages_take_much_memory() {
+    let f = setup();
+    let payload = vec![0; REFUSALS_BYTES_MAX / 4];
+    for sequence in 1..=3 {
+        f.fleet.refused(Refusal { payload: payload.clone(), ..refusal(sequence, "p-1") });
+    }
+    assert_eq!(f.fleet.commit(3).unwrap(), 0, "nothing is on disk yet");
+    f.fleet.refused(Refusal { payload, ..refusal(4, "p-1") });
+    assert_eq!(f.fleet.commit(4).unwrap(), 4);
+}
+
+#[test]
 fn a_failed_commit_loses_nothing_and_moves_nothing() {
     let f = setup();
     let break_the_table = "ALTER TABLE device RENAME TO elsewhere";

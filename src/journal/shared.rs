@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use metrics::{Counter, Gauge, Histogram};
 use tokio::sync::watch;
@@ -25,6 +26,8 @@ pub struct Shared {
     index: Mutex<Index>,
     state: Mutex<State>,
     told: Mutex<Told>,
+    /// Since when the writer has been at work on the disk.
+    at_work_since: Mutex<Option<Instant>>,
     /// Held while a segment is removed and while a cursor is created, so that a new cursor finds its first entry.
     retention: Mutex<()>,
     /// The last durable sequence number, to wait on.
@@ -43,6 +46,8 @@ pub enum State {
     Full(String),
     /// Nothing is acknowledged since a write failed; tried again every second. The sentence says what failed.
     Failed(String),
+    /// Nothing is acknowledged since a write or a sync does not return: the disk has not answered for so long.
+    Stalled(Duration),
     /// Closed: the service is stopping.
     Closed,
 }
@@ -58,8 +63,27 @@ impl fmt::Display for State {
         match self {
             State::Writable => f.write_str("writable"),
             State::Full(reason) | State::Failed(reason) => f.write_str(reason),
+            State::Stalled(time) => write!(
+                f,
+                "the disk does not answer: a write has been under way for {} s; look at the disk and at the kernel's log; \
+                 it goes on by itself when the disk does",
+                time.as_secs()
+            ),
             State::Closed => f.write_str("closed"),
         }
+    }
+}
+
+/// A write that takes longer is told as one that the disk does not answer. A disk with much to do takes a second now and
+/// then; none that is well takes this long for at most a few MiB.
+const STALLED_AFTER: Duration = Duration::from_secs(5);
+
+/// The writer uses the disk.
+pub struct AtWork<'a>(&'a Shared);
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.at_work_since) = None;
     }
 }
 
@@ -83,6 +107,7 @@ impl Shared {
             index: Mutex::new(index),
             state: Mutex::new(State::Writable),
             told: Mutex::default(),
+            at_work_since: Mutex::default(),
             retention: Mutex::default(),
             _lock: lock,
         };
@@ -118,7 +143,23 @@ impl Shared {
     }
 
     pub fn state(&self) -> State {
-        lock(&self.state).clone()
+        let state = lock(&self.state).clone();
+        match self.stalled() {
+            Some(time) if state.is_writable() => State::Stalled(time),
+            _ => state,
+        }
+    }
+
+    /// For the writer's thread: it begins to use the disk now, and ends when the value is dropped.
+    pub fn at_work(&self) -> AtWork<'_> {
+        *lock(&self.at_work_since) = Some(Instant::now());
+        AtWork(self)
+    }
+
+    /// For how long the disk has not answered the writer, if that is longer than a slow disk takes.
+    pub fn stalled(&self) -> Option<Duration> {
+        let since = *lock(&self.at_work_since);
+        since.map(|since| since.elapsed()).filter(|time| *time >= STALLED_AFTER)
     }
 
     /// Changes the state, and logs it when it is another one.
@@ -135,7 +176,8 @@ impl Shared {
             State::Full(reason) => tracing::warn!("journal: nothing is acknowledged, because {reason}"),
             State::Failed(reason) => tracing::error!("journal: nothing is acknowledged, because {reason}"),
             State::Writable => tracing::info!("journal: messages are written and acknowledged again"),
-            State::Closed => {}
+            // Seen by others than the writer, which is held up: `Journal::watch` tells of it.
+            State::Stalled(_) | State::Closed => {}
         }
         *state = next;
     }
@@ -250,6 +292,7 @@ pub struct Metrics {
     pub size_max: Gauge,
     pub segments: Gauge,
     pub full: Gauge,
+    pub stalled: Gauge,
     pub damaged_segments: Counter,
     pub lost_entries: Counter,
     pub write_errors: Counter,
@@ -270,6 +313,7 @@ impl Metrics {
             size_max: names::JOURNAL_SIZE_MAX.gauge(&[]),
             segments: names::JOURNAL_SEGMENTS.gauge(&[]),
             full: names::JOURNAL_FULL.gauge(&[]),
+            stalled: names::JOURNAL_STALLED.gauge(&[]),
             damaged_segments: names::JOURNAL_DAMAGED_SEGMENTS.counter(&[]),
             lost_entries: names::JOURNAL_LOST_ENTRIES.counter(&[]),
             write_errors: names::JOURNAL_WRITE_ERRORS.counter(&[]),

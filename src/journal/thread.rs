@@ -49,6 +49,7 @@ pub fn run(mut writer: Writer, shared: &Shared) -> Result<(), JournalError> {
             return close(writer, shared);
         }
         let now = Instant::now();
+        let at_work = shared.at_work();
         if signal.advanced || blocked_until.is_none_or(|until| until <= now) {
             blocked_until = None;
             match writer.commit(Timestamp::now()) {
@@ -66,6 +67,7 @@ pub fn run(mut writer: Writer, shared: &Shared) -> Result<(), JournalError> {
             writer.expire(Timestamp::now());
             housekeeping_at = now + HOUSEKEEPING_INTERVAL;
         }
+        drop(at_work);
         shared.metrics.queued_bytes.set(queue.bytes() as f64);
     }
 }

@@ -30,6 +30,13 @@ impl Citywire {
         Citywire::with_file(directory, http_port, format!("data_directory = {data:?}\n{configuration}\n{added}"))
     }
 
+    /// As [`Citywire::prepare`], with a data directory of the caller, which exists: on another disk, for example.
+    pub fn prepare_in(data: &Path, configuration: &str) -> Citywire {
+        let citywire = Citywire::prepare(configuration);
+        std::os::unix::fs::symlink(data, citywire.data_directory()).expect("link the data directory");
+        citywire
+    }
+
     /// As [`Citywire::prepare`], with a configuration that is whole: it has to name this port, and `data` in this
     /// directory.
     pub fn with_file(directory: TempDir, http_port: u16, configuration: String) -> Citywire {
@@ -156,8 +163,17 @@ impl Citywire {
 
     /// Memory of the process now, in bytes (resident set size).
     pub fn resident_bytes(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most memory that the process has had since it was started, in bytes.
+    pub fn resident_bytes_peak(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process_id())).expect("read /proc");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+        let line = status.lines().find(|line| line.starts_with(name)).expect("the kernel tells it");
         let kibibytes: u64 = line.split_whitespace().nth(1).expect("a number").parse().expect("a number");
         kibibytes * 1024
     }

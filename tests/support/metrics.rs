@@ -15,6 +15,16 @@ impl Metrics {
         Metrics(series.collect())
     }
 
+    /// The values that this label has in the series of this metric.
+    pub fn label_values(&self, name: &str, label: &str) -> Vec<String> {
+        let values = self.0.iter().filter_map(|(series, _)| {
+            let (_, labels) = series.split_once('{').filter(|(series_name, _)| *series_name == name)?;
+            let (_, value) = labels.split_once(&format!("{label}=\""))?;
+            Some(value.split('"').next()?.to_string())
+        });
+        values.collect()
+    }
+
     /// The sum over the series of this metric that carry all these labels, written as `stage="route"`. Panics when
     /// there is no such series: each is to be there from the start.
     pub fn sum(&self, name: &str, labels: &[&str]) -> f64 {

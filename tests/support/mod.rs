@@ -1,12 +1,13 @@
 //! What several test files share: temporary directories, free ports, waiting for a condition with a deadline, a
 //! Mosquitto, a VictoriaMetrics and a citywire of one's own, a TCP proxy that can be cut, a publisher that waits for its
-//! PUBACKs, a journal that says "durable" when the test says so, and snapshots.
+//! PUBACKs, a journal that says "durable" when the test says so, a disk that can be filled and broken, and snapshots.
 //!
 //! A test file takes it with `mod support;`. Each file uses only a part, hence the `allow`.
 #![allow(dead_code, unused_imports)]
 
 mod citywire;
 mod counter;
+mod disk;
 pub mod fake_broker;
 pub mod http;
 mod intake;
@@ -17,6 +18,7 @@ mod proxy;
 mod publish;
 pub mod site;
 mod snapshot;
+mod traffic;
 mod victoria_metrics;
 
 use std::net::TcpListener;
@@ -26,6 +28,7 @@ use std::time::{Duration, Instant};
 
 pub use citywire::Citywire;
 pub use counter::counter_profile;
+pub use disk::{Broken, Disk, Frozen};
 pub use intake::{HeldIntake, Seen};
 pub use metrics::Metrics;
 pub use mosquitto::{Mosquitto, mosquitto_passwords};
@@ -33,6 +36,7 @@ pub use pki::Pki;
 pub use proxy::Proxy;
 pub use publish::{publish, publish_with};
 pub use snapshot::{assert_file, assert_snapshot};
+pub use traffic::{Traffic, assert_each_once, message};
 pub use victoria_metrics::{Series, VictoriaMetrics};
 
 /// How long a condition may take before a test gives up. Long, since it costs nothing when the test passes.

@@ -36,6 +36,12 @@ impl Mosquitto {
         Mosquitto::start_in(TempDir::new(), "persistence false\nlog_type error\n", "allow_anonymous true\n")
     }
 
+    /// For much traffic: it logs who comes and goes and no packets, and keeps its sessions in memory.
+    pub fn start_for_traffic() -> Mosquitto {
+        let general = "persistence false\nlog_type error\nlog_type warning\nlog_type notice\n";
+        Mosquitto::start_in(TempDir::new(), general, "allow_anonymous true\n")
+    }
+
     fn start_in(directory: TempDir, general: &str, lines: &str) -> Mosquitto {
         let port = free_port();
         let data = directory.path().display();
