@@ -23,6 +23,8 @@ mod versions;
 
 pub use endpoint::{Endpoint, Security};
 pub use error::Error;
+#[cfg(test)]
+pub(crate) use mqtt::Publish;
 pub use status::{Status, StatusNow};
 
 /// Whether this build has the broker in the process (Cargo feature `embedded-broker`).

@@ -304,10 +304,15 @@ fn prepare(
 ) -> Result<(Arc<Shared>, Writer, Recovery), JournalError> {
     options.check()?;
     let directory = options.directory.clone();
-    for path in [directory.clone(), cursor::directory(&directory), damage::directory(&directory)] {
-        files.create_directories(&path).map_err(|error| JournalError::file("create", &path, error))?;
+    let directories = [directory.clone(), cursor::directory(&directory), damage::directory(&directory)];
+    for path in &directories {
+        files.create_directories(path).map_err(|error| JournalError::file("create", path, error))?;
     }
-    files.sync_directory(&directory).map_err(|error| JournalError::file("sync", &directory, error))?;
+    // What is read below is relied on. A process that was killed, or whose disk failed, may have left names that were
+    // never synced: a cursor would go back after a loss of power, when what it had passed may have been deleted.
+    for path in &directories {
+        files.sync_directory(path).map_err(|error| JournalError::file("sync", path, error))?;
+    }
     // The data directory may be new as well. One that cannot be opened is not ours, so it is not.
     for above in directory.ancestors().skip(1).take(2) {
         drop(files.sync_directory(if above.as_os_str().is_empty() { Path::new(".") } else { above }));

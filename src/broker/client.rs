@@ -15,6 +15,7 @@
 //! waits for disk, decoding or a database. What is under way is bounded by the receive maximum, or by the number of
 //! packet identifiers where a broker does not keep to that: it sends no more until we acknowledge.
 
+pub(crate) mod handover;
 mod repeats;
 mod session;
 mod subscriptions;
@@ -26,6 +27,7 @@ use metrics::{Counter, Gauge};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use self::handover::Handovers;
 use self::repeats::Repeats;
 use super::mqtt::{Failure, Parameters, Version, valid_filter};
 use super::source::source;
@@ -37,6 +39,11 @@ use crate::metrics as names;
 
 /// TCP, TLS, CONNECT and CONNACK together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How many messages may be under way. Not the receive maximum that we announce: Mosquitto 2.0.11 sends that many
+/// again for each single PUBACK while it has more in its queue, and in 3.1.1 a broker announces nothing. What always
+/// holds is that each message under way has a packet identifier of its own.
+const WINDOW: u16 = u16::MAX;
 
 /// The wait after a first failure; it doubles up to `broker.reconnect_delay_max`.
 const RECONNECT_DELAY_FIRST: Duration = Duration::from_millis(250);
@@ -148,15 +155,11 @@ impl Client {
 /// What lives as long as the client, over all its connections.
 struct Task {
     options: Options,
-    intake: Arc<dyn Intake>,
     status: Arc<Status>,
     stop: watch::Receiver<Option<Instant>>,
-    source: u64,
-    /// Counts CONNACKs.
-    epoch: u64,
-    acks_sender: mpsc::UnboundedSender<PublishAck>,
+    handovers: Handovers,
     acks: mpsc::UnboundedReceiver<PublishAck>,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
 }
 
 /// How a connection ended.
@@ -179,10 +182,10 @@ impl Task {
         status: Arc<Status>,
         stop: watch::Receiver<Option<Instant>>,
     ) -> Task {
-        #[expect(clippy::disallowed_methods, reason = "bounded by what is under way to the journal, an id each")]
-        let (acks_sender, acks) = mpsc::unbounded_channel();
+        let metrics = Arc::new(Metrics::new());
         let source = source(&options.endpoint.host.to_ascii_lowercase(), &options.client_id);
-        Task { options, intake, status, stop, source, epoch: 0, acks_sender, acks, metrics: Metrics::new() }
+        let (handovers, acks) = Handovers::new(intake, metrics.clone(), source, WINDOW);
+        Task { options, status, stop, handovers, acks, metrics }
     }
 
     async fn run(mut self) {
@@ -242,7 +245,7 @@ fn sentence(url: &str, failure: &Failure, unreadable: u32) -> String {
 }
 
 /// Handles of the metrics that connections count in.
-struct Metrics {
+pub(crate) struct Metrics {
     connected: Gauge,
     connects: Counter,
     errors: [(&'static str, Counter); Failure::REASONS.len()],
@@ -257,7 +260,7 @@ struct Metrics {
 }
 
 impl Metrics {
-    fn new() -> Metrics {
+    pub(crate) fn new() -> Metrics {
         Metrics {
             connected: names::BROKER_CONNECTED.gauge(&[]),
             connects: names::BROKER_CONNECTS.counter(&[]),

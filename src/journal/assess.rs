@@ -19,7 +19,7 @@ pub struct Assessment {
     pub committed: u64,
     /// Where the last kept entry ends.
     pub end: u64,
-    /// Where the last commit starts, of which nothing may prove that it was synced.
+    /// Where the last commit starts, of which nothing may prove that it was synced; `end` when a commit mark does.
     pub last_commit: u64,
     /// Damaged places.
     pub damage: Vec<Damage>,
@@ -80,6 +80,7 @@ pub fn assess(
         }
         if record.header.kind == Kind::Committed {
             found.committed = found.committed.max(sequence);
+            found.last_commit = found.end;
             continue;
         }
         if record.header.commit_index == 0 && !commit_open {

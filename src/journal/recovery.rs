@@ -123,7 +123,10 @@ impl Recoverer<'_> {
     /// A newest segment that a crash left without a whole header holds nothing yet, but its name proves that all
     /// before it was committed.
     fn remove_unborn(&mut self, segments: &mut Vec<Segment>, committed: &mut u64) -> Result<(), JournalError> {
-        while let Some(newest) = segments.pop_if(|newest| newest.header_damaged && newest.is_empty()) {
+        let is_unborn = |newest: &mut Segment| {
+            newest.is_empty() && (newest.header_damaged || newest.bytes < SEGMENT_HEADER_BYTES as u64)
+        };
+        while let Some(newest) = segments.pop_if(is_unborn) {
             *committed = (*committed).max(newest.first - 1);
             let path = newest.path(&self.options.directory);
             self.files.remove(&path).map_err(|error| JournalError::file("remove", &path, error))?;
@@ -180,16 +183,43 @@ impl Recoverer<'_> {
             };
             self.find(Severity::Damage, newest.first, detail, "look at the disk and at the copy".into());
         }
-        if let Some(torn) = assessment.torn {
+        let readable = self.is_readable_from(newest, assessment.end)?;
+        if !readable {
+            self.find_unreadable(newest, &assessment);
+        } else if let Some(torn) = assessment.torn {
             self.cut(newest, torn, assessment.last)?;
         }
-        if assessment.last > assessment.committed {
-            self.write_again(&path, assessment.last_commit, assessment.end)?;
+        let begins_the_file = assessment.last_commit <= SEGMENT_HEADER_BYTES as u64 && !newest.header_damaged;
+        let from = if begins_the_file { 0 } else { assessment.last_commit };
+        if from < assessment.end {
+            self.write_again(&path, from, assessment.end)?;
         }
-        let whole = !newest.header_damaged
+        let whole = readable
+            && !newest.header_damaged
             && assessment.damage.is_empty()
             && (assessment.torn.is_none() || assessment.entries == 0);
         Ok((assessment, whole))
+    }
+
+    /// Whether the disk can read what stands behind the last whole entry. What a crash has torn it can.
+    fn is_readable_from(&self, newest: &Segment, end: u64) -> Result<bool, JournalError> {
+        let path = newest.path(&self.options.directory);
+        let file = self.open(&path)?;
+        scan::is_readable(&file, end, newest.bytes).map_err(|error| JournalError::file("read", &path, error))
+    }
+
+    fn find_unreadable(&mut self, newest: &Segment, found: &Assessment) {
+        self.find(
+            Severity::Damage,
+            newest.first,
+            format!(
+                "the disk cannot read its last {} bytes; what they held after entry {}, perhaps acknowledged, is lost; \
+                 they stay where they are",
+                newest.bytes - found.end,
+                found.last
+            ),
+            "look at the disk".into(),
+        );
     }
 
     /// Cuts the torn tail off. If the disk has no room for the copy and there are entries before it, the tail stays;
@@ -225,19 +255,21 @@ impl Recoverer<'_> {
     /// Moves a segment without entries out of the way.
     fn move_aside(&mut self, segment: &Segment) -> Result<(), JournalError> {
         move_aside(self.files, &self.options.directory, segment.first)?;
-        let detail = "its header is damaged and it has no whole entry; it was moved to damaged/".into();
+        let detail = "it has no whole entry that can be read; it was moved to damaged/".into();
         self.find(Severity::Note, segment.first, detail, "look at the disk, then delete it".into());
         Ok(())
     }
 
     /// Writes the last commit again, with the bytes it has, and syncs it: nothing proves that it ever was. (After a
-    /// failed sync, pages that never reached the disk look clean: a sync alone would not write them.)
+    /// failed sync, pages that never reached the disk look clean: a sync alone would not write them.) Nor does anything
+    /// prove it of the header of a segment with one commit or none.
     fn write_again(&self, path: &Path, from: u64, to: u64) -> Result<(), JournalError> {
         let file = self.open(path)?;
         let write = || -> io::Result<()> {
             let mut at = from;
             while at < to {
-                let bytes = scan::read(&file, at, (to - at).min(1 << 20) as usize)?;
+                // Zeros in the place of what cannot be read would be written over it.
+                let bytes = scan::read_strictly(&file, at, (to - at).min(1 << 20) as usize)?;
                 if bytes.is_empty() {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }

@@ -253,6 +253,30 @@ pub fn read(source: &impl ReadAt, offset: u64, length: usize) -> io::Result<Vec<
 
 const SECTOR_BYTES: usize = 4096;
 
+/// Whether the disk can read all of a range. What a crash tore can be read; what cannot is damage.
+pub fn is_readable(source: &impl ReadAt, from: u64, to: u64) -> io::Result<bool> {
+    let mut at = from;
+    while at < to {
+        let length = (to - at).min(SECTOR_BYTES as u64) as usize;
+        // A second time, as a scan does.
+        match read_strictly(source, at, length).or_else(|_| read_strictly(source, at, length)) {
+            Ok(bytes) if bytes.is_empty() => break,
+            Ok(bytes) => at += bytes.len() as u64,
+            Err(error) if is_unreadable(&error) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+
+/// Reads `length` bytes, or up to the file's end, or fails.
+pub fn read_strictly(source: &impl ReadAt, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    let read = read_into(source, &mut bytes, offset)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
 fn read_into(source: &impl ReadAt, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut read = 0;
     while read < buffer.len() {

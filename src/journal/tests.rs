@@ -7,6 +7,7 @@ mod model;
 mod recovering;
 mod redeliveries;
 mod room;
+mod simulation;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -120,6 +120,12 @@ impl Writer {
         }
     }
 
+    /// The last sequence number given.
+    #[cfg(test)]
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
     /// Whether something waits to be committed.
     pub fn has_pending(&self) -> bool {
         !self.batches.is_empty()

@@ -1,10 +1,12 @@
 //! Writes, syncs and files that fail, and a disk without room.
 
 use std::io;
+use std::sync::Mutex;
 
 use super::*;
-use crate::journal::State;
+use crate::journal::inspect::inspect_on;
 use crate::journal::simulated::Operation;
+use crate::journal::{Severity, State};
 
 #[test]
 fn after_a_failed_sync_nothing_is_acknowledged_until_it_is_written_to_another_file() {
@@ -27,6 +29,125 @@ fn after_a_failed_sync_nothing_is_acknowledged_until_it_is_written_to_another_fi
         disk.lose_power(&mut fastrand::Rng::with_seed(seed));
         assert_eq!(open(&disk).contents(), numbered(&[b"one", b"two", b"three"]), "seed {seed}");
     }
+}
+
+/// Records every operation on segments from now on; the first sync of one fails.
+fn record_after_a_failed_sync(disk: &SimulatedDisk) -> Arc<Mutex<Vec<(Operation, PathBuf)>>> {
+    let operations = Arc::new(Mutex::new(Vec::new()));
+    let record = operations.clone();
+    let mut failed = false;
+    disk.set_fault(move |operation, path| {
+        let is_segment = path.extension().is_some_and(|kind| kind == "segment");
+        let fails = is_segment && operation == Operation::Sync && !std::mem::replace(&mut failed, true);
+        if is_segment && failed && !fails {
+            record.lock().expect("no test panics here").push((operation, path.to_owned()));
+        }
+        fails.then(|| io::Error::from_raw_os_error(libc::EIO))
+    });
+    operations
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_written_until_the_file_was_reopened_and_read_back() {
+    let disk = SimulatedDisk::default();
+    let mut session = open(&disk);
+    session.write(&[b"one", b"two"]);
+    session.append(3, b"three");
+    let operations = record_after_a_failed_sync(&disk);
+    assert_eq!(session.commit(), Progress::Blocked);
+    assert_eq!(session.commit(), Progress::Idle, "{}", session.shared.state());
+    let operations = operations.lock().expect("no test panics here");
+    let at = |operation, first| operations.iter().position(|one| *one == (operation, segment_path(first)));
+    let (opened, read) = (at(Operation::Open, 1).expect("reopened"), at(Operation::Read, 1).expect("read back"));
+    let written = operations.iter().position(|(operation, _)| *operation == Operation::Write).expect("goes on");
+    assert!(opened < read && read < written, "{operations:?}");
+    assert_eq!(at(Operation::Write, 1), None, "never again to the file whose sync failed: {operations:?}");
+}
+
+#[test]
+fn while_the_file_cannot_be_reopened_or_read_back_after_a_failed_sync_nothing_is_taken() {
+    for operation in [Operation::Open, Operation::Read] {
+        let disk = SimulatedDisk::default();
+        let mut session = open(&disk);
+        session.write(&[b"one"]);
+        session.append(2, b"two");
+        disk.fail_once(Operation::Sync, libc::EIO);
+        assert_eq!(session.commit(), Progress::Blocked);
+        disk.set_fault(move |asked, _| (asked == operation).then(|| io::Error::from_raw_os_error(libc::EMFILE)));
+        session.acked();
+        for packet_id in 3..6 {
+            session.append(packet_id, b"more");
+            assert_eq!(session.commit(), Progress::Blocked, "{operation:?}");
+            assert!(matches!(session.shared.state(), State::Failed(_)), "{}", session.shared.state());
+            assert_eq!((session.acked(), session.shared.durable()), (vec![], 1), "{operation:?}");
+        }
+        disk.clear_fault();
+        assert_eq!(session.commit(), Progress::Idle, "{operation:?}: {}", session.shared.state());
+        assert_eq!(session.acked(), [2, 3, 4, 5], "{operation:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_back_after_a_failed_sync_is_told_as_damage_and_the_rest_is_kept() {
+    let disk = SimulatedDisk::default();
+    let mut session = open(&disk);
+    session.write(&[b"one", b"two"]);
+    let mut bytes = disk.file(&segment_path(1)).expect("written");
+    bytes[128 + 50] ^= 1;
+    disk.put(&segment_path(1), &bytes);
+    session.append(3, b"three");
+    disk.fail_once(Operation::Sync, libc::EIO);
+    assert_eq!(session.commit(), Progress::Blocked);
+    assert_eq!(session.commit(), Progress::Idle, "{}", session.shared.state());
+    let damaged = inspect_on(&disk, Path::new(DIRECTORY)).expect("readable").damaged;
+    assert_eq!(damaged.len(), 1, "{damaged:?}");
+    assert!(damaged[0].file.starts_with("damaged/00000000000000000001-"), "{damaged:?}");
+    assert_eq!(session.contents(), [(2, b"two".to_vec()), (3, b"three".to_vec())]);
+}
+
+#[test]
+fn what_the_disk_cannot_read_is_damage_and_is_neither_cut_off_nor_written_over() {
+    let disk = SimulatedDisk::default();
+    let mut session = open(&disk);
+    session.write(&[b"one", b"two"]);
+    drop(session);
+    let before = disk.file(&segment_path(1)).expect("written");
+    let mut reads = 0;
+    disk.set_fault(move |operation, path| {
+        // The header can be read when the files are listed; what follows cannot.
+        let is_read = operation == Operation::Read && path.extension().is_some_and(|kind| kind == "segment");
+        reads += u32::from(is_read);
+        (is_read && reads > 1).then(|| io::Error::from_raw_os_error(libc::EIO))
+    });
+    assert!(try_open(&disk, options()).is_err(), "the header cannot be made sure of");
+    assert_eq!(disk.file(&segment_path(1)).as_deref(), Some(&before[..]));
+    disk.clear_fault();
+    assert_eq!(open(&disk).contents(), numbered(&[b"one", b"two"]), "the disk can read again, and all is there");
+}
+
+#[test]
+fn a_tail_that_the_disk_cannot_read_is_damage_and_no_torn_write() {
+    let disk = SimulatedDisk::default();
+    let mut session = open(&disk);
+    session.write(&[b"one"]);
+    session.append(2, &[2; 9000]);
+    session.writer.commit(now());
+    assert_eq!(session.acked().len(), 2);
+    drop(session);
+    let before = disk.file(&segment_path(1)).expect("written");
+    disk.set_unreadable(&segment_path(1), 4096);
+    let mut session = open(&disk);
+    let [finding] = &session.recovery.findings[..] else { panic!("{:?}", session.recovery.findings) };
+    assert_eq!(finding.severity, Severity::Damage, "it was acknowledged: {finding}");
+    assert!(finding.detail.contains("the disk cannot read its last"), "{finding}");
+    assert_eq!(
+        disk.file(&segment_path(1)).map(|bytes| bytes == before),
+        Some(true),
+        "nothing is cut or written over"
+    );
+    session.write(&[b"new"]);
+    assert_eq!(session.contents(), numbered(&[b"one", b"new"]));
+    assert_eq!(segment_files(&disk), [1, 2], "nothing is written behind it");
 }
 
 #[test]

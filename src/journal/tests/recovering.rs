@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::journal::inspect::inspect_on;
+use crate::journal::simulated::Operation;
 use crate::journal::verify::verify_on;
-use crate::journal::{Severity, scan_segment};
+use crate::journal::{Position, Severity, scan_segment};
 
 const PAYLOADS: [&[u8]; 6] = [b"one", b"two", b"", b"four", b"five", b"six"];
 
@@ -94,6 +95,112 @@ fn any_cut_keeps_the_whole_entries_before_it() {
         let kept = open_damaged(&disk_with(&whole[..length]), &what);
         let expected = scan_segment(&whole[..length]).map_or(0, |scan| scan.entries.len() as u64);
         assert_eq!(kept, (1..=expected).collect::<Vec<u64>>(), "{what}");
+    }
+}
+
+/// Three small segments, each with a commit of its own or two, and two cursors.
+fn several_files() -> SimulatedDisk {
+    let disk = SimulatedDisk::default();
+    let mut session = open(&disk);
+    session.write(&PAYLOADS[..2]);
+    for (packet_id, payload) in (3..).zip(&PAYLOADS[2..]) {
+        session.append(packet_id, payload);
+        if packet_id % 2 == 1 {
+            // A segment is left after a failed sync.
+            disk.fail_once(Operation::Sync, libc::EIO);
+            assert_eq!(session.commit(), Progress::Blocked);
+        }
+        assert_eq!(session.commit(), Progress::Idle);
+    }
+    for (name, sequence) in [("city", 4), ("fleet", 2)] {
+        session.cursor(name).advance(Position { sequence, written: sequence, refused: 0 }).expect("advances");
+    }
+    assert_eq!((segment_files(&disk), session.contents()), (vec![1, 3, 5], numbered(&PAYLOADS)));
+    disk
+}
+
+/// Every file of the journal on this disk.
+fn every_file(disk: &SimulatedDisk) -> Vec<PathBuf> {
+    let cursors = ["city", "fleet"].map(|name| Path::new(DIRECTORY).join(format!("cursors/{name}.cursor")));
+    segment_files(disk).into_iter().map(segment_path).chain(cursors).collect()
+}
+
+/// A copy of the disk with other bytes in one file.
+fn with_file(disk: &SimulatedDisk, changed: &Path, bytes: &[u8]) -> SimulatedDisk {
+    let copy = SimulatedDisk::default();
+    for path in every_file(disk) {
+        copy.put(&path, &disk.file(&path).expect("listed"));
+    }
+    copy.put(changed, bytes);
+    copy
+}
+
+/// What holds whatever became of one file: nothing is invented, the entries that are missing are told as lost or as
+/// cut, and a damaged cursor begins again. Gives the entries kept, and whether the file was named as damaged or cut.
+fn check_several(disk: &SimulatedDisk, changed: &Path, what: &str) -> (Vec<u64>, bool) {
+    let is_cursor = changed.extension().is_some_and(|kind| kind == "cursor");
+    let name = changed.file_name().and_then(|name| name.to_str()).expect("ours");
+    let verification = verify_on(disk, Path::new(DIRECTORY)).expect("damage is a finding, not an error");
+    let mut session = try_open(disk, options()).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let mut reader = session.reader(0);
+    let kept: Vec<(u64, Vec<u8>)> =
+        read_all(&mut reader).into_iter().map(|entry| (entry.sequence, entry.payload.to_vec())).collect();
+    let expected = numbered(&PAYLOADS);
+    assert!(kept.iter().all(|entry| expected.contains(entry)), "{what}: {kept:?}");
+    assert!(kept.is_sorted_by(|one, other| one.0 < other.0), "{what}: {kept:?}");
+    let last = session.recovery.last_sequence;
+    assert_eq!(kept.len() as u64 + reader.lost(), last, "{what}: what is not read is told as lost");
+    let told = session.recovery.findings.iter().chain(&verification.findings).any(|one| one.file.ends_with(name));
+    for (name, confirmed) in [("city", 4), ("fleet", 2)] {
+        let position = session.cursor(name).position();
+        let starts_anew = is_cursor && changed.ends_with(format!("{name}.cursor"));
+        assert_eq!(position.sequence, if starts_anew { 0 } else { confirmed }, "{what}: {name}");
+    }
+    session.write(&[b"new"]);
+    assert_eq!(session.contents().last(), Some(&(last + 1, b"new".to_vec())), "{what}");
+    (kept.into_iter().map(|(sequence, _)| sequence).collect(), told)
+}
+
+#[test]
+fn any_flipped_byte_of_any_file_costs_one_entry_or_one_cursor_at_most() {
+    let disk = several_files();
+    for path in every_file(&disk) {
+        let whole = disk.file(&path).expect("listed");
+        for position in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[position] ^= 0x10;
+            let what = format!("{} byte {position}", path.display());
+            let (kept, told) = check_several(&with_file(&disk, &path, &bytes), &path, &what);
+            assert!(kept.len() >= PAYLOADS.len() - 1, "{what}: {kept:?}");
+            let costs_something =
+                kept.len() < PAYLOADS.len() || path.extension().is_some_and(|kind| kind == "cursor");
+            assert!(told || !costs_something, "{what}: not told");
+        }
+    }
+}
+
+#[test]
+fn any_cut_of_any_file_keeps_every_whole_entry() {
+    let disk = several_files();
+    for path in every_file(&disk) {
+        let whole = disk.file(&path).expect("listed");
+        let first = segment_files(&disk).into_iter().find(|&first| segment_path(first) == path);
+        for length in 0..whole.len() {
+            let what = format!("{} cut to {length} bytes", path.display());
+            let (kept, told) = check_several(&with_file(&disk, &path, &whole[..length]), &path, &what);
+            let Some(first) = first else {
+                assert_eq!((kept.len(), told), (PAYLOADS.len(), true), "{what}");
+                continue;
+            };
+            // Two entries are in each file; the others are in files that are whole.
+            let scan = scan_segment(&whole[..length]);
+            let left = scan.as_ref().map_or(0, |scan| scan.entries.len() as u64);
+            // The newest file cut between two entries looks as if the second one had never been written.
+            let between = first == 5 && scan.is_ok_and(|scan| scan.assessment.end == length as u64);
+            assert!(told || between || kept.len() == PAYLOADS.len(), "{what}: not told");
+            let expected: Vec<u64> = (1..=6).filter(|&entry| entry < first + left || entry > first + 1).collect();
+            assert_eq!(kept, expected, "{what}");
+        }
     }
 }
 

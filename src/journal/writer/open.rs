@@ -5,9 +5,10 @@ use std::path::Path;
 
 use super::{Obstacle, Open, Writer, obstacle};
 use crate::journal::JournalError;
+use crate::journal::assess::assess;
 use crate::journal::files::File;
 use crate::journal::format::{SEGMENT_HEADER_BYTES, SegmentHeader};
-use crate::journal::scan::{Found, Limits, Scanner};
+use crate::journal::scan::Limits;
 use crate::journal::segment::{self, Segment};
 use crate::time::Timestamp;
 
@@ -65,7 +66,8 @@ impl Writer {
         self.given_up = true;
     }
 
-    /// Reads the segment that was given up back and cuts it after its last durable entry.
+    /// Reopens the segment that was given up, cuts it after its last durable entry, and verifies every entry before.
+    /// Nothing is written anywhere until that has been done.
     pub(super) fn mend(&mut self) -> Result<(), Obstacle> {
         let newest = self.shared.index().segments.back().copied();
         let Some(newest) = newest.filter(|_| self.given_up) else { return Ok(()) };
@@ -84,19 +86,11 @@ impl Writer {
                 tracing::warn!(path = %path.display(), %error, "journal: cannot cut a segment after a failed write");
             }
             let limits = Limits { bytes: newest.bytes, sequence: durable + 1 };
-            let start = SEGMENT_HEADER_BYTES as u64;
-            let mut scanner = Scanner::new(file, self.key, start, newest.first, limits);
-            let mut read = newest.first - 1;
-            loop {
-                match scanner.step().map_err(|error| failed("read", &path, error))? {
-                    Found::End => break,
-                    Found::Hole(_) => {}
-                    Found::Record(record) => read = record.header.sequence,
-                }
-            }
-            if read < durable {
-                tracing::error!(path = %path.display(), read, durable,
-                    "journal: after a failed write, entries that were durable cannot be read back");
+            let found = assess(file, self.key, newest.first, limits, durable, |_| {})
+                .map_err(|error| failed("read", &path, error))?;
+            // What was acknowledged and is gone is damage like any other: told, counted and set aside.
+            for damage in &found.damage {
+                self.shared.report_damage(newest.first, damage.hole, damage.lost);
             }
         }
         self.given_up = false;
