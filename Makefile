@@ -7,7 +7,7 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin
 
 CARGO ?= cargo
 
-.PHONY: help setup test check format alarms bench bench-decode crash fuzz deny demo secrets
+.PHONY: help setup test check format alarms bench bench-decode crash fuzz deny demo secrets simulation
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,11 @@ format: ## Format the source
 ALARM_BACKLOG ?= 300000
 alarms: ## An alarm behind a backlog that nobody has taken: make alarms ALARM_BACKLOG=300000
 	CITYWIRE_TEST_BACKLOG=$(ALARM_BACKLOG) $(CARGO) test --locked --test alarms -- --nocapture
+
+SEEDS ?= 1000000
+simulation: ## Journal and acknowledgement in orders of events drawn from seeds: make simulation SEEDS=1000000 SEED=7
+	CITYWIRE_SIMULATION_SEEDS=$(SEEDS) $(if $(SEED),CITYWIRE_SIMULATION_SEED=$(SEED)) \
+		$(CARGO) test --locked --lib every_order_of_events -- --nocapture
 
 bench: setup ## Throughput and CPU per message, beside a bare subscriber on the same broker
 	$(CARGO) bench --locked --bench throughput
