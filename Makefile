@@ -7,7 +7,7 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin
 
 CARGO ?= cargo
 
-.PHONY: help setup test check format alarms bench bench-decode crash fuzz deny demo secrets simulation
+.PHONY: help setup test check format alarms bench bench-decode crash simulation overload fuzz deny demo secrets
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,17 @@ SEED ?=
 crash: setup ## Kill citywire, Mosquitto and the database in mid-stream: make crash KILLS=1000 SEED=7
 	CITYWIRE_CRASH_KILLS=$(KILLS) CITYWIRE_CRASH_SEED=$(SEED) $(CARGO) test --locked --release --test crash -- \
 		--exact every_scenario_with_many_kills --ignored --nocapture
+
+MESSAGES ?= 100000
+DEVICES ?= 100000
+RETAINED ?= 10000
+LARGE ?= 2000
+CUTS ?= 60
+# One test after another, so that each has the machine to itself; not optimized, so that there is less of it than comes in.
+overload: setup ## More than citywire and its database can take: make overload MESSAGES=1000000 DEVICES=100000
+	CITYWIRE_OVERLOAD_MESSAGES=$(MESSAGES) CITYWIRE_OVERLOAD_DEVICES=$(DEVICES) CITYWIRE_OVERLOAD_RETAINED=$(RETAINED) \
+		CITYWIRE_OVERLOAD_LARGE=$(LARGE) CITYWIRE_OVERLOAD_CUTS=$(CUTS) \
+		$(CARGO) test --locked --test overload -- --test-threads 1 --nocapture
 
 FUZZ_TARGET ?= decode
 FUZZ_SECONDS ?= 60
