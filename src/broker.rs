@@ -45,6 +45,15 @@ pub struct Message {
     pub ack: Ack,
 }
 
+/// How many of its latest messages a sender may send again: half of the packet identifiers.
+///
+/// Not the receive maximum that we announce: Mosquitto 2.0.11 sends that many again for each single PUBACK while it has
+/// more in its queue, and in MQTT 3.1.1 nothing is announced. Not all packet identifiers either: senders count them up,
+/// so the message that gets an identifier next would be taken for the one that had it one round before, if it has the
+/// same content and its first transmission was lost with the connection; and then it would be lost. With half of them,
+/// there are as many for messages that were sent and never arrived.
+pub const REDELIVERY_WINDOW: u16 = 1 << 15;
+
 /// What MQTT says of a PUBLISH besides its content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Delivery {
@@ -58,7 +67,7 @@ pub struct Delivery {
     /// The RETAIN flag: the broker had kept this message from before we subscribed.
     pub retained: bool,
     /// How many unacknowledged messages the sender may have under way: a redelivery can only be of one of its last
-    /// `window` entries. More than the receive maximum where brokers are known not to keep to that.
+    /// `window` entries ([`REDELIVERY_WINDOW`]).
     pub window: u16,
 }
 

@@ -32,18 +32,13 @@ use self::repeats::Repeats;
 use super::mqtt::{Failure, Parameters, Version, valid_filter};
 use super::source::source;
 use super::versions::Versions;
-use super::{Endpoint, Error, Intake, PublishAck, Security, Status};
+use super::{Endpoint, Error, Intake, PublishAck, REDELIVERY_WINDOW, Security, Status};
 use crate::backoff::Backoff;
 use crate::config::{self, Protocol};
 use crate::metrics as names;
 
 /// TCP, TLS, CONNECT and CONNACK together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// How many messages may be under way. Not the receive maximum that we announce: Mosquitto 2.0.11 sends that many
-/// again for each single PUBACK while it has more in its queue, and in 3.1.1 a broker announces nothing. What always
-/// holds is that each message under way has a packet identifier of its own.
-const WINDOW: u16 = u16::MAX;
 
 /// The wait after a first failure; it doubles up to `broker.reconnect_delay_max`.
 const RECONNECT_DELAY_FIRST: Duration = Duration::from_millis(250);
@@ -184,7 +179,7 @@ impl Task {
     ) -> Task {
         let metrics = Arc::new(Metrics::new());
         let source = source(&options.endpoint.host.to_ascii_lowercase(), &options.client_id);
-        let (handovers, acks) = Handovers::new(intake, metrics.clone(), source, WINDOW);
+        let (handovers, acks) = Handovers::new(intake, metrics.clone(), source, REDELIVERY_WINDOW);
         Task { options, status, stop, handovers, acks, metrics }
     }
 

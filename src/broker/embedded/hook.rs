@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use super::device::Device;
 use super::retained::Retained;
 use crate::broker::source::source;
-use crate::broker::{Ack, Delivery, Intake, Message, NotTaken};
+use crate::broker::{Ack, Delivery, Intake, Message, NotTaken, REDELIVERY_WINDOW};
 use crate::metrics as names;
 use crate::time::Timestamp;
 
@@ -197,7 +197,11 @@ fn message(client_id: &str, topic: &str, payload: &[u8]) -> Message {
         topic: Bytes::copy_from_slice(topic.as_bytes()),
         payload: Bytes::copy_from_slice(payload),
         received: Timestamp::now(),
-        delivery: Delivery { source: source("embedded", client_id), window: u16::MAX, ..Delivery::default() },
+        delivery: Delivery {
+            source: source("embedded", client_id),
+            window: REDELIVERY_WINDOW,
+            ..Delivery::default()
+        },
         ack: Ack::None,
     }
 }

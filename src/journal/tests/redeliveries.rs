@@ -1,6 +1,7 @@
 //! A message delivered twice is one entry; two messages are two entries.
 
 use super::*;
+use crate::broker::REDELIVERY_WINDOW;
 
 /// Delivers again what `append` delivered.
 fn repeat(session: &mut Session, packet_id: u16, payload: &[u8]) {
@@ -127,6 +128,26 @@ fn an_entry_that_the_window_has_passed_is_acknowledged_for_sure_and_not_repeated
     repeat(&mut session, 1, b"x");
     session.commit();
     assert_eq!(session.shared.durable(), 12, "packet 1 is a new message, packet 2 may be a repetition");
+}
+
+/// A device that always reports the same, and packet identifiers that have gone round once: the message that gets an
+/// identifier next was sent before the crash, was not journaled, and is sent again.
+#[test]
+fn a_message_is_not_taken_for_the_one_that_had_its_packet_identifier_one_round_before() {
+    let disk = SimulatedDisk::default();
+    let mut session = open(&disk);
+    let of = |packet_id, duplicate| Delivery { window: REDELIVERY_WINDOW, ..delivery(packet_id, duplicate) };
+    for packet_id in 1..=u16::MAX {
+        session.append_as(of(packet_id, false), b"same");
+    }
+    session.commit();
+    drop(session);
+    let mut session = open(&disk);
+    session.append_as(of(u16::MAX, true), b"same");
+    session.append_as(of(1, true), b"same");
+    session.append_as(of(2, true), b"same");
+    session.commit();
+    assert_eq!(session.shared.durable(), u64::from(u16::MAX) + 2, "the last one is known, the two others are new");
 }
 
 #[test]
