@@ -115,7 +115,7 @@ pub async fn run(
     let (stopping, stopped) = watch::channel(false);
     let mut consumers = Consumers::default();
     watch_alarms(&mut consumers, &alarms, &journal, &rules, stopped.clone())?;
-    follow(&mut consumers, &fleet, &journal, &rules, stopped.clone())?;
+    follow(&mut consumers, &fleet, &journal, &rules, stopped.clone(), config.shutdown_grace.0)?;
     let mut sinks = Vec::new();
     for sink in &config.sinks {
         sinks.push(start_sink(&mut consumers, sink, &config, &journal, &rules, &refused, stopped.clone())?);
@@ -242,12 +242,13 @@ fn follow(
     journal: &Journal,
     rules: &watch::Receiver<Arc<Rules>>,
     stopped: watch::Receiver<bool>,
+    grace: Duration,
 ) -> Result<(), ServiceError> {
     let fleet = Arc::clone(fleet);
     let cursor = JournalCursor(journal.cursor(FLEET_CURSOR)?);
     let entries = entries(journal, fleet.position());
     let pipeline = Pipeline::new(rules.clone());
-    let follow = async move { fleet::consumer::run(&fleet, pipeline, entries, cursor, stopped).await };
+    let follow = async move { fleet::consumer::run(&fleet, pipeline, entries, cursor, stopped, grace).await };
     consumers.start(FLEET_CURSOR, follow)
 }
 

@@ -1,7 +1,7 @@
 //! The fleet's own way through the journal: each entry is decoded once more, to know what each device last said, and to
 //! keep what no stage could use.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -18,7 +18,8 @@ const READ_BYTES_MAX: usize = 1 << 20;
 /// How often what is only in memory is looked at while nothing arrives, and how long an error waits.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Follows the journal until `shutdown` turns true (or its sender is gone), then writes what is only in memory.
+/// Follows the journal until `shutdown` turns true (or its sender is gone), for no longer than `grace` after that, then
+/// writes what is only in memory. What it has not come to, it reads after the next start.
 ///
 /// Blocks its thread while it reads and writes, so it belongs on a thread of its own.
 pub async fn run(
@@ -27,8 +28,10 @@ pub async fn run(
     mut entries: impl Entries,
     mut cursor: impl Cursor,
     mut shutdown: watch::Receiver<bool>,
+    grace: Duration,
 ) {
     let mut durable = entries.durable();
+    let mut asked: Option<Instant> = None;
     let mut batch = Vec::new();
     let mut through = fleet.position();
     loop {
@@ -43,10 +46,13 @@ pub async fn run(
         }
         // Beyond the last entry, when damage to the journal took those behind it.
         through = through.max(entries.sequence());
-        let stopping = *shutdown.borrow() && batch.is_empty();
+        if *shutdown.borrow() {
+            asked.get_or_insert_with(Instant::now);
+        }
+        let stopping = asked.is_some_and(|asked| batch.is_empty() || asked.elapsed() >= grace);
         while let Err(error) = save(fleet, &mut cursor, through, stopping) {
             tracing::error!(%error, "Devices and refused messages cannot be kept; their journal entries wait.");
-            if stopping {
+            if *shutdown.borrow() {
                 return;
             }
             tokio::time::sleep(TICK).await;

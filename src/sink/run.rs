@@ -71,7 +71,7 @@ where
         taken: Taken::default(),
         backoff: Backoff::new(RETRY_DELAY_FIRST, options.retry_delay_max),
         write_due: Instant::now(),
-        stop: Stop { shutdown, grace: options.shutdown_grace, closed: false },
+        stop: Stop { shutdown, grace: options.shutdown_grace, closed: false, since: None },
         sink,
         options,
         reporter,
@@ -229,6 +229,9 @@ impl<S: Sink, E: Entries, C: Cursor, D: Decode, R: Rejections> Delivery<S, E, C,
     /// Writes the batch, again and again until the database has answered for all of it, or shutdown ends the wait.
     async fn write(&mut self) -> ControlFlow<(), Receipt> {
         loop {
+            if self.stop.is_over() {
+                return ControlFlow::Break(());
+            }
             let started = Instant::now();
             self.write_due = started + self.options.batch_delay_max;
             self.reporter.activity(Activity::Writing);
@@ -334,11 +337,21 @@ struct Stop {
     grace: Duration,
     /// The journal is closed.
     closed: bool,
+    /// When the wish was noticed. The grace counts from there, however many batches are written meanwhile.
+    since: Option<Instant>,
 }
 
 impl Stop {
-    fn asked(&self) -> bool {
-        self.closed || *self.shutdown.borrow() || self.shutdown.has_changed().is_err()
+    fn asked(&mut self) -> bool {
+        let asked = self.closed || *self.shutdown.borrow() || self.shutdown.has_changed().is_err();
+        if asked {
+            self.since.get_or_insert_with(Instant::now);
+        }
+        asked
+    }
+
+    fn is_over(&mut self) -> bool {
+        self.asked() && self.since.is_some_and(|since| since.elapsed() >= self.grace)
     }
 
     async fn wait_asked(&mut self) {
@@ -350,6 +363,7 @@ impl Stop {
 
     async fn grace_over(&mut self) {
         self.wait_asked().await;
-        tokio::time::sleep(self.grace).await;
+        let since = *self.since.get_or_insert_with(Instant::now);
+        tokio::time::sleep_until(since + self.grace).await;
     }
 }

@@ -309,6 +309,23 @@ async fn shutdown_leaves_to_the_journal_what_a_dead_or_silent_database_does_not_
 }
 
 #[tokio::test]
+async fn shutdown_ends_in_time_while_the_database_takes_a_long_backlog() {
+    let (journal, database) = (Journal::new(), FakeDatabase::start(takes_all).await);
+    let sink = Loop::start(&journal, &database, |options| {
+        options.batch_points_max = 1;
+        options.shutdown_grace = Duration::from_millis(100);
+    });
+    // A request for each: seconds of work.
+    let backlog = 20_000;
+    journal.extend(devices(backlog));
+    sink.reaches(1).await;
+    let status = sink.stop().await;
+    assert_eq!(status.activity, Activity::Stopped);
+    assert_ne!(status.waiting(backlog).0, 0, "the rest waits in the journal");
+    assert_eq!(journal.position(), status.position);
+}
+
+#[tokio::test]
 async fn the_database_is_asked_no_sooner_than_it_wants() {
     let busy = |request: &Request| match request.is_write() {
         true => Reply::Answer(429, "retry-after: 600\r\n".into(), String::new()),
