@@ -168,6 +168,16 @@ impl Fleet {
         self.sent.load(Ordering::Relaxed)
     }
 
+    /// How many messages the broker has acknowledged.
+    pub fn acknowledged(&self) -> u64 {
+        self.published().map(|(.., count)| u64::from(count)).sum()
+    }
+
+    /// How many messages are allowed and have no PUBACK.
+    pub fn left(&self) -> u64 {
+        self.devices.iter().map(|device| u64::from(self.number_allowed(device))).sum::<u64>() - self.acknowledged()
+    }
+
     /// Whether the broker has acknowledged all that was allowed.
     pub fn is_done(&self) -> bool {
         self.devices.iter().all(|device| device.acknowledged.load(Ordering::Acquire) == self.number_allowed(device))

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::database_tap::DatabaseTap;
 use super::device::{Fleet, Kind, ROUTES, device_of};
 use super::mqtt_tap::MqttTap;
+use super::scenario::{Scenario, Victim};
 use crate::support::{Citywire, Mosquitto, TempDir, VictoriaMetrics, counter_profile, free_port, wait_until};
 
 /// As `shutdown_grace` says.
@@ -29,13 +30,17 @@ pub enum Broker {
 }
 
 impl Rig {
-    pub async fn start(embedded: bool) -> Rig {
+    pub async fn start(scenario: &Scenario) -> Rig {
         let (database, profiles, port) = (VictoriaMetrics::start(), counter_profile(), free_port());
         let database_tap = DatabaseTap::start(database.url()).await;
-        let (broker, port, source) = if embedded {
+        let (broker, port, source) = if scenario.embedded_broker {
             (Broker::Embedded, port, format!("[broker.embedded]\nlisten = \"127.0.0.1:{port}\"\n"))
         } else {
-            let mosquitto = Mosquitto::start_saving_each_change();
+            // Saving each change, it takes some hundred messages a second; that is only needed where it is killed.
+            let mosquitto = match scenario.victims.contains(&Victim::Mosquitto) {
+                true => Mosquitto::start_saving_each_change(),
+                false => Mosquitto::start_quietly(),
+            };
             let (tap, port) = (MqttTap::start(mosquitto.port()).await, mosquitto.port());
             let source = format!("[broker]\nurl = \"{}\"\nreconnect_delay_max = \"1s\"\n", tap.url());
             (Broker::Mosquitto(mosquitto, tap), port, source)
@@ -63,7 +68,7 @@ impl Rig {
     /// Waits until everything that the devices may send is published, delivered, journaled and written.
     pub async fn settle(&mut self) {
         self.citywire.wait_until_ready();
-        wait_until("every message has its PUBACK", || self.fleet.is_done()).await;
+        self.wait_for_devices().await;
         if let Broker::Mosquitto(_, tap) = &self.broker {
             // Mosquitto delivers in order: behind this message there is nothing left.
             let (device, number) = self.fleet.allow_last();
@@ -75,6 +80,17 @@ impl Rig {
             wait_until("the last message has its PUBACK", || self.fleet.is_done()).await;
         }
         self.citywire.wait_until_written(0).await;
+    }
+
+    /// Until every message has its PUBACK, however many there are: as long as some come.
+    async fn wait_for_devices(&self) {
+        loop {
+            let acknowledged = self.fleet.acknowledged();
+            if self.fleet.is_done() {
+                return;
+            }
+            wait_until("a message has its PUBACK", || self.fleet.acknowledged() > acknowledged).await;
+        }
     }
 }
 

@@ -93,8 +93,9 @@ impl Kills {
     }
 }
 
-/// Messages that each device may send in a round, at least and at most.
-const MESSAGES: std::ops::RangeInclusive<u32> = 10..=40;
+/// Messages that each device may send in a round, at least and at most: so many that with 100 kills Mosquitto's packet
+/// identifiers go round, and those of messages that are alike meet again.
+const MESSAGES: std::ops::RangeInclusive<u32> = 20..=80;
 
 /// A stream that stands still, because the round before has left nothing to deliver, is not waited for any longer.
 const STREAM_PATIENCE: Duration = Duration::from_secs(5);
@@ -102,7 +103,7 @@ const STREAM_PATIENCE: Duration = Duration::from_secs(5);
 /// Ends processes until `kills` were ended, then lets everything come to rest and looks what is where.
 pub async fn run(scenario: Scenario, kills: u32, seed: u64) -> Outcome {
     let started = Instant::now();
-    let rig = Rig::start(scenario.embedded_broker).await;
+    let rig = Rig::start(&scenario).await;
     let mut run = Run { scenario, rig, rng: Rng::with_seed(seed), kills: Kills::default() };
     while run.kills.count() < kills {
         run.round().await;
@@ -121,7 +122,10 @@ struct Run {
 impl Run {
     async fn round(&mut self) {
         let messages = self.rng.u32(MESSAGES);
-        self.rig.fleet.allow(messages);
+        // Not much more than the broker takes meanwhile.
+        if self.rig.fleet.left() < u64::from(self.rig.fleet.len() * MESSAGES.end()) {
+            self.rig.fleet.allow(messages);
+        }
         let victims = self.draw_victims();
         // Often in the middle of the stream, else while citywire starts and reads what the last kill has left.
         if victims[0] == Victim::Citywire && self.scenario.ending == Ending::Killed && self.rng.u32(..5) == 0 {

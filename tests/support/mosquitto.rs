@@ -31,6 +31,11 @@ impl Mosquitto {
         Mosquitto::start_in(TempDir::new(), saving, "allow_anonymous true\n")
     }
 
+    /// As [`Mosquitto::start`], and logs errors only: for long streams.
+    pub fn start_quietly() -> Mosquitto {
+        Mosquitto::start_in(TempDir::new(), "persistence true\nlog_type error\n", "allow_anonymous true\n")
+    }
+
     /// For measurements: it logs no packets and keeps its sessions in memory.
     pub fn start_for_load() -> Mosquitto {
         Mosquitto::start_in(TempDir::new(), "persistence false\nlog_type error\n", "allow_anonymous true\n")
