@@ -50,7 +50,10 @@ impl Outcome {
             Broker::Embedded => (published.clone(), None),
             Broker::Mosquitto(_, tap) => {
                 let handed = handed_over(&tap.handovers());
-                let mut account = each(&published, &values(&handed), false);
+                // What it delivered and citywire never acknowledged, it had to deliver again.
+                let mut delivered = handed.clone();
+                delivered.values_mut().for_each(|given| given.retain(|given| given.acknowledged));
+                let mut account = each(&published, &values(&delivered), false);
                 account.repeated = tap.deliveries() - tap.handovers().len() as u64;
                 // Where Mosquitto has lost and repeated nothing, the devices are the witnesses.
                 (if kills.mosquitto == 0 { published.clone() } else { handed }, Some(account))
