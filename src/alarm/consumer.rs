@@ -1,7 +1,7 @@
 //! The alarms' own way through the journal: at its end, whatever waits for others or for itself.
 //!
 //! Decoding costs about a microsecond, so keeping up with the journal's commits is cheap. What the consumer finds to be
-//! far behind all the same, after a start or when the processor was taken from it, it puts off ([`Backlog`]): it goes on
+//! far behind all the same, after a start or when the processor was taken from it, it puts off (`Backlog`): it goes on
 //! at the end, and reads what it put off while nothing new comes, in small portions. The table is such that the order
 //! does not matter.
 
