@@ -1,5 +1,7 @@
 //! What must be true, kept in memory beside the journal.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use crate::journal::Entry;
@@ -31,6 +33,8 @@ pub struct Model {
     /// The first entry that the present process can know redeliveries of: what was deleted before it started is gone.
     remembered_from: u64,
     forgotten: Vec<Forgotten>,
+    /// The last session of each peer that the writer was told of.
+    sessions: BTreeMap<usize, u32>,
 }
 
 /// A message as its sender knows it.
@@ -49,6 +53,8 @@ pub struct Receipt {
     pub message: usize,
     pub packet_id: u16,
     pub duplicate: bool,
+    /// The sender's session, if the journal is told of new ones.
+    pub session: u32,
     /// The entry that it became, or was taken for a repetition of, once the writer has looked at it.
     pub entry: Option<u64>,
 }
@@ -108,6 +114,8 @@ impl Model {
     pub fn accepted(&mut self, number: usize, new: bool, window: u16) -> Checked {
         let due = self.due(number, window);
         let receipt = &self.receipts[number];
+        let told = self.sessions.get(&receipt.peer).copied().unwrap_or_default();
+        claim!(told >= receipt.session, "receipt {number} is of session {}, told was {told}", receipt.session);
         let message = &self.messages[receipt.message];
         let told = || format!("receipt {number} (message {}, packet {})", receipt.message, receipt.packet_id);
         let entry = match (due, new) {
@@ -181,6 +189,7 @@ impl Model {
     /// The writer was told that a session ended.
     pub fn forget(&mut self, peer: usize) {
         let after = self.last();
+        *self.sessions.entry(peer).or_default() += 1;
         self.forgotten.push(Forgotten { peer, after, durable: false, uncertain: false });
     }
 
@@ -195,8 +204,10 @@ impl Model {
         Ok(())
     }
 
-    /// A new process has found the entries up to `last`, and keeps those from `oldest` on.
-    pub fn restarted(&mut self, oldest: u64, last: u64) -> Checked {
+    /// A new process has found the entries up to `last`, and keeps those from `oldest` on. `sessions` are the peers'
+    /// present ones: what the crash took of word of them is told nobody again.
+    pub fn restarted(&mut self, oldest: u64, last: u64, sessions: BTreeMap<usize, u32>) -> Checked {
+        self.sessions = sessions;
         claim!(last >= self.durable, "entries {} to {} were durable and are gone", last + 1, self.durable);
         claim!(last <= self.last(), "entry {last} was found and only {} were written", self.last());
         self.entries.truncate(last as usize);

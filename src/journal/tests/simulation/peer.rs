@@ -18,6 +18,8 @@ pub struct Peer {
     in_flight: Vec<InFlight>,
     last_id: u16,
     pub session_present: bool,
+    /// How many sessions we were told of as new.
+    pub sessions: u32,
     pub connection: Option<Connection>,
     /// What of our side lives as long as the process.
     pub client: Option<(Handovers, mpsc::UnboundedReceiver<PublishAck>)>,
@@ -62,6 +64,7 @@ impl Peer {
             in_flight: Vec::new(),
             last_id: 0,
             session_present: false,
+            sessions: 0,
             connection: None,
             client: None,
         }

@@ -202,7 +202,10 @@ impl World {
         let peer = &mut self.peers[peer];
         let end = match (&mut peer.client, peer.nature) {
             (_, Nature::Device) => End::Embedded(VecDeque::new()),
-            (Some((handovers, _)), _) => End::Client(handovers.connected(peer.session_present)),
+            (Some((handovers, _)), _) => {
+                peer.sessions += u32::from(!peer.session_present);
+                End::Client(handovers.connected(peer.session_present))
+            }
             (None, _) => return Err("a client without a process".into()),
         };
         peer.session_present = true;
@@ -263,7 +266,8 @@ impl World {
 
     fn received(&mut self, peer: usize, packet: Packet) {
         let Packet { packet_id, message, duplicate } = packet;
-        let receipt = Receipt { peer, message, packet_id, duplicate, entry: None };
+        let session = self.peers[peer].sessions;
+        let receipt = Receipt { peer, message, packet_id, duplicate, session, entry: None };
         let (number, received) = self.model.receive(receipt);
         let Some(connection) = &mut self.peers[peer].connection else { return };
         let published = &self.model.messages[message];
@@ -465,7 +469,8 @@ impl World {
 
     fn started(&mut self, shared: Arc<Shared>, writer: Writer) -> Checked {
         let oldest = shared.index().oldest();
-        self.model.restarted(oldest, shared.durable())?;
+        let sessions = self.peers.iter().enumerate().map(|(peer, one)| (peer, one.sessions)).collect();
+        self.model.restarted(oldest, shared.durable(), sessions)?;
         claim!(writer.last() == self.model.last(), "the writer goes on at {}", writer.last());
         let desk = Arc::new(Desk { shared: shared.clone(), full: AtomicBool::new(false) });
         for (source, peer) in (0..).zip(&mut self.peers) {
