@@ -38,7 +38,7 @@ simulation: ## Journal and acknowledgement in orders of events drawn from seeds:
 	CITYWIRE_SIMULATION_SEEDS=$(SEEDS) $(if $(SEED),CITYWIRE_SIMULATION_SEED=$(SEED)) \
 		$(CARGO) test --locked --lib every_order_of_events -- --nocapture
 
-bench: setup ## Throughput and CPU per message, beside a bare subscriber on the same broker
+bench: setup ## Throughput and CPU per message beside a bare subscriber, and how long an alarm takes meanwhile
 	$(CARGO) bench --locked --bench throughput
 
 bench-decode: ## Nanoseconds and allocations to decode a payload, beside functions written by hand

@@ -1,16 +1,20 @@
 //! How many messages a second citywire takes from a Mosquitto, and what a million of them cost in CPU time, beside a
 //! bare rumqttc subscriber that does nothing but acknowledge.
 //!
-//! `cargo bench --bench throughput` (or `make bench`); `cargo bench --bench throughput -- 50000` for fewer messages.
+//! `cargo bench --bench throughput` (or `make bench`); `cargo bench --bench throughput -- 50000` for fewer messages;
+//! `cargo bench --bench throughput -- alarms 5000` for the delay of alarms alone, among 5000 messages a second.
 //!
 //! In one run, each subscriber takes the same stream of QoS 1 messages of a simulated city from a Mosquitto of its
 //! own, in two ways: *live*, while the stream is published as fast as Mosquitto takes it, and *backlog*, from a
 //! session in which the whole stream waits. Each is measured several times, in turn; the median is shown. Publisher,
-//! Mosquitto and subscriber share this machine, so the rates say less than the ratios.
+//! Mosquitto and subscriber share this machine, so the rates say less than the ratios. Last comes how long an alarm takes
+//! at half the rate of the live case (`throughput/alarm.rs`).
 
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+#[path = "throughput/alarm.rs"]
+mod alarm;
 #[path = "throughput/bare.rs"]
 mod bare;
 #[path = "throughput/measure.rs"]
@@ -33,6 +37,9 @@ const MESSAGES: usize = 200_000;
 const DEVICES: usize = 1_000;
 const RUNS: usize = 3;
 
+/// How long messages come while the delay of alarms is measured, at most.
+const ALARM_SECONDS: f64 = 20.0;
+
 /// Topic and payload.
 type Message = (String, Vec<u8>);
 
@@ -40,6 +47,12 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     if let [bare::COMMAND, port, count] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         return bare::run(port.parse().expect("a port"), count.parse().expect("a number"));
+    }
+    if let [alarm_only, per_second] = &arguments[..]
+        && alarm_only == "alarms"
+    {
+        let per_second: f64 = per_second.parse().expect("messages in a second");
+        return alarm::measure(&stream((per_second * ALARM_SECONDS) as usize), per_second);
     }
     let count = match &arguments[..] {
         [] => MESSAGES,
@@ -57,6 +70,7 @@ fn compare(messages: &[Message]) {
         bytes / messages.len()
     );
     let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| kind.is_possible()).collect();
+    let mut rate = None;
     for case in [Case::Live, Case::Backlog] {
         let mut results: Vec<Vec<Result>> = vec![Vec::new(); kinds.len()];
         for _ in 0..RUNS {
@@ -64,8 +78,16 @@ fn compare(messages: &[Message]) {
                 results.push(measure(*kind, case, messages));
             }
         }
-        let rows = kinds.iter().map(|kind| kind.name()).zip(results.into_iter().map(median));
-        print_table(case, &rows.collect::<Vec<_>>());
+        let medians: Vec<Result> = results.into_iter().map(median).collect();
+        if case == Case::Live {
+            let embedded = kinds.iter().zip(&medians).find(|(kind, _)| **kind == Kind::Embedded);
+            rate = embedded.map(|(_, result)| result.acknowledged_per_second());
+        }
+        print_table(case, &kinds.iter().map(|kind| kind.name()).zip(medians).collect::<Vec<_>>());
+    }
+    if let Some(rate) = rate {
+        let count = messages.len().min((rate / 2.0 * ALARM_SECONDS) as usize);
+        alarm::measure(&messages[..count], rate / 2.0);
     }
 }
 

@@ -129,6 +129,12 @@ pub struct Alarms {
     unlisted: Counter,
 }
 
+impl std::fmt::Debug for Alarms {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Alarms").finish_non_exhaustive()
+    }
+}
+
 struct Inner {
     table: Table,
     /// Every entry up to this one has been looked at.

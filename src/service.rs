@@ -53,6 +53,8 @@ pub struct Started {
     pub page: String,
     /// The broker that it takes messages from.
     pub broker: String,
+    /// Its alarms, to look at and to listen to.
+    pub alarms: Arc<Alarms>,
 }
 
 /// Why the service cannot run.
@@ -137,7 +139,7 @@ pub async fn run(
     let page = format!("http://{}", listener.address().unwrap_or(config.http.listen));
     let sources = web::Sources {
         service: Arc::new(parts),
-        alarms,
+        alarms: Arc::clone(&alarms),
         fleet,
         refused,
         metrics: exporter.clone(),
@@ -151,7 +153,7 @@ pub async fn run(
     let upkeep = tokio::spawn(exporter.upkeep());
     let watched = journal.clone();
     let watch = tokio::spawn(async move { watched.watch().await });
-    started(&Started { page, broker: source.status().now().url });
+    started(&Started { page, broker: source.status().now().url, alarms });
 
     tokio::select! {
         () = stop => {}

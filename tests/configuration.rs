@@ -291,6 +291,9 @@ name = "City"
 [[sink]]
 kind = "embedded"
 name = "fleet"
+[[sink]]
+kind = "embedded"
+name = "alarm"
 "#,
         &[],
     );

@@ -28,6 +28,12 @@ impl Result {
     }
 }
 
+impl Result {
+    pub fn acknowledged_per_second(&self) -> f64 {
+        self.acknowledged_per_second
+    }
+}
+
 /// The median of each figure.
 pub fn median(results: Vec<Result>) -> Result {
     let of = |figure: fn(&Result) -> f64| {

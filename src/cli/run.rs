@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn announce(started: &Started) {
-    let Started { page, broker } = started;
+    let Started { page, broker, .. } = started;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), page, broker, "citywire runs.");
 }
 
