@@ -223,6 +223,11 @@ impl Journal {
         self.0.shared.durable()
     }
 
+    /// A number that tells this journal from any other: sequence numbers are the same in all of them.
+    pub fn key(&self) -> u32 {
+        self.0.shared.index().key().unwrap_or_default()
+    }
+
     /// The first sequence number that is kept; when none is, the next one to come.
     pub fn oldest(&self) -> u64 {
         self.0.shared.index().oldest()

@@ -276,7 +276,7 @@ fn start_sink(
     let grace = config.shutdown_grace.0;
     match sink {
         config::Sink::Embedded(options) => {
-            let database = EmbeddedSink::open(options, &config.data_directory)
+            let database = EmbeddedSink::open(options, &config.data_directory, journal.key())
                 .map_err(|source| ServiceError::Store { sink: name.to_owned(), source })?;
             let options = sink::Options::embedded(options, grace);
             consumers.start(name, sink::run(database, upstream, options, status, stopped))?;

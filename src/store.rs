@@ -9,19 +9,23 @@
 //!
 //! A query for one device reads only its rows; one over a whole class looks at each, about half a second per million.
 //!
-//! # Layout (`user_version` 1)
+//! # Layout (`user_version` 2)
 //!
 //! For each class there is a view by its name, for people, and a table with an underscore before it, for the writer:
 //!
 //! - `water_meter` (view): `time` as RFC 3339 text in UTC with milliseconds, `device`, `profile`, the other tags, and
 //!   the fields.
 //! - `_water_meter` (table): `device` (an id in `_devices`), `time` (nanoseconds since the Unix epoch), `tags` (an id
-//!   in `_tags`), and a column for each field. `PRIMARY KEY (device, time)` and `WITHOUT ROWID`: a device's readings
-//!   lie together in the order of time.
+//!   in `_tags`), `_entry` (the journal entry that wrote the row last), and a column for each field. `PRIMARY KEY
+//!   (device, time)` and `WITHOUT ROWID`: a device's readings lie together in the order of time.
 //! - `_devices` (`id`, `name`) and `_tags` (`id`, `tags`: a JSON object of all tags but `device`) keep what would
 //!   repeat in each row once.
 //! - `_columns` (`class`, `name`, `kind`, `column`) tells which column holds which field, and (with `kind` "tag" and
 //!   no column) which tags a class has.
+//! - `_shared` (`class`, `device`, `time`, `entry`) names all entries of a row that several have written, by a trigger on
+//!   the rare update that changes `_entry`. `_journals` numbers the journals that entries are of ([`origin`]).
+//!
+//! Layout 1 had no entries. A file of it is taken over as it is, in no time; what it holds stays of unknown origin.
 //!
 //! A column is made when its first value comes, typed by the value: REAL, INTEGER, BOOLEAN (0 or 1) or TEXT. Its type
 //! stays. A field that comes with another type, which canonical fields never do, gets a second column with the type
@@ -40,11 +44,14 @@ mod batch;
 mod catalog;
 mod class;
 mod error;
+mod origin;
 mod reader;
 mod retention;
+mod rewriter;
 mod schema;
 mod writer;
 
 pub use error::StoreError;
 pub use reader::{Order, Query, Reading, Store, Table, Value};
+pub use rewriter::{Rewriter, Rewritten, Settled, Wanted};
 pub use writer::Writer;

@@ -119,6 +119,15 @@ impl Reader {
         }
     }
 
+    /// As [`super::Journal::key`].
+    pub fn key(&self) -> u32 {
+        let key = match &self.journal {
+            View::Live(shared) => shared.index().key(),
+            View::Snapshot { index, .. } => index.key(),
+        };
+        key.unwrap_or_default()
+    }
+
     /// How many entries were lost among those that this reader went past.
     pub fn lost(&self) -> u64 {
         self.lost

@@ -129,6 +129,11 @@ impl Index {
         self.segments.iter().map(|segment| segment.bytes).sum::<u64>() + self.damaged_bytes
     }
 
+    /// What tells this journal from others; `None` when no segment's header can be read.
+    pub fn key(&self) -> Option<u32> {
+        self.segments.iter().rev().find_map(|segment| segment.key)
+    }
+
     /// The first sequence number that is kept; the next one to come when nothing is.
     pub fn oldest(&self) -> u64 {
         self.segments.front().map_or(self.durable + 1, |segment| segment.first)

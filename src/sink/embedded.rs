@@ -1,8 +1,9 @@
 //! The sink for a pilot without a database server: the embedded store ([`crate::store`]).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Pending, Receipt, Rejected, Sink, WriteError};
+use crate::config::EmbeddedSink;
 use crate::point::{Point, line_protocol};
 use crate::store::{StoreError, Writer};
 use crate::time::Timestamp;
@@ -16,15 +17,20 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Opens the file `options.file`, or `readings.sqlite` in the data directory. Creates what is missing.
-    pub fn open(options: &crate::config::EmbeddedSink, data_directory: &Path) -> Result<Embedded, StoreError> {
-        let file = options.file.clone().unwrap_or_else(|| data_directory.join(FILE_NAME));
+    /// Opens the file `options.file`, or `readings.sqlite` in the data directory. Creates what is missing. `journal` is
+    /// the key of the journal whose entries come.
+    pub fn open(options: &EmbeddedSink, data_directory: &Path, journal: u32) -> Result<Embedded, StoreError> {
         Ok(Embedded {
             name: options.name.clone(),
-            writer: Writer::open(&file, options.retention.0)?,
+            writer: Writer::open(&file(options, data_directory), options.retention.0, journal)?,
             rejected: Vec::new(),
         })
     }
+}
+
+/// Where the store is.
+pub fn file(options: &EmbeddedSink, data_directory: &Path) -> PathBuf {
+    options.file.clone().unwrap_or_else(|| data_directory.join(FILE_NAME))
 }
 
 /// The store's name in the data directory.
@@ -36,7 +42,7 @@ impl Sink for Embedded {
     }
 
     fn push(&mut self, sequence: u64, point: &Point<'_>) {
-        if let Err(message) = self.writer.push(point) {
+        if let Err(message) = self.writer.push(sequence, point) {
             self.rejected.push(Rejected { sequence, point: line_protocol::shown(point), message });
         }
     }

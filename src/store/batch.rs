@@ -1,10 +1,11 @@
 //! Rows that wait to be written, in a few buffers that grow once and are used again.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use rusqlite::Statement;
 
-use super::catalog::Key;
+use super::catalog::{Key, Renumbered};
 use crate::point::FieldValue;
 
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub(super) struct Row {
     pub key: Key,
     /// Nanoseconds since the Unix epoch.
     pub time: i64,
+    /// The journal entry that gave it; see [`super::origin`].
+    pub entry: i64,
     values: Range<usize>,
 }
 
@@ -44,12 +47,13 @@ impl Batch {
         &mut self,
         key: Key,
         time: i64,
+        entry: i64,
         fill: impl FnOnce(&mut Values<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let (values_start, text_start) = (self.values.len(), self.text.len());
         match fill(&mut Values { values: &mut self.values, text: &mut self.text }) {
             Ok(()) => {
-                self.rows.push(Row { key, time, values: values_start..self.values.len() });
+                self.rows.push(Row { key, time, entry, values: values_start..self.values.len() });
                 Ok(())
             }
             Err(error) => {
@@ -61,9 +65,40 @@ impl Batch {
     }
 
     /// Brings the rows into the order of the table's key, so that neighbours in the file are written together. Rows with the
-    /// same key stay in the order they came.
+    /// same key are in the order of their entries, and those of one entry in the order they came.
     pub fn sort(&mut self) {
-        self.rows.sort_by_key(|row| (row.key.class, row.key.device, row.time));
+        self.rows.sort_by_key(|row| (row.key.class, row.key.device, row.time, row.entry));
+    }
+
+    /// Keeps the rows that `is_kept` wants.
+    pub fn retain(&mut self, is_kept: impl FnMut(&Row) -> bool) {
+        self.rows.retain(is_kept);
+    }
+
+    /// Which columns of a class the rows have values for.
+    pub fn columns_of(&self, class: u16) -> HashSet<u16> {
+        let rows = self.rows.iter().filter(|row| row.key.class == class);
+        rows.flat_map(|row| &self.values[row.values.clone()]).map(|(column, _)| *column).collect()
+    }
+
+    pub fn has_class(&self, class: u16) -> bool {
+        self.rows.iter().any(|row| row.key.class == class)
+    }
+
+    /// Gives the rows other numbers: those of [`super::catalog::Catalog::catch_up`].
+    pub fn renumber(&mut self, renumbered: &Renumbered) {
+        for row in &mut self.rows {
+            if let Some(device) = renumbered.devices.get(&row.key.device) {
+                row.key.device = *device;
+            }
+            if let Some(tags) = renumbered.tag_sets.get(&row.key.tags) {
+                row.key.tags = *tags;
+            }
+            let Some(columns) = renumbered.columns.get(&row.key.class) else { continue };
+            for (column, _) in &mut self.values[row.values.clone()] {
+                *column = columns.get(column).copied().unwrap_or(*column);
+            }
+        }
     }
 
     pub fn rows(&self) -> &[Row] {
@@ -76,8 +111,9 @@ impl Batch {
         statement.raw_bind_parameter(1, row.key.device)?;
         statement.raw_bind_parameter(2, row.time)?;
         statement.raw_bind_parameter(3, row.key.tags)?;
+        statement.raw_bind_parameter(4, row.entry)?;
         for (column, value) in &self.values[row.values.clone()] {
-            let parameter = usize::from(*column) + 4;
+            let parameter = usize::from(*column) + 5;
             match value {
                 Stored::Real(real) => statement.raw_bind_parameter(parameter, real)?,
                 Stored::Integer(integer) => statement.raw_bind_parameter(parameter, integer)?,

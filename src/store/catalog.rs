@@ -2,11 +2,16 @@
 //!
 //! All of it is in memory, so that adding a point to a batch reads no file. A new name is in the lists of unsaved
 //! things until the transaction that writes it to the file is through.
+//!
+//! The service and a replay write the same file, each with a catalog of its own. So each transaction begins with a look
+//! at what the other has done to the names since ([`Catalog::catch_up`]): devices and sets of tags are only ever added,
+//! columns and classes may also go.
 
 use std::collections::HashMap;
 
 use rusqlite::{Connection, Transaction, params};
 
+use super::batch::Batch;
 use super::class::{Class, Kind};
 use super::schema;
 use crate::point::Point;
@@ -37,6 +42,8 @@ pub(super) struct Catalog {
     devices: Numbered,
     tag_sets: Numbered,
     unsaved: Unsaved,
+    /// The file's `PRAGMA schema_version` when its columns were last read or changed by us.
+    schema: i64,
     /// The tags of the point at hand, as JSON; kept for its memory.
     json: Vec<u8>,
 }
@@ -46,6 +53,8 @@ pub(super) struct Catalog {
 struct Numbered {
     ids: HashMap<Box<str>, u32>,
     last: u32,
+    /// The last one that is in the file, as far as is known.
+    saved: u32,
 }
 
 impl Numbered {
@@ -56,6 +65,7 @@ impl Numbered {
         while let Some(row) = rows.next()? {
             let id = row.get(0)?;
             numbered.last = numbered.last.max(id);
+            numbered.saved = numbered.last;
             numbered.ids.insert(row.get(1)?, id);
         }
         Ok(numbered)
@@ -66,6 +76,49 @@ impl Numbered {
         self.ids.insert(name.into(), self.last);
         self.last
     }
+
+    /// Takes what another process has added to the file. What is unsaved here gets numbers behind it, or the number that
+    /// the other gave it.
+    fn catch_up(
+        &mut self,
+        connection: &Connection,
+        sql: &str,
+        unsaved: &mut Vec<(u32, Box<str>)>,
+    ) -> rusqlite::Result<HashMap<u32, u32>> {
+        let mut changed = HashMap::new();
+        let mut statement = connection.prepare_cached(sql)?;
+        let added = statement.query_map([self.saved], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let added: Vec<(u32, Box<str>)> = added.collect::<rusqlite::Result<_>>()?;
+        if added.is_empty() {
+            return Ok(changed);
+        }
+        let mut theirs: HashMap<Box<str>, u32> = HashMap::new();
+        for (id, name) in added {
+            self.saved = self.saved.max(id);
+            self.ids.insert(name.clone(), id);
+            theirs.insert(name, id);
+        }
+        self.last = self.saved;
+        for (id, name) in std::mem::take(unsaved) {
+            match theirs.get(&name) {
+                Some(known) => changed.insert(id, *known),
+                None => {
+                    let new = self.add(&name);
+                    unsaved.push((new, name));
+                    changed.insert(id, new)
+                }
+            };
+        }
+        Ok(changed)
+    }
+}
+
+/// Which numbers of a batch have become others: by the old ones, and of columns by their class.
+#[derive(Debug, Default)]
+pub(super) struct Renumbered {
+    pub devices: HashMap<u32, u32>,
+    pub tag_sets: HashMap<u32, u32>,
+    pub columns: HashMap<u16, HashMap<u16, u16>>,
 }
 
 #[derive(Debug, Default)]
@@ -74,6 +127,8 @@ struct Unsaved {
     tag_sets: Vec<(u32, Box<str>)>,
     /// Class, name, kind, column; in the order of their making.
     columns: Vec<(u16, String, Option<Kind>, String)>,
+    /// The file's `PRAGMA schema_version` with these.
+    schema: Option<i64>,
 }
 
 /// Why a point can never be stored.
@@ -114,7 +169,89 @@ impl Catalog {
             }
         }
         catalog.classes.iter_mut().for_each(Class::prepare_upsert);
+        catalog.schema = schema_version(connection)?;
         Ok(catalog)
+    }
+
+    /// Takes what another process has done to the names in the file, and gives the rows of the batch the numbers that are
+    /// right then. To be called in the transaction that writes them.
+    pub fn catch_up(&mut self, connection: &Connection, batch: &mut Batch) -> rusqlite::Result<()> {
+        let Unsaved { devices, tag_sets, .. } = &mut self.unsaved;
+        let mut renumbered = Renumbered {
+            devices: self.devices.catch_up(connection, "SELECT id, name FROM _devices WHERE id > ?1", devices)?,
+            tag_sets: self.tag_sets.catch_up(connection, "SELECT id, tags FROM _tags WHERE id > ?1", tag_sets)?,
+            ..Renumbered::default()
+        };
+        for class in &mut self.classes {
+            let renumbered = |set: u32| renumbered.tag_sets.get(&set).copied().unwrap_or(set);
+            class.tags_seen = class.tags_seen.drain().map(renumbered).collect();
+        }
+        let schema = schema_version(connection)?;
+        if schema != self.schema {
+            renumbered.columns = self.take_columns(connection, batch)?;
+            self.schema = schema;
+        }
+        batch.renumber(&renumbered);
+        Ok(())
+    }
+
+    /// Reads the classes and columns anew. What is not in the file and has rows in the batch is to be made with them.
+    fn take_columns(
+        &mut self,
+        connection: &Connection,
+        batch: &Batch,
+    ) -> rusqlite::Result<HashMap<u16, HashMap<u16, u16>>> {
+        self.unsaved.columns.clear();
+        let mut rows = read_columns(connection)?;
+        rows.iter().for_each(|row| _ = self.class_index(&row.class));
+        let mut renumbered = HashMap::new();
+        for index in 0..self.classes.len() as u16 {
+            let name = self.class(index).name.clone();
+            let of_class = rows.extract_if(.., |row| row.class == name).collect();
+            renumbered.insert(index, self.take_class(index, of_class, batch));
+        }
+        Ok(renumbered)
+    }
+
+    /// Gives the new number of each of the class's columns that the batch uses.
+    fn take_class(&mut self, index: u16, rows: Vec<ColumnRow>, batch: &Batch) -> HashMap<u16, u16> {
+        let mut class = Class::new(&self.class(index).name);
+        class.is_created = !rows.is_empty();
+        for row in rows {
+            match row.kind {
+                Some(kind) => _ = class.add_column(&row.name, kind, row.column),
+                None => class.tags.push(row.name),
+            }
+        }
+        let is_used = batch.has_class(index);
+        let old = std::mem::replace(&mut self.classes[usize::from(index)], class);
+        let class = &mut self.classes[usize::from(index)];
+        if is_used {
+            let missing = old.tags.iter().filter(|tag| !class.tags.contains(tag)).cloned().collect::<Vec<_>>();
+            for tag in missing {
+                self.unsaved.columns.push((index, tag.clone(), None, String::new()));
+                class.tags.push(tag);
+            }
+            class.tags_seen = old.tags_seen.clone();
+        }
+        let used = batch.columns_of(index);
+        let mut columns: Vec<(u16, &str, Kind)> =
+            old.fields().map(|(name, kind, column)| (column, name, kind)).filter(|(column, ..)| used.contains(column)).collect();
+        columns.sort_unstable_by_key(|(column, ..)| *column);
+        let mut renumbered = HashMap::new();
+        for (before, name, kind) in columns {
+            let now = match class.column(name, kind) {
+                Some(now) => now,
+                None => {
+                    let column = class.free_column(name, kind);
+                    self.unsaved.columns.push((index, name.to_string(), Some(kind), column.clone()));
+                    class.add_column(name, kind, column)
+                }
+            };
+            renumbered.insert(before, now);
+        }
+        class.prepare_upsert();
+        renumbered
     }
 
     pub fn classes(&self) -> &[Class] {
@@ -123,6 +260,25 @@ impl Catalog {
 
     pub fn class(&self, index: u16) -> &Class {
         &self.classes[usize::from(index)]
+    }
+
+    /// The class and device of a point, if the store knows both.
+    pub fn known(&self, point: &Point<'_>) -> Option<(u16, u32)> {
+        let device = point.tags.iter().find(|(key, _)| *key == "device")?.1;
+        Some((*self.class_by_name.get(point.measurement)?, *self.devices.ids.get(device)?))
+    }
+
+    pub fn class_number(&self, name: &str) -> Option<u16> {
+        self.class_by_name.get(name).copied()
+    }
+
+    pub fn device_number(&self, name: &str) -> Option<u32> {
+        self.devices.ids.get(name).copied()
+    }
+
+    /// Has the columns read anew with the next look at the file.
+    pub fn forget_columns(&mut self) {
+        self.schema = -1;
     }
 
     /// Finds or makes the class, device and set of tags of a point.
@@ -181,11 +337,14 @@ impl Catalog {
             class.prepare_upsert();
             transaction.execute_batch(&schema::create_view(class))?;
         }
+        self.unsaved.schema = Some(schema_version(transaction)?);
         Ok(())
     }
 
     /// The transaction is through.
     pub fn saved(&mut self) {
+        (self.devices.saved, self.tag_sets.saved) = (self.devices.last, self.tag_sets.last);
+        self.schema = self.unsaved.schema.unwrap_or(self.schema);
         for (class, ..) in &self.unsaved.columns {
             self.classes[usize::from(*class)].is_created = true;
         }
@@ -277,6 +436,11 @@ impl Catalog {
         found.tags_seen.insert(set);
         Ok(())
     }
+}
+
+/// Changes whenever a table, column or view is made or removed, by whomever.
+fn schema_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("PRAGMA schema_version")?.query_row([], |row| row.get(0))
 }
 
 /// A row of `_columns`.

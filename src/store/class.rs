@@ -71,7 +71,7 @@ impl Class {
             columns: Vec::new(),
             tags: Vec::new(),
             by_name: HashMap::new(),
-            taken: ["time", "device", "tags", "profile"].map(String::from).into(),
+            taken: ["time", "device", "tags", "profile", schema::ENTRY].map(String::from).into(),
             tags_seen: HashSet::new(),
             upsert: String::new(),
             is_created: false,
@@ -86,6 +86,13 @@ impl Class {
     /// Writes that statement anew, after columns have been added.
     pub fn prepare_upsert(&mut self) {
         self.upsert = schema::upsert(self);
+    }
+
+    /// All columns: field, kind, and index in `columns`.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, Kind, u16)> {
+        self.by_name.iter().flat_map(|(name, columns)| {
+            Kind::ALL.into_iter().filter_map(move |kind| Some((&**name, kind, columns[kind as usize]?)))
+        })
     }
 
     /// Where values of this kind of a field are.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::catalog::Catalog;
 use super::schema;
@@ -32,14 +32,19 @@ impl Retention {
         Retention { keep, next_sweep: Timestamp::from_nanos(0), at: None }
     }
 
+    /// Whether there is something to do: a sweep is under way, or it is time for one.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        !self.keep.is_zero() && (self.at.is_some() || now >= self.next_sweep)
+    }
+
     /// Goes on with the sweep, or begins one when it is time.
     pub fn step(&mut self, now: Timestamp, connection: &mut Connection, catalog: &Catalog) -> rusqlite::Result<()> {
-        if self.keep.is_zero() || self.at.is_none() && now < self.next_sweep {
+        if !self.is_due(now) {
             return Ok(());
         }
         let keep = i64::try_from(self.keep.as_nanos()).unwrap_or(i64::MAX);
         let cutoff = now.as_nanos().saturating_sub(keep);
-        let transaction = connection.transaction()?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let at = sweep(&transaction, catalog, self.at.unwrap_or((0, i64::MIN)), cutoff)?;
         transaction.commit()?;
         self.at = at;
@@ -84,5 +89,8 @@ fn delete(connection: &Connection, class: &str, device: i64, cutoff: i64) -> rus
          (SELECT time FROM {0} WHERE device = ?1 AND time < ?2 ORDER BY time LIMIT {ROWS_MAX})",
         schema::table(class)
     );
+    connection
+        .prepare_cached("DELETE FROM _shared WHERE class = ?1 AND device = ?2 AND time < ?3")?
+        .execute(params![class, device, cutoff])?;
     connection.prepare_cached(&sql)?.execute(params![device, cutoff])
 }

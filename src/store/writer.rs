@@ -3,54 +3,50 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{CachedStatement, Connection, TransactionBehavior};
+use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior};
 
 use super::batch::Batch;
 use super::catalog::{Catalog, Unstorable};
 use super::class::Kind;
 use super::error::StoreError;
+use super::origin::JournalNumber;
 use super::retention::Retention;
 use super::schema;
 use crate::point::Point;
 use crate::time::Timestamp;
 
-/// The one writer of a store.
+/// Writes the store: the service's one, and that of a replay beside it ([`super::Rewriter`]).
 pub struct Writer {
-    path: PathBuf,
-    connection: Connection,
-    catalog: Catalog,
-    batch: Batch,
+    pub(super) path: PathBuf,
+    pub(super) connection: Connection,
+    pub(super) catalog: Catalog,
+    pub(super) batch: Batch,
     retention: Retention,
+    pub(super) journal: JournalNumber,
 }
 
 impl Writer {
     /// Opens the file, or creates it with its directory. Rows older than `retention` are deleted; zero keeps them
-    /// for ever.
-    pub fn open(path: &Path, retention: Duration) -> Result<Writer, StoreError> {
-        let connection = schema::open(path)?;
-        let catalog = Catalog::load(&connection).map_err(|source| StoreError::of(path, source))?;
+    /// for ever. The entries that the points are of are those of the journal with this key.
+    pub fn open(path: &Path, retention: Duration, journal: u32) -> Result<Writer, StoreError> {
+        let in_file = |source| StoreError::of(path, source);
+        let mut connection = schema::open(path)?;
+        let journal = JournalNumber::find_or_add(&mut connection, journal).map_err(in_file)?;
+        let catalog = Catalog::load(&connection).map_err(in_file)?;
         Ok(Writer {
             path: path.into(),
             connection,
             catalog,
             batch: Batch::default(),
             retention: Retention::new(retention),
+            journal,
         })
     }
 
-    /// Adds a point to the batch. Does no I/O. On an error, which tells why this point can never be stored, the batch
-    /// is as it was.
-    pub fn push(&mut self, point: &Point<'_>) -> Result<(), String> {
-        let Writer { catalog, batch, .. } = self;
-        let key = catalog.key(point).map_err(|error| error.to_string())?;
-        batch
-            .add(key, point.time.as_nanos(), |values| {
-                for (name, value) in point.fields {
-                    values.push(catalog.column(key.class, name, Kind::of(value))?, value);
-                }
-                Ok(())
-            })
-            .map_err(|error: Unstorable| error.to_string())
+    /// Adds a point of entry `sequence` to the batch. Does no I/O. On an error, which tells why this point can never be
+    /// stored, the batch is as it was.
+    pub fn push(&mut self, sequence: u64, point: &Point<'_>) -> Result<(), String> {
+        add(&mut self.catalog, &mut self.batch, self.journal.entry(sequence), point)
     }
 
     /// Points in the batch.
@@ -78,31 +74,60 @@ impl Writer {
     /// Deletes some of the rows that are older than the retention, if it is time for that. Short enough to be called
     /// between any two batches.
     pub fn expire(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        self.retention
-            .step(now, &mut self.connection, &self.catalog)
-            .map_err(|source| StoreError::of(&self.path, source))
+        let Writer { connection, catalog, batch, retention, .. } = self;
+        let mut step = || {
+            if !retention.is_due(now) {
+                return Ok(());
+            }
+            catalog.catch_up(connection, batch)?;
+            retention.step(now, connection, catalog)
+        };
+        step().map_err(|source| StoreError::of(&self.path, source))
     }
 
     fn write(&mut self) -> rusqlite::Result<()> {
         let Writer { connection, catalog, batch, .. } = self;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        catalog.save(&transaction)?;
-        batch.sort();
-        let mut upsert: Option<(u16, CachedStatement<'_>)> = None;
-        for row in batch.rows() {
-            let statement = match &mut upsert {
-                Some((class, statement)) if *class == row.key.class => statement,
-                other => {
-                    let statement = transaction.prepare_cached(catalog.class(row.key.class).upsert())?;
-                    &mut other.insert((row.key.class, statement)).1
-                }
-            };
-            batch.bind(row, statement)?;
-            statement.raw_execute()?;
-        }
-        drop(upsert);
+        catalog.catch_up(&transaction, batch)?;
+        save(&transaction, catalog, batch)?;
         transaction.commit()
     }
+}
+
+/// Adds a point to the batch, and its names to the catalog.
+pub(super) fn add(catalog: &mut Catalog, batch: &mut Batch, entry: i64, point: &Point<'_>) -> Result<(), String> {
+    let key = catalog.key(point).map_err(|error| error.to_string())?;
+    batch
+        .add(key, point.time.as_nanos(), entry, |values| {
+            for (name, value) in point.fields {
+                values.push(catalog.column(key.class, name, Kind::of(value))?, value);
+            }
+            Ok(())
+        })
+        .map_err(|error: Unstorable| error.to_string())
+}
+
+/// Writes new names and the batch.
+pub(super) fn save(
+    transaction: &Transaction<'_>,
+    catalog: &mut Catalog,
+    batch: &mut Batch,
+) -> rusqlite::Result<()> {
+    catalog.save(transaction)?;
+    batch.sort();
+    let mut upsert: Option<(u16, CachedStatement<'_>)> = None;
+    for row in batch.rows() {
+        let statement = match &mut upsert {
+            Some((class, statement)) if *class == row.key.class => statement,
+            other => {
+                let statement = transaction.prepare_cached(catalog.class(row.key.class).upsert())?;
+                &mut other.insert((row.key.class, statement)).1
+            }
+        };
+        batch.bind(row, statement)?;
+        statement.raw_execute()?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -116,7 +141,7 @@ mod tests {
     fn a_full_disk_changes_nothing_and_the_batch_is_written_when_there_is_room() {
         let directory = TestDirectory::new("store-full");
         let path = directory.path().join("readings.sqlite");
-        let mut writer = Writer::open(&path, Duration::ZERO).unwrap();
+        let mut writer = Writer::open(&path, Duration::ZERO, 1).unwrap();
         let pages: i64 = writer.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
         let limit = |writer: &Writer, pages: i64| {
             writer.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
@@ -128,7 +153,7 @@ mod tests {
             let time = Timestamp::from_seconds(number);
             let fields = [("text", FieldValue::Text(&text)), ("number", FieldValue::Integer(number))];
             let tags = [("device", "d1"), ("profile", "p")];
-            writer.push(&Point { measurement: "door", tags: &tags, fields: &fields, time }).unwrap();
+            writer.push(1, &Point { measurement: "door", tags: &tags, fields: &fields, time }).unwrap();
         }
         let error = writer.flush().unwrap_err();
         assert!(matches!(error, StoreError::Disk { .. }), "{error}");
@@ -146,7 +171,7 @@ mod tests {
     #[test]
     fn a_batch_is_on_disk_when_it_is_written() {
         let directory = TestDirectory::new("store-pragmas");
-        let writer = Writer::open(&directory.path().join("a/b/readings.sqlite"), Duration::ZERO).unwrap();
+        let writer = Writer::open(&directory.path().join("a/b/readings.sqlite"), Duration::ZERO, 1).unwrap();
         let pragma = |name| {
             let value = |row: &rusqlite::Row<'_>| row.get::<_, rusqlite::types::Value>(0);
             writer.connection.pragma_query_value(None, name, value).unwrap()

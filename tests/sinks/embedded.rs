@@ -14,6 +14,9 @@ use rusqlite::Connection;
 
 use crate::support::TempDir;
 
+/// The key of the journal that the entries are of.
+const JOURNAL: u32 = 1;
+
 const SECONDS: i64 = 1_704_176_134; // 2024-01-02T06:15:34Z
 const NORTH: &[(&str, &str)] = &[("device", "868"), ("pilot", "north"), ("profile", "acme-wm100")];
 
@@ -31,7 +34,7 @@ fn fixture() -> Fixture {
 
 fn open(directory: &Path, retention: Duration) -> Embedded {
     let options = EmbeddedSink { retention: HumanDuration(retention), ..EmbeddedSink::default() };
-    Embedded::open(&options, directory).expect("a store")
+    Embedded::open(&options, directory, JOURNAL).expect("a store")
 }
 
 impl Fixture {
@@ -92,7 +95,7 @@ async fn a_person_reads_a_class_with_the_sqlite3_shell_while_the_sink_is_open() 
     );
     assert_eq!(
         f.shell("SELECT name, type FROM pragma_table_info('_water_meter')"),
-        "name|type\ndevice|INTEGER\ntime|INTEGER\ntags|INTEGER\n\
+        "name|type\ndevice|INTEGER\ntime|INTEGER\ntags|INTEGER\n_entry|INTEGER\n\
          volume_m3|REAL\npulses|INTEGER\nleak|BOOLEAN\nvalve|TEXT\n"
     );
 }
@@ -312,7 +315,7 @@ fn files_that_are_not_a_store_of_this_version_are_left_alone() {
         content(&file);
         let before = std::fs::read(&file).expect("a file");
         let options = EmbeddedSink::default();
-        let error = Embedded::open(&options, directory.path()).err().expect("no store").to_string();
+        let error = Embedded::open(&options, directory.path(), JOURNAL).err().expect("no store").to_string();
         assert!(error.contains(part), "{error}");
         assert_eq!(std::fs::read(&file).expect("the file"), before);
     };
