@@ -21,13 +21,16 @@ use crate::time::Timestamp;
 use metrics::{Counter, Gauge};
 
 pub mod consumer;
+mod correction;
 mod device;
 mod reading;
 mod storage;
 mod view;
 
+pub use correction::Corrections;
 use device::{Devices, Name};
 pub use reading::{Value, fields_of};
+pub(crate) use storage::read_rules;
 pub use view::{ClassSummary, DeviceState, DeviceView, FieldView, LastRefusal, Query, Snapshot, Sort};
 
 /// The class of devices that were heard and never routed to a profile.
@@ -42,6 +45,8 @@ const CHANGED_DEVICES_MAX: usize = 20_000;
 const REFUSALS_MAX: usize = 1_000;
 /// The same in bytes of their payloads, which may be large.
 const REFUSALS_BYTES_MAX: usize = 16 << 20;
+/// How often the state is asked whether another process has changed it.
+const OTHERS_INTERVAL: Duration = Duration::from_secs(1);
 /// A longer device name is not listed.
 const NAME_BYTES_MAX: usize = 256;
 
@@ -86,6 +91,9 @@ struct Inner {
     /// The last journal entry whose effects are in `state.sqlite`.
     position: u64,
     classes: BTreeMap<Name, ClassMetrics>,
+    /// What the state said when it was last asked whether another process has changed it, and when to ask again.
+    others: Option<i64>,
+    ask_others: Instant,
 }
 
 /// What the next transaction will write.
@@ -135,8 +143,16 @@ impl Fleet {
         };
         let unsaved = Unsaved { through: position, ..Unsaved::default() };
         let (saved_at, classes_metrics) = (Instant::now(), BTreeMap::new());
-        let mut inner =
-            Inner { devices, unlisted_messages: 0, unsaved, saved_at, position, classes: classes_metrics };
+        let mut inner = Inner {
+            devices,
+            unlisted_messages: 0,
+            unsaved,
+            saved_at,
+            position,
+            classes: classes_metrics,
+            others: None,
+            ask_others: Instant::now(),
+        };
         inner.know_classes(classes.iter().copied());
         inner.count_classes();
         Ok(Fleet { state, refused, alarms, devices_max, inner: Mutex::new(inner) })
@@ -226,6 +242,48 @@ impl Fleet {
                 Err(error)
             }
         }
+    }
+
+    /// Takes what a replay, which is another process, has found of devices and of refused messages. To be called now and
+    /// then; mostly it does nothing.
+    ///
+    /// # Errors
+    /// When the state cannot be read or written; the next call tries again.
+    pub fn keep_up(&self) -> Result<(), StateError> {
+        let now = Instant::now();
+        {
+            let mut inner = self.lock();
+            if now < inner.ask_others {
+                return Ok(());
+            }
+            inner.ask_others = now + OTHERS_INTERVAL;
+        }
+        let others = self.state.changes_of_others()?;
+        if self.lock().others == Some(others) {
+            return Ok(());
+        }
+        self.refused.count_again()?;
+        let corrections = self.state.read(correction::read)?;
+        if !corrections.is_empty() {
+            let mut inner = self.lock();
+            corrections.iter().for_each(|(device, body)| correction::take(&mut inner, device, body));
+            drop(inner);
+            self.flush()?;
+            self.state.write(|transaction| correction::remove(transaction, &corrections))?;
+        }
+        let mut inner = self.lock();
+        inner.others = Some(others);
+        // Counting refused messages takes a second for a million: it shall not be what this thread does all the time.
+        inner.ask_others = now + (now.elapsed() * 20).max(OTHERS_INTERVAL);
+        Ok(())
+    }
+
+    /// By which rules the service decodes ([`crate::reload::fingerprint`]), for a replay beside it.
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    pub fn note_rules(&self, fingerprint: u64) -> Result<(), StateError> {
+        self.state.write(|transaction| storage::write_rules(transaction, fingerprint))
     }
 
     /// Classes that profiles have had since now: their metrics start at 0.

@@ -16,8 +16,10 @@ use crate::state::{State, StateError};
 use crate::time::Timestamp;
 
 mod archive;
+mod replace;
 
 pub use archive::{Archive, Filter, Kept, open_read_only};
+pub use replace::{Exchanged, Replaced};
 
 /// The stage that refused a message. Also the value of the metric label `stage`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -184,12 +186,23 @@ impl Refused {
                 change.added.push(Row::of(refusal));
             }
         }
-        let (messages, bytes) = {
-            let tally = lock(&self.tally);
-            (tally.messages, tally.bytes)
-        };
+        let (messages, bytes) = self.kept_now();
         change.prune(transaction, &self.limits, messages, bytes)?;
         Ok(change)
+    }
+
+    /// Messages and bytes that are kept, as far as is known.
+    fn kept_now(&self) -> (u64, u64) {
+        let tally = lock(&self.tally);
+        (tally.messages, tally.bytes)
+    }
+
+    /// Counts anew what is kept: another process has changed it.
+    pub(crate) fn count_again(&self) -> Result<(), StateError> {
+        let tally = self.state.read(Tally::read)?;
+        self.kept.set(tally.messages as f64);
+        *lock(&self.tally) = tally;
+        Ok(())
     }
 
     pub(crate) fn committed(&self, change: Change) {

@@ -73,6 +73,7 @@ pub struct Watcher {
     in_force: watch::Sender<Arc<Rules>>,
     status: watch::Sender<Status>,
     running: Running,
+    fingerprint: u64,
     /// The files as they were when they were last checked, and when they were last looked at.
     checked: Files,
     seen: Files,
@@ -108,6 +109,7 @@ impl Watcher {
             in_force: watch::Sender::new(Arc::new(rules)),
             status: watch::Sender::new(status),
             running,
+            fingerprint: fingerprint(config),
             checked: files.clone(),
             seen: files,
             restless_looks: 0,
@@ -129,6 +131,7 @@ impl Watcher {
     ///
     /// Blocks its thread while it reads, so it belongs on a thread of its own.
     pub async fn run(mut self, fleet: Arc<Fleet>, asked: Arc<Notify>, mut stopped: watch::Receiver<bool>) {
+        self.note_fingerprint(&fleet);
         loop {
             tokio::select! {
                 _ = stopped.wait_for(|stopped| *stopped) => return,
@@ -167,6 +170,7 @@ impl Watcher {
             self.running.check(&self.config, &old, &new, fleet)?;
             Ok(new)
         });
+        let fingerprint = fingerprint(&self.config);
         let files = Files::of(&self.config);
         if files != self.seen {
             // What was read may be half of the one and half of the other.
@@ -177,7 +181,10 @@ impl Watcher {
         self.checked = files;
         (self.asked, self.restless_looks) = (false, 0);
         match loaded {
-            Ok(rules) => self.take(rules, &changes, fleet),
+            Ok(rules) => {
+                self.fingerprint = fingerprint;
+                self.take(rules, &changes, fleet);
+            }
             Err(problems) => self.refuse(problems),
         }
     }
@@ -187,6 +194,7 @@ impl Watcher {
         self.running.note(&self.config, &rules);
         let status = status_of(&rules);
         self.in_force.send_replace(Arc::new(rules));
+        self.note_fingerprint(fleet);
         self.metrics.taken.increment(1);
         self.metrics.is_refused.set(0.0);
         self.metrics.loaded.set(status.loaded.as_seconds_f64());
@@ -197,6 +205,13 @@ impl Watcher {
             "Profiles, classes and registry are loaded again: they are in force from the next message on."
         );
         self.status.send_replace(status);
+    }
+
+    /// A replay waits for the service to decode by the same rules.
+    fn note_fingerprint(&self, fleet: &Fleet) {
+        if let Err(error) = fleet.note_rules(self.fingerprint) {
+            tracing::warn!(%error, "Which profiles are in force cannot be noted; a replay will wait for it in vain.");
+        }
     }
 
     fn refuse(&mut self, mut problems: Vec<Problem>) {
@@ -247,6 +262,11 @@ fn status_of(rules: &Rules) -> Status {
         devices: rules.registry.len(),
         refused: None,
     }
+}
+
+/// What two processes compare to know that they decode by the same rules; reads every file of them.
+pub fn fingerprint(config: &Config) -> u64 {
+    Files::fingerprint(config)
 }
 
 /// A file that makes a check panic is refused, as is any other that cannot be used: the service goes on.

@@ -1,6 +1,9 @@
-//! What other rules would make of the messages that the journal holds, beside what the rules in force make of them.
+//! The messages that the journal holds, decoded once more.
 //!
-//! [`compare`] takes each entry through two pipelines and counts what differs. It reads only: the journal is not
+//! [`replay`] puts what they give by the rules of today in the place of what they gave when they came, and
+//! [`replay_refused`] those that could not be used. They write the sinks beside the service: `run.rs` tells how.
+//!
+//! [`compare`] tells what other rules would make of them, beside what the rules in force make of them. It takes each entry through two pipelines and counts what differs. It reads only: the journal is not
 //! locked, the service may run, and nothing is written anywhere. Memory does not depend on the journal: counts are
 //! kept by profile, field and reason, and of each the first few messages as samples.
 
@@ -13,14 +16,25 @@ use crate::pipeline::Pipeline;
 use crate::rules::Rules;
 use crate::time::Timestamp;
 
+mod decoded;
 mod difference;
 mod outcome;
+mod progress;
 mod report;
+mod run;
+mod source;
+mod start;
+mod target;
 
 pub use outcome::Value;
+pub use progress::{Asked, Keeper, Phase, Progress, ProgressError};
 pub use report::{
     Cause, FieldChanges, Group, Moved, OtherCause, OtherSeries, ProfileChanges, Reason, Report, Sample, ValueChange,
 };
+
+pub use run::{ReplayError, Totals, Watch};
+pub use start::{Done, Request, describe, load, replay, replay_refused};
+pub use target::SinkTotals;
 
 use outcome::Outcome;
 

@@ -41,7 +41,7 @@ use upstream::{JournalCursor, JournalEntries};
 const DEVICES_MAX: usize = 1_000_000;
 
 /// The journal's cursor of the fleet's consumer. No sink may have its name.
-const FLEET_CURSOR: &str = "fleet";
+pub(crate) const FLEET_CURSOR: &str = "fleet";
 
 /// The same of the alarms.
 const ALARM_CURSOR: &str = "alarm";

@@ -93,7 +93,14 @@ ALTER TABLE device DROP COLUMN alarms;
 ",
 ];
 
-/// The open database, for the one process that writes it.
+/// What a replay has found of devices: for the service to take ([`crate::fleet`]), and for itself, until it is finished.
+/// Not in the layout's version: an older citywire does not look for it.
+const CORRECTIONS: &str = "
+CREATE TABLE IF NOT EXISTS correction (device TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS replayed (device TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT;
+";
+
+/// The open database, for the process that runs the service, and for a replay beside it.
 #[derive(Debug)]
 pub struct State {
     path: PathBuf,
@@ -136,6 +143,7 @@ impl State {
         if found != SCHEMA_VERSION {
             return Err(StateError::Newer { path, found });
         }
+        connection.execute_batch(CORRECTIONS).map_err(in_file)?;
         Ok(State { path, connection: Mutex::new(connection) })
     }
 
@@ -154,6 +162,11 @@ impl State {
             Ok(result)
         };
         run().map_err(|source| StateError::of(&self.path, source))
+    }
+
+    /// A number that is another one when another process has changed the database.
+    pub(crate) fn changes_of_others(&self) -> Result<i64, StateError> {
+        self.read(|connection| connection.pragma_query_value(None, "data_version", |row| row.get(0)))
     }
 
     /// Reads what is needed once, when a part is built.

@@ -1,7 +1,16 @@
 //! `citywire replay --dry-run`: what a corrected profile would change in what the journal holds, counted exactly, while
-//! the service runs and without its notice.
+//! the service runs and without its notice. `citywire replay`, in `replay/`: that it is changed so.
 
 mod support;
+
+#[path = "replay/city.rs"]
+mod city;
+#[path = "replay/corrected.rs"]
+mod corrected;
+#[path = "replay/database.rs"]
+mod database;
+#[path = "replay/refused.rs"]
+mod refused;
 
 use std::path::Path;
 
@@ -268,6 +277,7 @@ async fn what_cannot_be_compared_is_told() {
     };
     f(&["--with", &new], 2, "--dry-run");
     f(&["--dry-run"], 2, "--with");
+    f(&["--dry-run", "--with", &new, "--restart"], 2, "--restart");
     f(&["--dry-run", "--with", &new, "--since", "yesterday"], 2, "how long ago");
     f(&["--dry-run", "--with", &new, "--since", "1h", "--until", "2h"], 1, "nothing lies between");
     f(&["--dry-run", "--with", &new, "--profile", "acme-wm101"], 1, "did you mean `acme-wm100`?");

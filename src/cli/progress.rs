@@ -1,4 +1,4 @@
-//! How far long work has come: a line on a terminal that is written over and over.
+//! How far long work has come: a line on a terminal that is written over and over, elsewhere a line now and then.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -6,21 +6,40 @@ use std::time::{Duration, Instant};
 /// How often the line is written anew.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// On standard error; without a terminal there is nobody to see it, and nothing is written.
+/// How often a line is added to a log.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// On standard error; without a terminal, nothing is written unless lines are wanted.
 pub(super) struct Progress {
     is_shown: bool,
+    has_lines: bool,
     next: Instant,
     is_drawn: bool,
 }
 
 impl Progress {
     pub fn new() -> Progress {
-        Progress { is_shown: io::stderr().is_terminal(), next: Instant::now() + INTERVAL, is_drawn: false }
+        let is_shown = io::stderr().is_terminal();
+        Progress { is_shown, has_lines: false, next: Instant::now() + INTERVAL, is_drawn: false }
+    }
+
+    /// For work that is also watched in logs: without a terminal, a line every ten seconds.
+    pub fn with_lines() -> Progress {
+        let mut progress = Progress::new();
+        if !progress.is_shown {
+            (progress.has_lines, progress.next) = (true, Instant::now() + LOG_INTERVAL);
+        }
+        progress
     }
 
     /// So much is `done` of so much in all.
     pub fn at(&mut self, done: u64, all: u64) {
-        if !self.is_shown || Instant::now() < self.next {
+        if !(self.is_shown || self.has_lines) || Instant::now() < self.next {
+            return;
+        }
+        if self.has_lines {
+            self.next = Instant::now() + LOG_INTERVAL;
+            let _ = writeln!(io::stderr(), "{}", line(done, all).trim());
             return;
         }
         self.next = Instant::now() + INTERVAL;

@@ -6,8 +6,10 @@ use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 
 use super::output::{hex_dump, json_lines, printable, table};
+use super::replay::{Work, parse_rate, tell};
 use super::{ConfigArguments, Failure};
 use crate::refused::{Archive, Filter, Kept, Stage, open_read_only};
+use crate::replay::{self, ReplayError};
 
 /// List and show the messages that could not be used, with their reasons.
 #[derive(Debug, Subcommand)]
@@ -18,10 +20,12 @@ service runs.
 Examples:
   citywire refused list
   citywire refused list --reason checksum --device W-17
-  citywire refused show 42")]
+  citywire refused show 42
+  citywire refused replay --reason no_frame      once the profile is corrected")]
 pub enum Command {
     List(ListArguments),
     Show(ShowArguments),
+    Replay(ReplayArguments),
 }
 
 /// List refused messages, the newest first.
@@ -57,6 +61,36 @@ pub struct ListArguments {
     json: bool,
 }
 
+/// Decode refused messages once more, by the profiles of today; those that can be used now leave the list.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The messages are taken from the list itself, so it does not matter whether the journal still has them. The service may
+be running. When it is interrupted, begin again: what was done is no more in the list.
+
+Examples:
+  citywire refused replay
+  citywire refused replay --stage registry           after devices were registered
+  citywire refused replay --reason no_frame --device W-17")]
+pub struct ReplayArguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+    /// Only those of one stage: route, envelope, registry, decode, point or sink
+    #[arg(long)]
+    stage: Option<Stage>,
+    /// Only those of one reason, as in the list
+    #[arg(long)]
+    reason: Option<String>,
+    /// Only those of one device
+    #[arg(long)]
+    device: Option<String>,
+    /// Messages a second at most
+    #[arg(long, value_parser = parse_rate)]
+    rate: Option<f64>,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
 /// Show one refused message whole.
 #[derive(Debug, Args)]
 pub struct ShowArguments {
@@ -74,6 +108,21 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
         Command::List(arguments) if arguments.count => count(arguments),
         Command::List(arguments) => list(arguments),
         Command::Show(arguments) => show(arguments),
+        Command::Replay(arguments) => replay(arguments),
+    }
+}
+
+fn replay(arguments: &ReplayArguments) -> Result<(), Failure> {
+    let config = arguments.config.load()?;
+    let rules = replay::load(&config).map_err(Failure::Problems)?;
+    let ReplayArguments { stage, reason, device, rate, json, .. } = arguments;
+    let filter = Filter { stage: *stage, reason: reason.clone(), device: device.clone(), ..Filter::default() };
+    let done = Work::start()?
+        .watched(|runtime, watch| replay::replay_refused(&config, filter, *rate, rules, runtime.handle(), watch));
+    match done {
+        Ok(done) => tell(&done, *json),
+        Err(ReplayError::Interrupted) => Err(anyhow!("interrupted; the same command goes on with the rest").into()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -153,9 +202,6 @@ fn show_text(out: &mut impl Write, kept: &Kept) -> io::Result<()> {
         if let Some(value) = value {
             writeln!(out, "{name:8}  {}", printable(value))?;
         }
-    }
-    if kept.stage == Stage::Sink {
-        return writeln!(out, "point     {}", printable(&String::from_utf8_lossy(&kept.payload)));
     }
     writeln!(out, "payload   {} bytes", kept.payload.len())?;
     hex_dump(out, &kept.payload)

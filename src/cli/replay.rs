@@ -1,62 +1,92 @@
-//! `citywire replay`: what changed profiles would change in what the journal holds.
+//! `citywire replay`: decodes what the journal holds once more; with `--dry-run`, tells what that would change.
 
-use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use clap::Args;
-use serde::Serialize;
+use clap::{ArgGroup, Args};
 
-use super::output::{json_lines, printable, table};
-use super::progress::Progress;
 use super::{ConfigArguments, Failure};
-use crate::journal::{self, Reader};
-use crate::profile::Library;
-use crate::replay::{self, FieldChanges, Group, ProfileChanges, Report, Sample, Selection};
-use crate::rules::Rules;
+use crate::config::Config;
+use crate::replay::{Asked, Selection};
 use crate::time::{Timestamp, parse_duration};
 
-/// Show what changed profiles would change in what the journal holds; nothing is written.
+mod compare;
+mod write;
+
+pub(super) use write::{Work, parse_rate, tell};
+
+/// Decode what the journal holds once more, by the profiles of today, and correct what the sinks hold of it.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("other").args(["with", "was"]).multiple(true))]
 #[command(after_help = "\
-Each message in the journal is decoded twice: by the profiles in force, and by the same with those of --with in the
-place of the ones with their ids. What differs is counted and shown by profile. The service may be running.
+Each message of the time, profile and device is decoded again. What it gave when it came is taken back and what it
+gives now is written: afterwards the embedded store holds what it would hold if the profiles of today had been there
+from the start. Databases that take line protocol are overwritten; with --was, what the former profile gave and the
+present one does not is deleted before, where the database can (InfluxDB 2). Refused messages that can be used now
+leave the list.
+
+The service may be running: a replay rests after each batch for as long as the batch took. Ctrl-C, a crash, a database
+that fails: the same command, or --continue, goes on where it was.
 
 The usual way to correct a profile:
   1. Write the corrected profile in a file beside, not in profiles.directory: what lies there is in force.
   2. citywire profile test new.toml
   3. citywire replay --dry-run --with new.toml
   4. Move the file to its place in profiles.directory; the service loads it within profiles.watch_interval.
+     (Keep the former one for --was, if a sink is of kind influxdb2.)
+  5. citywire replay --profile ID
 
 Examples:
-  citywire replay --dry-run --with new.toml --since 3d
+  citywire replay --since 3d
+  citywire replay --profile acme-wm100 --since 2026-10-01T00:00:00Z
+  citywire replay --profile acme-wm100 --was former/acme-wm100.toml --rate 500
+  citywire replay --continue
   citywire replay --dry-run --with new.toml --profile acme-wm100 --device W-17
   citywire replay --dry-run --with new.toml --json | jq '.profiles[] | {profile, changed, newly_refused}'")]
 pub struct Arguments {
-    /// Write nothing; only show what would change
-    #[arg(long, required = true)]
+    /// Write nothing; only show what would change, by the profiles of --with or since those of --was
+    #[arg(long, requires = "other", conflicts_with_all = ["continue", "restart", "rate", "sinks"])]
     dry_run: bool,
     /// A profile as it shall be; may be given several times
-    #[arg(long, value_name = "FILE", required = true)]
+    #[arg(long, value_name = "FILE", requires = "dry_run")]
     with: Vec<PathBuf>,
+    /// A profile as it was when the messages came; may be given several times
+    #[arg(long, value_name = "FILE")]
+    was: Vec<PathBuf>,
     /// Only messages received since: a time (2026-10-01T00:00:00Z), or how long ago (3d, 12h)
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    since: Option<Timestamp>,
+    #[arg(long, value_name = "TIME", value_parser = checked_time)]
+    since: Option<String>,
     /// Only messages received before: a time, or how long ago
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    until: Option<Timestamp>,
-    /// Only messages of this profile, as it is or as it would be; may be given several times
+    #[arg(long, value_name = "TIME", value_parser = checked_time)]
+    until: Option<String>,
+    /// Only messages of this profile, as it is or as it was; may be given several times
     #[arg(long = "profile", value_name = "ID")]
     profiles: Vec<String>,
     /// Only messages of this device
     #[arg(long, value_name = "ID")]
     device: Option<String>,
+    /// Only into this sink; may be given several times
+    #[arg(long = "sink", value_name = "NAME")]
+    sinks: Vec<String>,
+    /// Messages a second at most
+    #[arg(long, value_parser = parse_rate)]
+    rate: Option<f64>,
+    /// Go on with the replay that was interrupted
+    #[arg(long, conflicts_with_all = ["since", "until", "profiles", "device", "sinks", "was", "restart"])]
+    r#continue: bool,
+    /// Begin anew, and forget what was interrupted
+    #[arg(long)]
+    restart: bool,
     #[command(flatten)]
     config: ConfigArguments,
     /// One JSON object
     #[arg(long)]
     json: bool,
+}
+
+fn checked_time(text: &str) -> Result<String, String> {
+    time(text).map(|_| text.to_owned())
 }
 
 /// Reads a point in time: RFC 3339, or a length of time before now.
@@ -74,234 +104,46 @@ fn before(now: Timestamp, duration: Duration) -> Timestamp {
     Timestamp::from_nanos(now.as_nanos().saturating_sub(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)))
 }
 
-/// What `--json` prints.
-#[derive(Serialize)]
-struct Output<'a> {
-    with: &'a [With],
-    #[serde(flatten)]
-    report: &'a Report,
+impl Arguments {
+    fn since(&self) -> Result<Option<Timestamp>, Failure> {
+        moment(self.since.as_deref())
+    }
+
+    fn selection(&self) -> Result<Selection, Failure> {
+        let (since, until) = (self.since()?, moment(self.until.as_deref())?);
+        if let (Some(since), Some(until)) = (since, until)
+            && since >= until
+        {
+            return Err(anyhow!("nothing lies between --since {since} and --until {until}").into());
+        }
+        Ok(Selection { since, until, profiles: self.profiles.clone(), device: self.device.clone() })
+    }
+
+    fn asked(&self) -> Asked {
+        Asked {
+            since: self.since.clone(),
+            until: self.until.clone(),
+            profiles: self.profiles.clone(),
+            device: self.device.clone(),
+            sinks: self.sinks.clone(),
+            was: self.was.clone(),
+        }
+    }
 }
 
-/// A profile of `--with`.
-#[derive(Serialize)]
-struct With {
-    profile: String,
-    file: String,
-    /// The file of the profile whose place it takes; none when there is no such profile.
-    replaces: Option<String>,
+fn moment(text: Option<&str>) -> Result<Option<Timestamp>, Failure> {
+    text.map(time).transpose().map_err(|problem| anyhow!(problem).into())
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let config = arguments.config.load()?;
-    if let (Some(since), Some(until)) = (arguments.since, arguments.until)
-        && since >= until
-    {
-        return Err(anyhow!("nothing lies between --since {since} and --until {until}").into());
-    }
-    let old = Rules::load(&config).map_err(Failure::Problems)?;
-    let library = old.library.with(&arguments.with).map_err(Failure::Problems)?;
-    let with = replaced(&old.library, &library);
-    let new = Rules::with_library(&config, Ok(library)).map_err(Failure::Problems)?;
-    for id in &arguments.profiles {
-        known(id, &new.library)?;
-    }
-    let selection = Selection {
-        since: arguments.since,
-        until: arguments.until,
-        profiles: arguments.profiles.clone(),
-        device: arguments.device.clone(),
-    };
-    let directory = journal::Options::new(&config.data_directory, &config.journal).directory;
-    let mut reader = Reader::open_since(&directory, arguments.since)?;
-    let report = compare(&mut reader, old, new, &selection)?;
-    let mut out = BufWriter::new(io::stdout().lock());
-    match arguments.json {
-        true => json_lines(&mut out, [Output { with: &with, report: &report }])?,
-        false => show(&mut out, &with, &report)?,
-    }
-    Ok(out.flush()?)
-}
-
-fn compare(reader: &mut Reader, old: Rules, new: Rules, selection: &Selection) -> Result<Report, Failure> {
-    let (first, last) = (reader.sequence(), reader.last_sequence());
-    let mut progress = Progress::new();
-    let mut tell = |sequence: u64| progress.at(sequence.saturating_sub(first), last.saturating_sub(first));
-    Ok(replay::compare(reader, old, new, selection, &mut tell)?)
-}
-
-/// The profiles of the one library that are not those of the other.
-fn replaced(old: &Library, new: &Library) -> Vec<With> {
-    let changed = new.profiles().filter_map(|profile| {
-        let before = old.get(&profile.id);
-        let is_same = before.is_some_and(|before| std::sync::Arc::ptr_eq(before, profile));
-        (!is_same).then(|| With {
-            profile: profile.id.clone(),
-            file: profile.file.clone(),
-            replaces: before.map(|before| before.file.clone()),
-        })
-    });
-    changed.collect()
-}
-
-fn known(id: &str, library: &Library) -> Result<(), Failure> {
-    if library.get(id).is_some() {
-        return Ok(());
-    }
-    let help = crate::problem::nearest(id, library.ids()).map(|nearest| format!("; did you mean `{nearest}`?"));
-    Err(anyhow!("there is no profile `{id}`{}", help.unwrap_or_default()).into())
-}
-
-fn show(out: &mut impl Write, with: &[With], report: &Report) -> io::Result<()> {
-    for With { profile, file, replaces } in with {
-        match replaces {
-            Some(before) => writeln!(out, "{profile}: {file} in the place of {before}")?,
-            None => writeln!(out, "{profile}: {file}, which is new")?,
+    let config: Config = arguments.config.load()?;
+    match arguments.dry_run {
+        true => {
+            arguments.selection()?;
+            compare::run(arguments, &config)
         }
+        false => write::run(arguments, &config),
     }
-    match (&report.first, &report.last) {
-        (Some(first), Some(last)) => writeln!(
-            out,
-            "messages compared: {}, from entry {} of {} to entry {} of {}",
-            report.messages, first.sequence, first.received, last.sequence, last.received
-        )?,
-        _ => return writeln!(out, "no message in the journal is of that time, profile and device"),
-    }
-    if report.lost > 0 {
-        writeln!(out, "entries that could not be read: {}; damaged, or too old and deleted meanwhile", report.lost)?;
-    }
-    writeln!(out)?;
-    show_counts(out, report)?;
-    for (profile, changes) in &report.profiles {
-        let profile = profile.as_deref().map_or("no profile".into(), printable);
-        show_changes(out, &profile, changes)?;
-    }
-    show_consequences(out, report)
-}
-
-fn show_counts(out: &mut impl Write, report: &Report) -> io::Result<()> {
-    let row = |(profile, changes): (&Option<String>, &ProfileChanges)| {
-        let ProfileChanges { messages, unchanged, changed, newly_decoded, newly_refused, still_refused, .. } =
-            changes;
-        let counts = [messages, unchanged, changed, newly_decoded, newly_refused, still_refused];
-        let [messages, unchanged, changed, decoded, refused, still] = counts.map(u64::to_string);
-        let profile = profile.as_deref().map_or("-".into(), printable);
-        [profile, messages, unchanged, changed, decoded, refused, still]
-    };
-    let heading = ["PROFILE", "MESSAGES", "UNCHANGED", "CHANGED", "NEWLY DECODED", "NEWLY REFUSED", "STILL REFUSED"];
-    table(out, heading, &report.profiles.iter().map(row).collect::<Vec<_>>())
-}
-
-fn show_changes(out: &mut impl Write, profile: &str, changes: &ProfileChanges) -> io::Result<()> {
-    if !changes.fields.is_empty() {
-        writeln!(out, "\n{profile}: fields that differ in changed messages")?;
-        let rows: Vec<[String; 7]> = changes.fields.iter().flat_map(field_rows).collect();
-        table(out, ["FIELD", "MESSAGES", "OLD", "NEW", "ENTRY", "DEVICE", "RECEIVED"], &rows)?;
-    }
-    if changes.points_moved.count > 0 {
-        writeln!(out, "\n{profile}: points that get another time: {}", changes.points_moved.count)?;
-        show_pairs(out, &changes.points_moved, |moved| [moved.old.to_string(), moved.new.to_string()])?;
-    }
-    if changes.points_of_other_series.count > 0 {
-        let count = changes.points_of_other_series.count;
-        writeln!(out, "\n{profile}: points that get another measurement or other tags: {count}")?;
-        show_pairs(out, &changes.points_of_other_series, |series| [printable(&series.old), printable(&series.new)])?;
-    }
-    if changes.points_added + changes.points_gone > 0 {
-        let ProfileChanges { points_added, points_gone, .. } = changes;
-        writeln!(out, "\n{profile}: points that changed messages have more: {points_added}; less: {points_gone}")?;
-    }
-    for (reasons, heading) in [
-        (&changes.decoded, "newly decoded, by why they were refused"),
-        (&changes.refused, "newly refused, by reason and line of the profile"),
-    ] {
-        if !reasons.is_empty() {
-            writeln!(out, "\n{profile}: {heading}")?;
-            let rows: Vec<[String; 7]> = reasons.iter().flat_map(reason_rows).collect();
-            table(out, ["REASON", "LINE", "MESSAGES", "ENTRY", "DEVICE", "RECEIVED", "WHY"], &rows)?;
-        }
-    }
-    let other = &changes.refused_for_another_reason;
-    if other.count > 0 {
-        writeln!(out, "\n{profile}: refused as before, but for another reason: {}", other.count)?;
-        show_pairs(out, other, |cause| [printable(&cause.old), printable(&cause.new)])?;
-    }
-    Ok(())
-}
-
-/// A line for each sample; what all of them are an example of stands in the first.
-fn field_rows((field, changes): (&String, &FieldChanges)) -> Vec<[String; 7]> {
-    let value = |value: &Option<replay::Value>| value.as_ref().map_or("-".into(), |v| printable(&v.to_string()));
-    let row = |(index, sample): (usize, &Sample<replay::ValueChange>)| {
-        let [field, messages] = first_only(index, [printable(field), changes.messages.to_string()]);
-        let [entry, device, received] = place(sample);
-        [field, messages, value(&sample.what.old), value(&sample.what.new), entry, device, received]
-    };
-    changes.samples.iter().enumerate().map(row).collect()
-}
-
-fn reason_rows((reason, group): (&replay::Reason, &Group<replay::Cause>)) -> Vec<[String; 7]> {
-    let row = |(index, sample): (usize, &Sample<replay::Cause>)| {
-        let line = reason.line.map_or("-".into(), |line| line.to_string());
-        let name = format!("{}: {}", reason.stage, reason.reason);
-        let [name, line, messages] = first_only(index, [name, line, group.count.to_string()]);
-        let [entry, device, received] = place(sample);
-        [name, line, messages, entry, device, received, printable(&sample.what.detail)]
-    };
-    group.samples.iter().enumerate().map(row).collect()
-}
-
-/// Old and new below each other: both may be long.
-fn show_pairs<T>(out: &mut impl Write, group: &Group<T>, pair: impl Fn(&T) -> [String; 2]) -> io::Result<()> {
-    let pair_rows = |sample: &Sample<T>| {
-        let ([entry, device, received], [old, new]) = (place(sample), pair(&sample.what));
-        let below = || String::new();
-        [[entry, device, received, "old".into(), old], [below(), below(), below(), "new".into(), new]]
-    };
-    let rows: Vec<[String; 5]> = group.samples.iter().flat_map(pair_rows).collect();
-    table(out, ["ENTRY", "DEVICE", "RECEIVED", "", ""], &rows)
-}
-
-fn first_only<const N: usize>(index: usize, cells: [String; N]) -> [String; N] {
-    if index == 0 { cells } else { cells.map(|_| String::new()) }
-}
-
-fn place<T>(sample: &Sample<T>) -> [String; 3] {
-    let device = sample.device.as_deref().map_or("-".into(), printable);
-    [sample.sequence.to_string(), device, sample.received.to_string()]
-}
-
-/// What it would mean for a database that holds the old points.
-fn show_consequences(out: &mut impl Write, report: &Report) -> io::Result<()> {
-    if report.is_unchanged() {
-        return writeln!(out, "\nNothing would change.");
-    }
-    writeln!(out, "\nNothing was written: what the databases hold stays as it is.")?;
-    let all = || report.profiles.values();
-    let fields = || all().flat_map(|changes| &changes.fields);
-    let left: u64 = all().map(|changes| changes.points_left).sum();
-    if left > 0 {
-        writeln!(
-            out,
-            "A database knows a point by measurement, tags and time. Old points that no new one of their message \
-             would overwrite, and that would remain: {left}."
-        )?;
-    }
-    let gone: Vec<String> =
-        fields().filter(|(_, change)| change.gone > 0).map(|(field, _)| printable(field)).collect();
-    if !gone.is_empty() {
-        writeln!(out, "Fields that points no longer have would keep their old values: {}.", gone.join(", "))?;
-    }
-    let retyped: Vec<String> =
-        fields().filter(|(_, change)| change.retyped > 0).map(|(field, _)| printable(field)).collect();
-    if !retyped.is_empty() {
-        writeln!(
-            out,
-            "These fields change their type, which a database that has them may reject, and a running service \
-             refuses to load: {}.",
-            retyped.join(", ")
-        )?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

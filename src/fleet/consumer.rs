@@ -44,6 +44,9 @@ pub async fn run(
         for entry in &batch {
             pipeline.process(entry, &mut Told { fleet, entry });
         }
+        if let Err(error) = fleet.keep_up() {
+            tracing::warn!(%error, "What a replay has found cannot be read for now; trying again.");
+        }
         // Beyond the last entry, when damage to the journal took those behind it.
         through = through.max(entries.sequence());
         if *shutdown.borrow() {

@@ -113,6 +113,27 @@ pub(super) fn write(transaction: &Transaction<'_>, rows: &[DeviceRow], through: 
     Ok(())
 }
 
+/// The row of the rules in the table `position`.
+const RULES: &str = "rules";
+
+/// Writes by which rules the service decodes.
+pub(super) fn write_rules(transaction: &Transaction<'_>, fingerprint: u64) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO position VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET sequence = excluded.sequence",
+        )?
+        .execute(params![RULES, fingerprint.cast_signed()])
+        .map(drop)
+}
+
+/// By which rules the service decodes, or did when it ran.
+pub(crate) fn read_rules(connection: &Connection) -> rusqlite::Result<Option<u64>> {
+    connection
+        .query_row("SELECT sequence FROM position WHERE name = ?1", [RULES], |row| row.get::<_, i64>(0))
+        .optional()
+        .map(|found| found.map(i64::cast_unsigned))
+}
+
 fn read_device(row: &Row<'_>, devices: &mut Devices) -> rusqlite::Result<Device> {
     let text = |column: usize| row.get::<_, Option<String>>(column).map(Option::unwrap_or_default);
     let count = |column: usize| row.get::<_, i64>(column).map(i64::cast_unsigned);

@@ -119,6 +119,14 @@ impl Reader {
         }
     }
 
+    /// The first sequence number that was there to be read.
+    pub fn oldest(&self) -> u64 {
+        match &self.journal {
+            View::Live(shared) => shared.index().oldest(),
+            View::Snapshot { index, .. } => index.oldest(),
+        }
+    }
+
     /// As [`super::Journal::key`].
     pub fn key(&self) -> u32 {
         let key = match &self.journal {

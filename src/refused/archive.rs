@@ -55,7 +55,7 @@ pub struct Kept {
     /// In JSON as text; bytes that are not UTF-8 show as U+FFFD.
     #[serde(serialize_with = "as_text")]
     pub topic: Vec<u8>,
-    /// In JSON as hexadecimal digits. Of a point that a sink rejected, its line protocol.
+    /// In JSON as hexadecimal digits. Of a point that a sink rejected, the message that it is of.
     #[serde(serialize_with = "as_hex")]
     pub payload: Vec<u8>,
     pub device: Option<String>,
@@ -75,6 +75,32 @@ impl Archive {
             kept.collect::<rusqlite::Result<_>>()
         };
         run().map_err(|source| StateError::of(&self.path, source))
+    }
+
+    /// In the order of their journal entries, from the one after `after` on: to go through all of
+    /// them. An entry has one for each of its uplinks and each sink that refused it; the limit may come between them.
+    pub fn by_sequence(&self, filter: &Filter, after: u64) -> Result<Vec<Kept>, StateError> {
+        let (condition, values) = filter.condition();
+        let query = format!(
+            "SELECT {COLUMNS} FROM refused WHERE {condition} AND sequence > {after} ORDER BY sequence LIMIT {}",
+            filter.limit
+        );
+        let run = || {
+            let mut statement = self.connection.prepare_cached(&query)?;
+            let kept = statement.query_map(params_from_iter(values), read_kept)?;
+            kept.collect::<rusqlite::Result<_>>()
+        };
+        run().map_err(|source| StateError::of(&self.path, source))
+    }
+
+    /// The last journal entry of those that the filter wants, and how many messages they are.
+    pub fn extent(&self, filter: &Filter) -> Result<(u64, u64), StateError> {
+        let (condition, values) = filter.condition();
+        let query = format!("SELECT coalesce(max(sequence), 0), count(*) FROM refused WHERE {condition}");
+        let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned()));
+        self.connection
+            .query_row(&query, params_from_iter(values), read)
+            .map_err(|source| StateError::of(&self.path, source))
     }
 
     /// One message by its id; `None` when there is no such message, or no longer.

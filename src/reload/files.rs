@@ -50,6 +50,20 @@ impl Files {
         Files(files)
     }
 
+    /// A number for the content of the files and for the routes: rules with the same one give the same points. Reads all
+    /// of them; one that cannot be read counts as empty.
+    pub fn fingerprint(config: &Config) -> u64 {
+        let Files(files) = Files::of(config);
+        let routes =
+            format!("{} {:?} {:?}", env!("CARGO_PKG_VERSION"), config.routes, config.profiles.max_clock_skew);
+        let mut hash = fnv1a(FNV_START, routes.as_bytes());
+        for path in files.keys() {
+            hash = fnv1a(fnv1a(hash, path.as_os_str().as_encoded_bytes()), &[0]);
+            hash = fnv1a(hash, &std::fs::read(path).unwrap_or_default());
+        }
+        hash
+    }
+
     /// The files that differ, by their names, for the log.
     pub fn changes_since(&self, earlier: &Files) -> String {
         let paths: BTreeSet<&PathBuf> = self.0.keys().chain(earlier.0.keys()).collect();
@@ -61,6 +75,14 @@ impl Files {
             count => format!("{} and {} more", names[..NAMED_MAX].join(", "), count - NAMED_MAX),
         }
     }
+}
+
+const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// FNV-1a (<http://www.isthe.com/chongo/tech/comp/fnv/>): two processes compare it, which the standard library's own
+/// hasher is not meant for.
+fn fnv1a(hash: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 fn stamped(path: PathBuf) -> (PathBuf, Stamp) {

@@ -25,11 +25,21 @@ pub struct KeptPoint {
     pub fields: Vec<(String, Value)>,
 }
 
+impl KeptPoint {
+    /// Lends it as the point that it was.
+    pub fn lend<T>(&self, take: impl FnOnce(&Point<'_>) -> T) -> T {
+        let tags: Vec<(&str, &str)> = self.series.tags.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let fields: Vec<(&str, FieldValue<'_>)> =
+            self.fields.iter().map(|(name, value)| (&**name, value.borrow())).collect();
+        take(&Point { measurement: &self.series.measurement, tags: &tags, fields: &fields, time: self.time })
+    }
+}
+
 /// Measurement and tags: with the time, the key of a point.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Series {
-    measurement: String,
-    tags: Vec<(String, String)>,
+    pub measurement: String,
+    pub tags: Vec<(String, String)>,
 }
 
 /// `water_meter, device W-1, profile acme-wm100`
@@ -51,6 +61,15 @@ pub enum Value {
 }
 
 impl Value {
+    fn borrow(&self) -> FieldValue<'_> {
+        match self {
+            Value::Float(number) => FieldValue::Float(*number),
+            Value::Integer(number) => FieldValue::Integer(*number),
+            Value::Bool(truth) => FieldValue::Bool(*truth),
+            Value::Text(text) => FieldValue::Text(text),
+        }
+    }
+
     pub fn type_name(&self) -> &'static str {
         match self {
             Value::Float(_) => "float",

@@ -15,6 +15,7 @@
 
 mod answer;
 mod batch;
+mod delete;
 mod diagnose;
 mod send;
 
@@ -24,6 +25,7 @@ use reqwest::Certificate;
 
 use self::answer::Answer;
 use self::batch::Batch;
+pub use self::delete::Deleted;
 use self::diagnose::Diagnosis;
 use self::send::Endpoint;
 use super::{Pending, Receipt, Sink, WriteError};
@@ -74,6 +76,17 @@ impl Influxdb2 {
             request_bytes_max: usize::try_from(options.batch_bytes_max.0).unwrap_or(usize::MAX),
             diagnosis: Diagnosis::new(certificates),
         })
+    }
+
+    /// Deletes the point with this measurement, these tags and this time, if it is there.
+    ///
+    /// # Errors
+    /// When the database does not answer, or does not let us: try again.
+    pub async fn delete(&mut self, point: &Point<'_>) -> Result<Deleted, WriteError> {
+        match self.endpoint.delete(point).await {
+            Ok(deleted) => Ok(deleted),
+            Err(error) => Err(self.explain(error).await),
+        }
     }
 
     /// Writes the points up to `end`, in halves where the database refuses them whole.

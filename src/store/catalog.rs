@@ -235,8 +235,11 @@ impl Catalog {
             class.tags_seen = old.tags_seen.clone();
         }
         let used = batch.columns_of(index);
-        let mut columns: Vec<(u16, &str, Kind)> =
-            old.fields().map(|(name, kind, column)| (column, name, kind)).filter(|(column, ..)| used.contains(column)).collect();
+        let mut columns: Vec<(u16, &str, Kind)> = old
+            .fields()
+            .map(|(name, kind, column)| (column, name, kind))
+            .filter(|(column, ..)| used.contains(column))
+            .collect();
         columns.sort_unstable_by_key(|(column, ..)| *column);
         let mut renumbered = HashMap::new();
         for (before, name, kind) in columns {

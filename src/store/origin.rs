@@ -19,10 +19,8 @@ impl JournalNumber {
             return Ok(number);
         }
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute(
-            "INSERT OR IGNORE INTO _journals SELECT coalesce(max(id) + 1, 0), ?1 FROM _journals",
-            [key],
-        )?;
+        transaction
+            .execute("INSERT OR IGNORE INTO _journals SELECT coalesce(max(id) + 1, 0), ?1 FROM _journals", [key])?;
         transaction.commit()?;
         find(connection, key)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
     }

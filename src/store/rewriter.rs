@@ -25,6 +25,7 @@ use super::origin::JournalNumber;
 use super::schema::{self, ENTRY};
 use super::writer::{self, Writer};
 use crate::point::Point;
+use crate::time::Timestamp;
 
 mod settle;
 
@@ -42,6 +43,8 @@ pub struct Rewriter {
     ahead: Ahead,
     /// Classes of which rows were taken back.
     touched: BTreeSet<u16>,
+    /// Older points are not written: the service would delete them.
+    oldest: Timestamp,
 }
 
 /// The rows of the entries that come next.
@@ -79,17 +82,23 @@ pub struct Wanted<'a> {
 }
 
 impl Rewriter {
-    /// Opens the store for the entries of the journal with this key, beside the service or without it.
+    /// Opens the store for the entries of the journal with this key, beside the service or without it. Points older than
+    /// `retention` are not written; zero keeps them for ever.
     ///
     /// # Errors
     /// When there is no store, or it cannot be written.
-    pub fn open(path: &Path, journal: u32) -> Result<Rewriter, StoreError> {
+    pub fn open(path: &Path, retention: Duration, journal: u32) -> Result<Rewriter, StoreError> {
         if !path.exists() {
             return Err(StoreError::Missing { path: path.into() });
         }
         let writer = Writer::open(path, Duration::ZERO, journal)?;
         writer.connection.busy_timeout(BUSY_TIMEOUT).map_err(|source| StoreError::of(path, source))?;
-        Ok(Rewriter { writer, ahead: Ahead::default(), touched: BTreeSet::new() })
+        let keep = i64::try_from(retention.as_nanos()).unwrap_or(i64::MAX);
+        let oldest = match keep {
+            0 => Timestamp::from_nanos(i64::MIN),
+            keep => Timestamp::from_nanos(Timestamp::now().as_nanos().saturating_sub(keep)),
+        };
+        Ok(Rewriter { writer, ahead: Ahead::default(), touched: BTreeSet::new(), oldest })
     }
 
     /// Looks for the rows of the entries `first` to `last`, or of the first of them when there are too many; gives the last
@@ -124,12 +133,15 @@ impl Rewriter {
         pending: u64,
         decode: &mut Decode<'_>,
     ) -> Result<Rewritten, StoreError> {
-        let Rewriter { writer, ahead, touched } = self;
+        let Rewriter { writer, ahead, touched, oldest } = self;
         let Writer { path, connection, catalog, batch, journal, .. } = writer;
         let mut rewritten = Rewritten::default();
         batch.clear();
         for &sequence in entries {
             decode(sequence, &mut |point| {
+                if point.time < *oldest {
+                    return;
+                }
                 if let Err(why) = writer::add(catalog, batch, journal.entry(sequence), point) {
                     rewritten.rejected.push((sequence, why));
                 }
@@ -195,12 +207,18 @@ impl Ahead {
         let last_entry = journal.entry(last);
         ahead.rows.retain(|(entry, _)| *entry <= last_entry);
         ahead.rows.sort_unstable();
-        let mut shared = connection.prepare_cached("SELECT entry, device FROM _shared WHERE entry BETWEEN ?1 AND ?2")?;
+        let mut shared = connection
+            .prepare_cached("SELECT entry, class, device, time FROM _shared WHERE entry BETWEEN ?1 AND ?2")?;
         let mut rows = shared.query(params![journal.entry(first), last_entry])?;
         while let Some(row) = rows.next()? {
-            let (entry, at): (i64, u32) = (row.get(0)?, row.get(1)?);
-            // The row's tags are those of the entry that wrote last, so any profile may be the one.
-            let is_wanted = device.is_none_or(|device| device == Some(at));
+            let (entry, class, at): (i64, String, u32) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let sql = format!("SELECT tags FROM {} WHERE device = ?1 AND time = ?2", schema::table(&class));
+            let mut tags_of = connection.prepare_cached(&sql)?;
+            // Those of the entry that wrote last: entries of two profiles hardly share a row.
+            let row_tags: Option<u32> =
+                tags_of.query_row(params![at, row.get::<_, i64>(3)?], |row| row.get(0)).optional()?;
+            let is_wanted = device.is_none_or(|device| device == Some(at))
+                && (wanted.profiles.is_empty() || row_tags.is_some_and(|row_tags| tags.contains(&row_tags)));
             ahead.wanted.extend(journal.sequence(entry).filter(|_| is_wanted));
         }
         Ok((ahead, last))
@@ -224,7 +242,8 @@ impl Ahead {
 /// The sets of tags with one of these profiles.
 fn tag_sets(connection: &Connection, profiles: &[String]) -> rusqlite::Result<HashSet<u32>> {
     let mut sets = HashSet::new();
-    let mut statement = connection.prepare_cached("SELECT id FROM _tags WHERE json_extract(tags, '$.profile') = ?1")?;
+    let mut statement =
+        connection.prepare_cached("SELECT id FROM _tags WHERE json_extract(tags, '$.profile') = ?1")?;
     for profile in profiles {
         for id in statement.query_map([profile], |row| row.get(0))? {
             sets.insert(id?);

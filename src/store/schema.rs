@@ -107,8 +107,10 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
         return Ok(());
     }
     transaction.execute_batch(TABLES_OF_ENTRIES)?;
-    let classes: Vec<String> =
-        transaction.prepare("SELECT DISTINCT class FROM _columns")?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let classes: Vec<String> = transaction
+        .prepare("SELECT DISTINCT class FROM _columns")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
     for class in classes {
         transaction.execute_batch(&format!("ALTER TABLE {} ADD COLUMN {ENTRY} INTEGER", table(&class)))?;
         transaction.execute_batch(&create_trigger(&class))?;

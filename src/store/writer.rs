@@ -108,11 +108,7 @@ pub(super) fn add(catalog: &mut Catalog, batch: &mut Batch, entry: i64, point: &
 }
 
 /// Writes new names and the batch.
-pub(super) fn save(
-    transaction: &Transaction<'_>,
-    catalog: &mut Catalog,
-    batch: &mut Batch,
-) -> rusqlite::Result<()> {
+pub(super) fn save(transaction: &Transaction<'_>, catalog: &mut Catalog, batch: &mut Batch) -> rusqlite::Result<()> {
     catalog.save(transaction)?;
     batch.sort();
     let mut upsert: Option<(u16, CachedStatement<'_>)> = None;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
-use reqwest::{Certificate, Client, ClientBuilder, Url};
+use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder, Url};
 
 use super::answer::{self, Answer};
 use super::{OpenError, Place};
@@ -31,6 +31,7 @@ const GZIP_LEVEL: Compression = Compression::new(2);
 pub(super) struct Endpoint {
     client: Client,
     url: Url,
+    pub(super) delete_url: Url,
     place: Place,
     token_file: Option<PathBuf>,
     authorization: Option<HeaderValue>,
@@ -49,6 +50,7 @@ impl Endpoint {
                 .build()
                 .map_err(|error| OpenError::Client(with_causes(&error)))?,
             url: write_url(&base, &options.org, &options.bucket),
+            delete_url: delete_url(&base, &options.org, &options.bucket),
             place: Place {
                 url: base.as_str().trim_end_matches('/').to_string(),
                 org: options.org.clone(),
@@ -104,20 +106,24 @@ impl Endpoint {
     }
 
     async fn post(&self, lines: &[u8]) -> Result<answer::Response, reqwest::Error> {
-        let mut request = self.client.post(self.url.clone()).header(CONTENT_TYPE, "text/plain; charset=utf-8");
-        if let Some(authorization) = &self.authorization {
-            request = request.header(AUTHORIZATION, authorization.clone());
-        }
-        request = match self.gzip {
+        let request = self.request(&self.url, "text/plain; charset=utf-8");
+        let request = match self.gzip {
             true => request.header(CONTENT_ENCODING, "gzip").body(compress(lines)),
             false => request.body(lines.to_vec()),
         };
-        let mut response = request.send().await?;
-        let body = body_start(&mut response).await;
-        Ok(answer::Response { status: response.status(), headers: std::mem::take(response.headers_mut()), body })
+        answered(request).await
     }
 
-    fn no_answer(&self, error: reqwest::Error) -> WriteError {
+    /// A POST request there, with the token.
+    pub(super) fn request(&self, url: &Url, content_type: &'static str) -> RequestBuilder {
+        let request = self.client.post(url.clone()).header(CONTENT_TYPE, content_type);
+        match &self.authorization {
+            Some(authorization) => request.header(AUTHORIZATION, authorization.clone()),
+            None => request,
+        }
+    }
+
+    pub(super) fn no_answer(&self, error: reqwest::Error) -> WriteError {
         let timeout = error.is_timeout();
         let error = answer::shown(&with_causes(&error.without_url()), &self.place);
         let url = &self.place.url;
@@ -174,6 +180,20 @@ fn write_url(base: &Url, org: &str, bucket: &str) -> Url {
     url.set_path(&format!("{}/api/v2/write", base.path().trim_end_matches('/')));
     url.query_pairs_mut().append_pair("org", org).append_pair("bucket", bucket).append_pair("precision", "ns");
     url
+}
+
+fn delete_url(base: &Url, org: &str, bucket: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}/api/v2/delete", base.path().trim_end_matches('/')));
+    url.query_pairs_mut().append_pair("org", org).append_pair("bucket", bucket);
+    url
+}
+
+/// Sends the request; gives its answer with the beginning of the body.
+pub(super) async fn answered(request: RequestBuilder) -> Result<answer::Response, reqwest::Error> {
+    let mut response = request.send().await?;
+    let body = body_start(&mut response).await;
+    Ok(answer::Response { status: response.status(), headers: std::mem::take(response.headers_mut()), body })
 }
 
 fn read_token(file: &PathBuf) -> Result<Secret, OpenError> {

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::point::FieldValue;
 use crate::test_directory::TestDirectory;
-use crate::time::Timestamp;
 
 const JOURNAL: u32 = 7;
 
@@ -37,7 +36,7 @@ fn open(path: &Path) -> Writer {
 }
 
 fn open_rewriter(path: &Path) -> Rewriter {
-    let rewriter = Rewriter::open(path, JOURNAL).unwrap();
+    let rewriter = Rewriter::open(path, Duration::ZERO, JOURNAL).unwrap();
     do_not_sync(&rewriter.writer);
     rewriter
 }
@@ -315,4 +314,19 @@ fn a_store_without_entries_is_taken_over_and_what_it_holds_is_overwritten_only()
     rewrite(&mut open_rewriter(&path), &[1], 1, &new);
     let of_unknown_origin = (2, vec![("door", "d1", 20, vec![("a", 2.0)])]);
     assert_eq!(content(&path), f.fresh(&new.into_iter().chain([of_unknown_origin]).collect()));
+}
+
+#[test]
+fn points_that_the_retention_would_delete_are_not_written() {
+    let f = Fixture::new();
+    let path = f.path("readings.sqlite");
+    let now = Timestamp::now().as_seconds();
+    let old = rules([
+        (1, vec![("door", "d1", now, vec![("a", 1.0)])]),
+        (2, vec![("door", "d1", now - 7_200, vec![("a", 1.0)])]),
+    ]);
+    write(&mut open(&path), &old);
+    let mut rewriter = Rewriter::open(&path, Duration::from_secs(3_600), JOURNAL).unwrap();
+    rewrite(&mut rewriter, &[1, 2], 2, &old);
+    assert_eq!(content(&path), f.fresh(&rules([(1, old[&1].clone())])));
 }
