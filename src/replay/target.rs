@@ -38,7 +38,7 @@ pub(super) struct Target {
 }
 
 enum Kind {
-    Embedded(Rewriter),
+    Embedded(Box<Rewriter>),
     Influxdb2 {
         database: Box<Influxdb2>,
         runtime: Handle,
@@ -64,10 +64,8 @@ impl Target {
         let kind = match sink {
             config::Sink::Embedded(options) => {
                 let file = sink::embedded::file(options, &config.data_directory);
-                Kind::Embedded(
-                    Rewriter::open(&file, options.retention.0, journal)
-                        .map_err(|source| store_failed(&name, source))?,
-                )
+                let store = Rewriter::open(&file, options.retention.0, journal);
+                Kind::Embedded(Box::new(store.map_err(|source| store_failed(&name, source))?))
             }
             config::Sink::Influxdb2(options) => {
                 let database = Influxdb2::new(options)

@@ -249,7 +249,7 @@ pub fn readings(citywire: &Citywire) -> Vec<String> {
     let mut all = Vec::new();
     for view in views {
         let mut statement = store.prepare(&format!("SELECT * FROM \"{view}\" ORDER BY device, time")).unwrap();
-        let columns: BTreeSet<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let columns: BTreeSet<String> = statement.column_names().map(str::to_owned).collect();
         all.push(format!("{view} has {columns:?}"));
         let mut rows = statement.query([]).unwrap();
         while let Some(row) = rows.next().unwrap() {

@@ -63,7 +63,7 @@ fn content(path: &Path) -> Vec<String> {
     for view in views {
         let sql = format!("SELECT * FROM {} ORDER BY device, time", schema::quoted(&view));
         let mut statement = connection.prepare(&sql).unwrap();
-        let mut columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let mut columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let mut rows = statement.query([]).unwrap();
         while let Some(row) = rows.next().unwrap() {
             let mut cells: Vec<String> = columns
