@@ -96,7 +96,10 @@ pub fn replay(
         }
     };
     let ends = Ends::read(&journal)?;
-    let (targets, untouched) = targets(config, &progress.asked.sinks, &ends, progress.journal, runtime)?;
+    let (mut targets, untouched) = targets(config, &progress.asked.sinks, &ends, progress.journal, runtime)?;
+    if progress.position > progress.start {
+        targets.iter_mut().for_each(Target::resume);
+    }
     let mut replay = Replay {
         side: Side::new(rules),
         former: former.map(Side::new),

@@ -76,6 +76,13 @@ impl Target {
         Ok(Target { name, end, kind })
     }
 
+    /// The replay goes on: what was done before it was interrupted counts.
+    pub fn resume(&mut self) {
+        if let Kind::Embedded(store) = &mut self.kind {
+            store.touch_all();
+        }
+    }
+
     /// Whether it knows by itself what entries gave before.
     pub fn is_exact(&self) -> bool {
         matches!(self.kind, Kind::Embedded(_))

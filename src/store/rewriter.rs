@@ -101,6 +101,11 @@ impl Rewriter {
         Ok(Rewriter { writer, ahead: Ahead::default(), touched: BTreeSet::new(), oldest })
     }
 
+    /// Has [`Rewriter::settle`] look at every class: rows may have been taken back by a replay that was interrupted.
+    pub fn touch_all(&mut self) {
+        self.touched.extend(0..self.writer.catalog.classes().len() as u16);
+    }
+
     /// Looks for the rows of the entries `first` to `last`, or of the first of them when there are too many; gives the last
     /// one that it has looked for. Reads each class once, and locks nothing.
     ///
