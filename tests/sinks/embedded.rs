@@ -322,8 +322,8 @@ fn files_that_are_not_a_store_of_this_version_are_left_alone() {
     let sql = |file: &Path, sql: &str| Connection::open(file).expect("a database").execute_batch(sql).expect(sql);
     f(&|file| sql(file, "CREATE TABLE other (x)"), "a database of another program");
     f(
-        &|file| sql(file, "CREATE TABLE _devices (x); PRAGMA application_id = 0x63697477; PRAGMA user_version = 2"),
-        "written by a newer citywire (layout 2, this one knows 1)",
+        &|file| sql(file, "CREATE TABLE _devices (x); PRAGMA application_id = 0x63697477; PRAGMA user_version = 3"),
+        "written by a newer citywire (layout 3, this one knows 2)",
     );
     f(
         &|file| std::fs::write(file, "not a database, but long enough to look at".repeat(9)).expect("a file"),
