@@ -7,7 +7,7 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin
 
 CARGO ?= cargo
 
-.PHONY: help setup test check format alarms bench bench-decode crash simulation overload fuzz deny demo secrets
+.PHONY: help setup test check format alarms bench bench-decode crash simulation overload fuzz deny demo secrets start
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,11 @@ SEEDS ?= 1000000
 simulation: ## Journal and acknowledgement in orders of events drawn from seeds: make simulation SEEDS=1000000 SEED=7
 	CITYWIRE_SIMULATION_SEEDS=$(SEEDS) $(if $(SEED),CITYWIRE_SIMULATION_SEED=$(SEED)) \
 		$(CARGO) test --locked --lib every_order_of_events -- --nocapture
+
+# The figure needs some 2 GB in the temporary directory for a while.
+START_ENTRIES ?= 10000000
+start: ## Seconds until the service is ready over a journal of START_ENTRIES entries (10 million)
+	CITYWIRE_START_ENTRIES=$(START_ENTRIES) $(CARGO) test --locked --release --test journal_tools -- --ignored --nocapture
 
 bench: setup ## Throughput and CPU per message beside a bare subscriber, and how long an alarm takes meanwhile
 	$(CARGO) bench --locked --bench throughput

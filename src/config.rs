@@ -199,8 +199,21 @@ section! {
         pub retention: HumanDuration = days(30), in seconds(0)..=days(3_650);
         /// How long a commit may wait for more messages to share its fsync.
         pub commit_delay_max: HumanDuration = milliseconds(5), in milliseconds(0)..=seconds(1);
+        /// What becomes of files of the journal that are full, once every sink has taken them or another full one
+        /// follows.
+        pub compression: Compression = Compression::Zstd;
     }
     check rules::journal
+}
+
+words! {
+    /// Whether the journal's closed files are compressed.
+    pub enum Compression = Zstd {
+        /// Compressed in the background, at low priority; they stay readable.
+        Zstd = "zstd",
+        /// They stay as they are. Those compressed before stay readable.
+        None = "none",
+    }
 }
 
 section! {

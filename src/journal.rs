@@ -20,6 +20,8 @@
 
 mod assess;
 mod batch;
+mod compressed;
+mod compression;
 mod cursor;
 mod damage;
 mod error;
@@ -35,6 +37,7 @@ mod segment;
 mod shared;
 #[cfg(test)]
 mod simulated;
+mod source;
 #[cfg(test)]
 mod tests;
 mod thread;
@@ -62,7 +65,7 @@ pub use shared::State;
 pub use verify::{Verification, verify};
 
 use crate::broker::{Ack, Message, NotTaken};
-use crate::config;
+use crate::config::{self, Compression};
 use crate::time::Timestamp;
 use files::{FileSystem, OsFileSystem};
 use recovery::Recovered;
@@ -93,6 +96,8 @@ pub struct Options {
     pub retention: Duration,
     /// How long a commit may wait for more messages to share its sync.
     pub commit_delay_max: Duration,
+    /// What becomes of closed segments.
+    pub compression: Compression,
 }
 
 /// The smallest and the largest segment that can be asked for.
@@ -108,6 +113,7 @@ impl Options {
             max_bytes: options.max_bytes.0,
             retention: options.retention.0,
             commit_delay_max: options.commit_delay_max.0,
+            compression: options.compression,
         }
     }
 
@@ -141,6 +147,7 @@ pub struct Journal(Arc<Inner>);
 struct Inner {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<Result<(), JournalError>>>>,
+    compressor: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Journal {
@@ -158,11 +165,14 @@ impl Journal {
     pub fn open_on(files: Arc<dyn FileSystem>, options: Options) -> Result<(Journal, Recovery), JournalError> {
         let (shared, writer, recovery) = prepare(files, options, Timestamp::now())?;
         let for_thread = shared.clone();
-        let thread = std::thread::Builder::new()
-            .name("journal".into())
-            .spawn(move || thread::run(writer, &for_thread))
-            .map_err(|error| JournalError::file("start a thread for", &shared.options.directory, error))?;
-        Ok((Journal(Arc::new(Inner { shared, thread: Mutex::new(Some(thread)) })), recovery))
+        let thread = start_thread("journal", &shared, move || thread::run(writer, &for_thread))?;
+        let inner = Inner { shared: shared.clone(), thread: Mutex::new(Some(thread)), compressor: Mutex::default() };
+        if shared.options.compression == Compression::Zstd {
+            let for_thread = shared.clone();
+            let compressor = start_thread("compression", &shared, move || compression::run(&for_thread))?;
+            inner.compressor.lock().unwrap_or_else(PoisonError::into_inner).replace(compressor);
+        }
+        Ok((Journal(Arc::new(inner)), recovery))
     }
 
     /// Hands a message over. Never blocks: the acknowledgement comes when the entry is on disk.
@@ -286,7 +296,11 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Inner {
     fn close(&self) -> Result<(), JournalError> {
+        self.shared.compressor.stop();
         self.shared.queue.close();
+        let compressor = self.compressor.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // What it has not finished it removes; a panic of it costs nothing but the compression.
+        drop(compressor.map(JoinHandle::join));
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         // A panic of the thread is in the state and was printed.
         thread.and_then(|thread| thread.join().ok()).unwrap_or(Ok(()))
@@ -299,6 +313,15 @@ impl Drop for Inner {
             tracing::error!("{error}");
         }
     }
+}
+
+fn start_thread<T: Send + 'static>(
+    name: &str,
+    shared: &Shared,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, JournalError> {
+    let thread = std::thread::Builder::new().name(name.into()).spawn(run);
+    thread.map_err(|error| JournalError::file("start a thread for", &shared.options.directory, error))
 }
 
 /// Locks and recovers the directory, and makes the writer, without its thread.
@@ -334,8 +357,8 @@ fn prepare(
     writer.start(now)?;
     damaged.into_iter().for_each(|first| shared.count_damaged(first));
     // Without room for the new segment they stay in place, as proof of the numbers that were given.
-    for first in unreadable.into_iter().filter(|_| shared.state().is_writable()) {
-        recovery::move_aside(&*shared.files, &directory, first)?;
+    for segment in unreadable.iter().filter(|_| shared.state().is_writable()) {
+        recovery::move_aside(&*shared.files, &directory, segment)?;
     }
     let recovery = report(&shared.index(), findings);
     Ok((shared, writer, recovery))

@@ -65,7 +65,10 @@ metrics! {
     JOURNAL_COMMIT_DURATION = Histogram "citywire_journal_commit_duration_seconds" [] "Time of one commit, write and fsync.";
     JOURNAL_SIZE = Gauge "citywire_journal_size_bytes" [] "Bytes that the journal takes on disk.";
     JOURNAL_SIZE_MAX = Gauge "citywire_journal_size_max_bytes" [] "The limit on the journal's size (journal.max_bytes).";
+    JOURNAL_UNCOMPRESSED_SIZE = Gauge "citywire_journal_uncompressed_size_bytes" [] "Bytes that the journal's segments would take if none were compressed.";
     JOURNAL_SEGMENTS = Gauge "citywire_journal_segments" [] "Segment files in the journal.";
+    JOURNAL_COMPRESSED_SEGMENTS = Gauge "citywire_journal_compressed_segments" [] "Segment files in the journal that are compressed.";
+    JOURNAL_COMPRESSION_FAILURES = Counter "citywire_journal_compression_failures_total" [] "Segments that could not be compressed; each stays as it is, and is tried again later.";
     JOURNAL_FULL = Gauge "citywire_journal_full" [] "1 while nothing is acknowledged because the journal is at its limit or the disk is full, else 0.";
     JOURNAL_STALLED = Gauge "citywire_journal_stalled_seconds" [] "How long the disk has not answered a write that is under way, once that is more than five seconds; nothing is acknowledged meanwhile. Else 0.";
     JOURNAL_DAMAGED_SEGMENTS = Counter "citywire_journal_damaged_segments_total" [] "Segments that were found damaged and set aside.";

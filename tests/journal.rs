@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use citywire::broker::{Ack, Delivery, Message, NotTaken};
+use citywire::config::Compression;
 use citywire::journal::{Entry, Journal, JournalError, Options, Position, Reader, State, inspect, verify};
 use citywire::time::Timestamp;
 use support::{TempDir, wait_until_blocking};
@@ -21,6 +22,7 @@ fn options(directory: &Path) -> Options {
         max_bytes: 64 << 20,
         retention: Duration::from_secs(3600),
         commit_delay_max: Duration::from_millis(5),
+        compression: Compression::Zstd,
     }
 }
 

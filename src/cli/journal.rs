@@ -5,6 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+mod export;
+mod import;
+mod line;
+
 use super::output::{json_lines, table};
 use super::{ConfigArguments, Failure};
 use crate::journal::{self, CursorReport, Finding, Inspection, Options, SegmentReport, Verification};
@@ -12,14 +16,17 @@ use crate::journal::{self, CursorReport, Finding, Inspection, Options, SegmentRe
 /// Look at the journal: the messages on disk as they were received.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
-Both only read, and may be used while the service runs.
+All but import only read, and may be used while the service runs.
 
 Examples:
   citywire journal inspect
-  citywire journal verify && echo sound")]
+  citywire journal verify && echo sound
+  citywire journal export --since 1h > messages.jsonl")]
 pub enum Command {
     Inspect(Arguments),
     Verify(VerifyArguments),
+    Export(export::Arguments),
+    Import(import::Arguments),
 }
 
 /// Show what is in the journal: its files, and how far each sink has come.
@@ -46,6 +53,8 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Inspect(arguments) => inspect(arguments),
         Command::Verify(arguments) => verify(arguments),
+        Command::Export(arguments) => export::run(arguments),
+        Command::Import(arguments) => import::run(arguments),
     }
 }
 
@@ -60,15 +69,15 @@ fn inspect(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn show_inspection(out: &mut impl Write, inspection: &Inspection) -> io::Result<()> {
-    let Inspection { directory, oldest, last_sequence, bytes, .. } = inspection;
+    let Inspection { directory, oldest, last_sequence, bytes, uncompressed_bytes, .. } = inspection;
     let entries = (last_sequence + 1).saturating_sub(*oldest);
     writeln!(
         out,
-        "{}: {entries} entries, from {oldest} to {last_sequence}, in {bytes} bytes\n",
+        "{}: {entries} entries, from {oldest} to {last_sequence}, in {bytes} bytes ({uncompressed_bytes} uncompressed)\n",
         directory.display()
     )?;
-    let segments: Vec<[String; 6]> = inspection.segments.iter().map(segment_row).collect();
-    table(out, ["FILE", "FIRST", "LAST", "BYTES", "FROM", "TO"], &segments)?;
+    let segments: Vec<[String; 7]> = inspection.segments.iter().map(segment_row).collect();
+    table(out, ["FILE", "FIRST", "LAST", "BYTES", "RATIO", "FROM", "TO"], &segments)?;
     if !inspection.cursors.is_empty() {
         writeln!(out)?;
         let cursors: Vec<[String; 6]> = inspection.cursors.iter().map(cursor_row).collect();
@@ -80,13 +89,17 @@ fn show_inspection(out: &mut impl Write, inspection: &Inspection) -> io::Result<
     show_findings(out, &inspection.findings)
 }
 
-fn segment_row(segment: &SegmentReport) -> [String; 6] {
+fn segment_row(segment: &SegmentReport) -> [String; 7] {
     let time = |time: &Option<String>| time.clone().unwrap_or_else(|| "-".into());
     [
         segment.file.clone(),
         segment.first_sequence.to_string(),
         segment.last_sequence.to_string(),
         segment.bytes.to_string(),
+        match segment.compressed {
+            true => format!("{:.1}", segment.uncompressed_bytes as f64 / segment.bytes.max(1) as f64),
+            false => "-".into(),
+        },
         time(&segment.from),
         time(&segment.to),
     ]
@@ -111,9 +124,13 @@ fn verify(arguments: &VerifyArguments) -> Result<(), Failure> {
 }
 
 fn show_verification(out: &mut impl Write, verification: &Verification) -> io::Result<()> {
-    let Verification { segments, entries, bytes, lost_entries, findings } = verification;
+    let Verification { segments, compressed_segments, entries, bytes, lost_entries, findings } = verification;
     let verdict = if verification.is_sound() { "sound" } else { "damaged" };
-    writeln!(out, "{verdict}: {entries} whole entries in {segments} files of {bytes} bytes, {lost_entries} lost")?;
+    writeln!(
+        out,
+        "{verdict}: {entries} whole entries in {segments} files of {bytes} bytes ({compressed_segments} compressed), \
+         {lost_entries} lost"
+    )?;
     show_findings(out, findings)
 }
 

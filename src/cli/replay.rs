@@ -90,7 +90,7 @@ fn checked_time(text: &str) -> Result<String, String> {
 }
 
 /// Reads a point in time: RFC 3339, or a length of time before now.
-fn time(text: &str) -> Result<Timestamp, String> {
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     if let Ok(duration) = parse_duration(text) {
         return Ok(before(Timestamp::now(), duration));
     }

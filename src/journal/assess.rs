@@ -4,8 +4,9 @@
 use std::io;
 
 use super::damage::Gap;
-use super::format::{Kind, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::format::{CompressedHeader, Kind, SEGMENT_HEADER_BYTES, SegmentHeader, is_compressed};
 use super::scan::{Found, Hole, Limits, ReadAt, Scanner};
+use super::source::Source;
 use super::{Entry, HeaderFault};
 
 /// What a segment holds.
@@ -140,18 +141,23 @@ pub struct SegmentScan {
     pub assessment: Assessment,
 }
 
-/// Reads a segment file that is held in memory: its whole entries, and what became of the rest. Takes any bytes.
+/// Reads a segment file that is held in memory, compressed or not: its whole entries, and what became of the rest. Takes
+/// any bytes.
 ///
 /// # Errors
 /// When the segment's header is damaged or of a later version, nothing can be read.
 pub fn scan_segment(bytes: &[u8]) -> Result<SegmentScan, HeaderFault> {
-    let header = SegmentHeader::decode(bytes)?;
+    let (header, length) = match is_compressed(bytes) {
+        true => CompressedHeader::decode(bytes).map(|header| (header.segment, header.content_bytes))?,
+        false => (SegmentHeader::decode(bytes)?, bytes.len() as u64),
+    };
     if header.first_sequence == 0 || header.first_sequence > u64::MAX / 2 {
         return Err(HeaderFault::Damaged);
     }
-    let limits = Limits { bytes: bytes.len() as u64, sequence: u64::MAX };
+    let limits = Limits { bytes: length, sequence: u64::MAX };
     let mut entries = Vec::new();
-    let assessed = assess(bytes, header.key, header.first_sequence, limits, 0, |entry| entries.push(entry));
+    let assessed = Source::of(bytes, header.key)
+        .and_then(|source| assess(source, header.key, header.first_sequence, limits, 0, |entry| entries.push(entry)));
     // Memory does not fail to be read.
     let assessment = assessed.unwrap_or_default();
     entries.retain(|entry| entry.sequence <= assessment.last);

@@ -155,6 +155,7 @@ impl Cursor {
             self.cell.passed.store(position.sequence, Ordering::Release);
         }
         self.shared.queue.cursor_advanced();
+        self.shared.compressor.ring();
         Ok(())
     }
 }

@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::files::FileSystem;
+use super::files::{File, FileSystem};
+use super::scan::Hole;
+use super::segment::Segment;
+use super::source::Source;
 use super::{Options, scan, segment};
 
 /// `damaged/` takes no more copies beyond this many bytes or files, and beyond an eighth of the journal's limit, so
@@ -95,17 +98,12 @@ impl Told {
     }
 }
 
-/// Copies `bytes` bytes of a segment to `damaged/` and makes the copy durable. Gives the copy's name in the journal's
-/// directory; `None` when `damaged/` is full. A copy made earlier serves.
-pub fn copy(
-    files: &dyn FileSystem,
-    options: &Options,
-    first: u64,
-    offset: u64,
-    bytes: u64,
-) -> io::Result<Option<String>> {
+/// Copies the bytes of a segment's file that a hole takes to `damaged/` and makes the copy durable. Gives the copy's
+/// name in the journal's directory; `None` when `damaged/` is full. A copy made earlier serves.
+pub fn copy(files: &dyn FileSystem, options: &Options, segment: &Segment, hole: Hole) -> io::Result<Option<String>> {
+    let (source, offset, bytes) = place(files, &options.directory, segment, hole)?;
     let directory = directory(&options.directory);
-    let name = format!("{first:020}-{offset}");
+    let name = format!("{:020}-{offset}", segment.first);
     let present = files.list(&directory)?;
     if present.iter().any(|file| file.name == name && file.bytes >= bytes) {
         return Ok(Some(format!("damaged/{name}")));
@@ -118,7 +116,6 @@ pub fn copy(
     if present.iter().any(|file| file.name == name) {
         files.remove(&path)?;
     }
-    let source = files.open_read_only(&segment::path(&options.directory, first))?;
     let copied = write_copy(files, &path, &source, offset, bytes);
     if let Err(error) = copied {
         // Half a copy would pass for a whole one; without it the next attempt starts afresh.
@@ -127,6 +124,21 @@ pub fn copy(
     }
     files.sync_directory(&directory)?;
     Ok(Some(format!("damaged/{name}")))
+}
+
+/// Where a hole is: the file, offset and number of bytes. Of a compressed segment, the frames that hold it.
+fn place(
+    files: &dyn FileSystem,
+    journal: &Path,
+    segment: &Segment,
+    hole: Hole,
+) -> io::Result<(Box<dyn File>, u64, u64)> {
+    if let Source::Compressed(compressed) = Source::open(files, journal, segment, segment.key.unwrap_or_default())? {
+        let file = files.open_read_only(&segment::compressed_path(journal, segment.first))?;
+        let (offset, bytes) = compressed.file_range(hole.offset, hole.bytes).unwrap_or_default();
+        return Ok((file, offset, bytes));
+    }
+    Ok((files.open_read_only(&segment.path(journal))?, hole.offset, hole.bytes))
 }
 
 fn write_copy(

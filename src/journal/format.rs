@@ -23,9 +23,10 @@
 //! journal/
 //!   lock                               held by the process that writes
 //!   00000000000000000001.segment       named by its first sequence number; names sort by it
+//!   00000000000000097302.segment.zst   a closed segment, compressed
 //!   00000000000000184021.segment
 //!   cursors/embedded.cursor            how far a sink has come (text)
-//!   damaged/00000000000000000001-8192  what was found damaged: a copy of the bytes at that offset of that segment
+//!   damaged/00000000000000000001-8192  what was found damaged: a copy of the bytes at that offset of that file
 //! ```
 //!
 //! # Segment
@@ -57,8 +58,44 @@
 //!   entries are not taken for what a redelivery repeats. Its sequence number is that of the entry before it.
 //! - **committed**: the mark. All entries up to this sequence number are synced. Written after a commit when nothing
 //!   else waits, without a sync of its own.
+//!
+//! # Compressed segment
+//!
+//! A closed segment that is whole may be replaced by a compressed file: the same bytes up to the end of its last record,
+//! cut between records into pieces of some 256 KiB, each a Zstandard frame (RFC 8878) of its own. So one entry is read
+//! without decompressing the others, and damage to a frame costs the entries of that frame. What tells where the frames
+//! are stands in skippable frames between them and, once more, in an index at the end: any other byte that is damaged
+//! costs nothing. `zstd -d` makes the plain segment of such a file again.
+//!
+//! ```text
+//! skippable frame: header, 80 bytes, twice      in front of each frame, a skippable frame of 48 bytes
+//!  0   8  "cityzstd"                             0  8  where the frame starts in this file
+//!  8   2  version, 1                             8  8  where its content starts in the segment
+//! 10   2  zero                                  16  4  bytes of the frame
+//! 12   4  key                                   20  4  bytes of its content
+//! 16   8  sequence number of the first entry    24  8  sequence number of the first entry in or after it
+//! 24   8  creation time of the segment          32  8  latest receive time of its entries
+//! 32   8  receive time of the first entry       40  4  CRC-32 of the frame
+//! 40   8  sequence number of the last entry     44  4  CRC-32 of bytes 0 to 43, started with the key
+//! 48   8  bytes of the segment
+//! 56   8  where the index starts                the index, a skippable frame at the end: these 48 bytes of each frame
+//! 64   4  number of frames
+//! 68   8  zero
+//! 76   4  CRC-32 of bytes 0 to 75
+//! ```
+//!
+//! It is written as `….segment.zst.new`, synced, read back and compared with the segment, renamed, the directory synced,
+//! and only then the plain file is removed. After a crash, a file `.new` is removed; where both forms of a segment are
+//! there, the plain one counts and the other is removed.
+
+mod compressed;
 
 use bytes::Bytes;
+
+pub use compressed::{COMPRESSED_HEADER_BYTES, CompressedHeader, Frame};
+pub(super) use compressed::{
+    FRAME_CONTENT_BYTES, FRAME_HEADER_BYTES, INDEX_HEADER_BYTES, decode_index, encode_index, is_compressed,
+};
 
 use crate::broker::Delivery;
 use crate::time::Timestamp;

@@ -8,7 +8,7 @@ use super::cursor::{self, Position};
 use super::damage;
 use super::files::{FileSystem, OsFileSystem};
 use super::reader::snapshot;
-use super::segment::{self, Index, Segment};
+use super::segment::{Index, Segment};
 use super::{Finding, JournalError, Severity};
 use crate::time::Timestamp;
 
@@ -20,7 +20,10 @@ pub struct Inspection {
     pub oldest: u64,
     /// The last sequence number on disk.
     pub last_sequence: u64,
+    /// Bytes on disk.
     pub bytes: u64,
+    /// Bytes that the segments would take if none were compressed.
+    pub uncompressed_bytes: u64,
     pub segments: Vec<SegmentReport>,
     pub cursors: Vec<CursorReport>,
     /// What was set aside.
@@ -35,7 +38,11 @@ pub struct SegmentReport {
     pub first_sequence: u64,
     /// The number before `first_sequence` while the segment has no entry.
     pub last_sequence: u64,
+    /// Bytes on disk.
     pub bytes: u64,
+    /// The same, if it were not compressed.
+    pub uncompressed_bytes: u64,
+    pub compressed: bool,
     /// When its first entry was received (RFC 3339).
     pub from: Option<String>,
     /// A time by which its last entry had been received (RFC 3339); `None` of the newest segment.
@@ -83,6 +90,7 @@ pub fn inspect_on(files: &dyn FileSystem, directory: &Path) -> Result<Inspection
         oldest: index.oldest(),
         last_sequence: index.durable,
         bytes: index.bytes(),
+        uncompressed_bytes: index.content_bytes(),
         segments: segment_reports(&index),
         cursors,
         damaged,
@@ -93,10 +101,12 @@ pub fn inspect_on(files: &dyn FileSystem, directory: &Path) -> Result<Inspection
 fn segment_reports(index: &Index) -> Vec<SegmentReport> {
     let nexts = index.segments.iter().skip(1).map(Some).chain([None]);
     let report = |(segment, next): (&Segment, Option<&Segment>)| SegmentReport {
-        file: segment::file_name(segment.first),
+        file: segment.file_name(),
         first_sequence: segment.first,
         last_sequence: next.map_or(index.durable, |next| next.first - 1),
-        bytes: segment.bytes,
+        bytes: segment.disk_bytes(),
+        uncompressed_bytes: segment.bytes,
+        compressed: segment.is_compressed(),
         from: segment.first_received.map(|time| time.to_string()),
         to: next.map(|next| next.created).filter(|&time| time > Timestamp::default()).map(|time| time.to_string()),
     };
@@ -109,7 +119,7 @@ pub fn header_findings(index: &Index) -> Vec<Finding> {
     damaged
         .map(|segment| Finding {
             severity: Severity::Damage,
-            file: segment::file_name(segment.first),
+            file: segment.file_name(),
             detail: match segment.key {
                 Some(_) => "both copies of its header are damaged; its entries are read with the key of another \
                             segment"

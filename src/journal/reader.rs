@@ -7,11 +7,12 @@ use std::sync::Arc;
 use super::assess::assess;
 use super::cursor;
 use super::damage::Gap;
-use super::files::{File, FileSystem, OsFileSystem};
-use super::format::{Kind, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES};
+use super::files::{FileSystem, OsFileSystem};
+use super::format::{Kind, RECORD_HEADER_BYTES};
 use super::scan::{Found, Hole, Limits, Scanner};
 use super::segment::{self, Index, Located};
 use super::shared::Shared;
+use super::source::Source;
 use super::{Entry, JournalError};
 use crate::time::Timestamp;
 
@@ -38,7 +39,7 @@ enum View {
 /// The segment that is being read.
 struct Open {
     located: Located,
-    scanner: Scanner<Box<dyn File>>,
+    scanner: Scanner<Source>,
     /// Damage since the last whole entry.
     hole: Option<Hole>,
 }
@@ -57,16 +58,23 @@ impl Reader {
         Reader::open_on(Arc::new(OsFileSystem), directory, after_sequence)
     }
 
-    /// As [`Reader::open`], and begins with the file in which the first entry is that was received at `since` or later,
-    /// as far as the files' times tell; with the oldest file without.
+    /// As [`Reader::open`], and begins shortly before the first entry that was received at `since` or later, as far as
+    /// the times in the files' headers tell; with the oldest file without.
     ///
     /// # Errors
     /// When the directory or a file's header cannot be read.
     pub fn open_since(directory: &Path, since: Option<Timestamp>) -> Result<Reader, JournalError> {
-        let mut reader = Reader::open(directory, 0)?;
-        if let View::Snapshot { index, .. } = &reader.journal {
-            reader.sequence = index.first_since(since.unwrap_or_default()) - 1;
-        }
+        Reader::open_since_on(Arc::new(OsFileSystem), directory, since)
+    }
+
+    /// The same on any file system.
+    pub(super) fn open_since_on(
+        files: Arc<dyn FileSystem>,
+        directory: &Path,
+        since: Option<Timestamp>,
+    ) -> Result<Reader, JournalError> {
+        let mut reader = Reader::open_on(files, directory, 0)?;
+        reader.sequence = reader.journal.first_since(since.unwrap_or_default())? - 1;
         Ok(reader)
     }
 
@@ -113,10 +121,7 @@ impl Reader {
 
     /// The last sequence number that is there to be read.
     pub fn last_sequence(&self) -> u64 {
-        match &self.journal {
-            View::Live(shared) => shared.durable(),
-            View::Snapshot { index, .. } => index.durable,
-        }
+        self.journal.look(|index| index.durable)
     }
 
     /// The first sequence number that was there to be read.
@@ -156,7 +161,7 @@ impl Reader {
             };
             let first = open.located.segment.first;
             let found = open.scanner.step().map_err(|error| {
-                JournalError::file("read", &segment::path(self.journal.directory(), first), error)
+                JournalError::file("read", &open.located.segment.path(self.journal.directory()), error)
             })?;
             match found {
                 Found::Hole(hole) => open.hole = Some(merge(open.hole, hole)),
@@ -217,9 +222,12 @@ impl Reader {
         if segment.first > self.sequence + 1 {
             self.pass(segment.first, None, segment.first - 1);
         }
-        let path = segment.path(self.journal.directory());
-        let file = match self.journal.files().open_read_only(&path) {
-            Ok(file) => file,
+        let Some(key) = segment.key else {
+            self.pass(segment.first, None, located.limits.sequence - 1);
+            return Ok(true);
+        };
+        let source = match Source::open(self.journal.files(), self.journal.directory(), &segment, key) {
+            Ok(source) => source,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // Deleted, by retention or by hand: what it held is lost to this reader, the next segment is not.
                 if self.journal.locate(self.sequence + 1) == Some(located) {
@@ -227,13 +235,9 @@ impl Reader {
                 }
                 return Ok(true);
             }
-            Err(error) => return Err(JournalError::file("open", &path, error)),
+            Err(error) => return Err(JournalError::file("open", &segment.path(self.journal.directory()), error)),
         };
-        let Some(key) = segment.key else {
-            self.pass(segment.first, None, located.limits.sequence - 1);
-            return Ok(true);
-        };
-        let scanner = Scanner::new(file, key, SEGMENT_HEADER_BYTES as u64, segment.first, located.limits);
+        let scanner = source.scan_from(self.sequence + 1, key, segment.first, located.limits);
         self.open = Some(Open { located, scanner, hole: None });
         Ok(true)
     }
@@ -272,18 +276,33 @@ impl View {
         }
     }
 
-    fn locate(&self, sequence: u64) -> Option<Located> {
+    fn look<T>(&self, look: impl FnOnce(&Index) -> T) -> T {
         match self {
-            View::Live(shared) => shared.index().locate(sequence),
-            View::Snapshot { index, .. } => index.locate(sequence),
+            View::Live(shared) => look(&shared.index()),
+            View::Snapshot { index, .. } => look(index),
+        }
+    }
+
+    fn locate(&self, sequence: u64) -> Option<Located> {
+        self.look(|index| index.locate(sequence))
+    }
+
+    /// Where to begin reading for what was received at `since` or later.
+    fn first_since(&self, since: Timestamp) -> Result<u64, JournalError> {
+        let (first, located) = self.look(|index| (index.first_since(since), index.find(index.first_since(since))));
+        let Some((segment, key)) = located.and_then(|located| Some((located.segment, located.segment.key?))) else {
+            return Ok(first);
+        };
+        match Source::open(self.files(), self.directory(), &segment, key) {
+            Ok(source) => Ok(source.first_since(since).unwrap_or(first)),
+            // Deleted meanwhile; reading tells.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(first),
+            Err(error) => Err(JournalError::file("open", &segment.path(self.directory()), error)),
         }
     }
 
     fn find(&self, first: u64) -> Option<Located> {
-        match self {
-            View::Live(shared) => shared.index().find(first),
-            View::Snapshot { index, .. } => index.find(first),
-        }
+        self.look(|index| index.find(first))
     }
 }
 
@@ -292,15 +311,16 @@ pub fn snapshot(files: &dyn FileSystem, directory: &Path) -> Result<Index, Journ
     let segments = segment::list(files, directory)?;
     let cursors = cursor::list(files, directory)?;
     let passed = cursors.iter().filter_map(|found| found.saved).map(|saved| saved.position.sequence).max();
-    let mut index = Index { segments: segments.into(), durable: passed.unwrap_or(0), damaged_bytes: 0 };
+    let mut index = Index { segments: segments.into(), durable: passed.unwrap_or(0), ..Index::default() };
     if let Some(newest) = index.segments.back_mut() {
         index.durable = index.durable.max(newest.first - 1);
         let path = newest.path(directory);
         let failed = |error| JournalError::file("read", &path, error);
         if let Some(key) = newest.key {
-            let file = files.open_read_only(&path).map_err(failed)?;
+            let source = Source::open(files, directory, newest, key).map_err(failed)?;
+            index.durable = index.durable.max(source.last_sequence());
             let limits = Limits { bytes: newest.bytes, sequence: u64::MAX };
-            let found = assess(file, key, newest.first, limits, index.durable, |_| {}).map_err(failed)?;
+            let found = assess(source, key, newest.first, limits, index.durable, |_| {}).map_err(failed)?;
             index.durable = found.last.max(found.committed);
             newest.bytes = found.torn.unwrap_or(newest.bytes);
         }

@@ -13,8 +13,9 @@ use super::damage::{self, Finding, Severity};
 use super::files::{File, FileSystem};
 use super::format::{Kind, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES};
 use super::redelivery::Redeliveries;
-use super::scan::{self, Found, Limits, Scanner};
+use super::scan::{self, Found, Hole, Limits};
 use super::segment::{self, Index, Segment};
+use super::source::Source;
 use super::{JournalError, Options};
 
 /// What was found when the journal was opened, to be logged.
@@ -47,7 +48,7 @@ pub struct Recovered {
     pub open: Option<Box<dyn File>>,
     pub findings: Vec<Finding>,
     /// Segments that cannot be read: to be moved to `damaged/` once a new one holds their place in the sequence.
-    pub unreadable: Vec<u64>,
+    pub unreadable: Vec<Segment>,
     /// Segments with damage, these among them.
     pub damaged: Vec<u64>,
 }
@@ -71,6 +72,7 @@ pub fn recover(files: &dyn FileSystem, options: &Options) -> Result<Recovered, J
 impl Recoverer<'_> {
     fn recover(mut self) -> Result<Recovered, JournalError> {
         let directory = &self.options.directory;
+        segment::remove_leftovers(self.files, directory)?;
         let mut segments = segment::list(self.files, directory)?;
         let found_cursors = cursor::list(self.files, directory)?;
         let passed = found_cursors.iter().filter_map(|found| found.saved).map(|saved| saved.position.sequence).max();
@@ -91,7 +93,7 @@ impl Recoverer<'_> {
         recovered.index.durable = match (segments.last().copied(), key) {
             (None, _) => committed,
             (Some(_), None) => {
-                recovered.unreadable = segments.iter().map(|segment| segment.first).collect();
+                recovered.unreadable = segments.clone();
                 self.give_up_on(&mut segments, committed)
             }
             (Some(newest), Some(key)) => {
@@ -132,7 +134,7 @@ impl Recoverer<'_> {
             self.files.remove(&path).map_err(|error| JournalError::file("remove", &path, error))?;
             self.find(
                 Severity::Note,
-                newest.first,
+                &newest,
                 "its creation was interrupted; it held no entry and was removed".into(),
                 "nothing needs to be done".into(),
             );
@@ -148,7 +150,7 @@ impl Recoverer<'_> {
         for segment in std::mem::take(segments) {
             self.find(
                 Severity::Damage,
-                segment.first,
+                &segment,
                 "both copies of its header are damaged and no other segment is left to tell the key, so none of its \
                  entries can be read; it is set aside whole in damaged/"
                     .into(),
@@ -168,20 +170,25 @@ impl Recoverer<'_> {
         committed: u64,
     ) -> Result<(Assessment, bool), JournalError> {
         let path = newest.path(&self.options.directory);
-        let file = self.open(&path)?;
+        let failed = |error| JournalError::file("read", &path, error);
+        let source = Source::open(self.files, &self.options.directory, newest, key).map_err(failed)?;
+        let committed = committed.max(source.last_sequence());
         let limits = Limits { bytes: newest.bytes, sequence: u64::MAX };
-        let assessment = assess(file, key, newest.first, limits, committed, |_| {})
-            .map_err(|error| JournalError::file("read", &path, error))?;
+        let assessment = assess(source, key, newest.first, limits, committed, |_| {}).map_err(failed)?;
         for damage in &assessment.damage {
             let lost = damage.lost.map_or("no entry is lost".into(), |lost| format!("lost: {lost}"));
             let detail = match damage.hole {
                 None => format!("entries are missing at its end; {lost}"),
                 Some(hole) => {
-                    let copy = self.set_aside(newest.first, hole.offset, hole.bytes);
+                    let copy = self.set_aside(newest, hole);
                     format!("damaged at byte {} ({} bytes); {lost}; {copy}", hole.offset, hole.bytes)
                 }
             };
-            self.find(Severity::Damage, newest.first, detail, "look at the disk and at the copy".into());
+            self.find(Severity::Damage, newest, detail, "look at the disk and at the copy".into());
+        }
+        if newest.is_compressed() {
+            // All of it was acknowledged long ago; those after it are gone.
+            return Ok((assessment, false));
         }
         let readable = self.is_readable_from(newest, assessment.end)?;
         if !readable {
@@ -211,7 +218,7 @@ impl Recoverer<'_> {
     fn find_unreadable(&mut self, newest: &Segment, found: &Assessment) {
         self.find(
             Severity::Damage,
-            newest.first,
+            newest,
             format!(
                 "the disk cannot read its last {} bytes; what they held after entry {}, perhaps acknowledged, is lost; \
                  they stay where they are",
@@ -227,7 +234,8 @@ impl Recoverer<'_> {
     fn cut(&mut self, newest: &Segment, torn: u64, last: u64) -> Result<(), JournalError> {
         let bytes = newest.bytes - torn;
         let path = newest.path(&self.options.directory);
-        let became = match damage::copy(self.files, self.options, newest.first, torn, bytes) {
+        let tail = Hole { offset: torn, bytes, sequence: last + 1 };
+        let became = match damage::copy(self.files, self.options, newest, tail) {
             Err(error) if last >= newest.first => {
                 format!("they stay where they are, since they cannot be copied ({error})")
             }
@@ -245,7 +253,7 @@ impl Recoverer<'_> {
         };
         self.find(
             Severity::Note,
-            newest.first,
+            newest,
             format!("its last {bytes} bytes are no whole entry; {became}; the last entry is {last}"),
             "none was acknowledged, so the senders deliver them again; the copy can be deleted".into(),
         );
@@ -254,9 +262,9 @@ impl Recoverer<'_> {
 
     /// Moves a segment without entries out of the way.
     fn move_aside(&mut self, segment: &Segment) -> Result<(), JournalError> {
-        move_aside(self.files, &self.options.directory, segment.first)?;
+        move_aside(self.files, &self.options.directory, segment)?;
         let detail = "it has no whole entry that can be read; it was moved to damaged/".into();
-        self.find(Severity::Note, segment.first, detail, "look at the disk, then delete it".into());
+        self.find(Severity::Note, segment, detail, "look at the disk, then delete it".into());
         Ok(())
     }
 
@@ -300,27 +308,31 @@ impl Recoverer<'_> {
             }
             from -= 1;
         }
+        let oldest = last.first.saturating_sub(REMEMBERED_ENTRIES);
         for (segment, next) in segments[from..].iter().zip(&segments[from + 1..]) {
             let limits = Limits { bytes: segment.bytes, sequence: next.first };
-            self.remember_segment(segment, key, limits, memory)?;
+            self.remember_segment(segment, oldest, key, limits, memory)?;
         }
         let limits = Limits { bytes: newest.end, sequence: u64::MAX };
-        self.remember_segment(last, key, limits, memory)
+        self.remember_segment(last, oldest, key, limits, memory)
     }
 
+    /// Remembers a segment's entries from about `oldest` on.
     fn remember_segment(
         &self,
         segment: &Segment,
+        oldest: u64,
         key: u32,
         limits: Limits,
         memory: &mut Redeliveries,
     ) -> Result<(), JournalError> {
         let path = segment.path(&self.options.directory);
+        let failed = |error| JournalError::file("read", &path, error);
         let key = segment.key.unwrap_or(key);
-        let start = SEGMENT_HEADER_BYTES as u64;
-        let mut scanner = Scanner::new(self.open(&path)?, key, start, segment.first, limits);
+        let source = Source::open(self.files, &self.options.directory, segment, key).map_err(failed)?;
+        let mut scanner = source.scan_from(oldest, key, segment.first, limits);
         loop {
-            match scanner.step().map_err(|error| JournalError::file("read", &path, error))? {
+            match scanner.step().map_err(failed)? {
                 Found::End => return Ok(()),
                 Found::Hole(_) => {}
                 Found::Record(record) => match record.header.kind {
@@ -372,8 +384,8 @@ impl Recoverer<'_> {
         Ok(listed.iter().map(|file| file.bytes).sum())
     }
 
-    fn set_aside(&self, first: u64, offset: u64, bytes: u64) -> String {
-        match damage::copy(self.files, self.options, first, offset, bytes) {
+    fn set_aside(&self, segment: &Segment, hole: Hole) -> String {
+        match damage::copy(self.files, self.options, segment, hole) {
             Ok(Some(copy)) => format!("the damaged bytes are kept in {copy}"),
             Ok(None) => "damaged/ is full, so there is no copy".into(),
             Err(error) => format!("the damaged bytes could not be copied ({error})"),
@@ -384,20 +396,20 @@ impl Recoverer<'_> {
         self.files.open(path).map_err(|error| JournalError::file("open", path, error))
     }
 
-    fn find(&mut self, severity: Severity, first: u64, detail: String, advice: String) {
+    fn find(&mut self, severity: Severity, segment: &Segment, detail: String, advice: String) {
         if severity == Severity::Damage {
-            self.damaged.push(first);
+            self.damaged.push(segment.first);
         }
-        self.findings.push(Finding { severity, file: segment::file_name(first), detail, advice });
+        self.findings.push(Finding { severity, file: segment.file_name(), detail, advice });
     }
 }
 
 /// Moves a whole segment file to `damaged/`.
-pub fn move_aside(files: &dyn FileSystem, journal: &Path, first: u64) -> Result<(), JournalError> {
-    let (path, directory) = (segment::path(journal, first), damage::directory(journal));
+pub fn move_aside(files: &dyn FileSystem, journal: &Path, segment: &Segment) -> Result<(), JournalError> {
+    let (path, directory) = (segment.path(journal), damage::directory(journal));
     let present = files.list(&directory).map_err(|error| JournalError::file("list", &directory, error))?;
     let name = (1_u32..)
-        .map(|copy| format!("{first:020}-whole-{copy}"))
+        .map(|copy| format!("{:020}-whole-{copy}", segment.first))
         .find(|name| present.iter().all(|file| file.name != *name))
         .unwrap_or_default();
     files

@@ -18,6 +18,12 @@ impl ReadAt for Box<dyn super::files::File> {
     }
 }
 
+impl ReadAt for &dyn super::files::File {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        super::files::File::read_at(*self, buffer, offset)
+    }
+}
+
 impl ReadAt for &[u8] {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let rest = usize::try_from(offset).ok().and_then(|offset| self.get(offset..)).unwrap_or_default();

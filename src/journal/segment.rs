@@ -1,13 +1,17 @@
 //! The segment files of a journal: their names, their headers, and the list of them that writer and readers share.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::JournalError;
+use super::compressed::Compressed;
 use super::files::FileSystem;
-use super::format::{HeaderFault, Kind, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::format::{
+    COMPRESSED_HEADER_BYTES, CompressedHeader, HeaderFault, Kind, RECORD_HEADER_BYTES, RecordHeader,
+    SEGMENT_HEADER_BYTES, SegmentHeader,
+};
 use super::scan::{self, Limits};
+use super::{JournalError, SEGMENT_BYTES_MAX};
 use crate::time::Timestamp;
 
 /// A segment file.
@@ -21,13 +25,29 @@ pub struct Segment {
     pub created: Timestamp,
     /// When its first entry was received; `None` while it has none.
     pub first_received: Option<Timestamp>,
-    /// How many of its bytes hold something.
+    /// How many of its bytes hold something; of a compressed segment, before it was compressed.
     pub bytes: u64,
+    /// How many bytes its file has, if it is compressed.
+    pub compressed: Option<u64>,
 }
 
 impl Segment {
     pub fn path(&self, directory: &Path) -> PathBuf {
-        path(directory, self.first)
+        directory.join(self.file_name())
+    }
+
+    /// The name of its file.
+    pub fn file_name(&self) -> String {
+        if self.is_compressed() { compressed_file_name(self.first) } else { file_name(self.first) }
+    }
+
+    pub fn is_compressed(&self) -> bool {
+        self.compressed.is_some()
+    }
+
+    /// Bytes that it takes on disk.
+    pub fn disk_bytes(&self) -> u64 {
+        self.compressed.unwrap_or(self.bytes)
     }
 
     /// Whether it is too short to hold an entry.
@@ -45,9 +65,56 @@ pub fn file_name(first: u64) -> String {
     format!("{first:020}.segment")
 }
 
-fn first_of(file_name: &str) -> Option<u64> {
-    let digits = file_name.strip_suffix(".segment").filter(|digits| digits.len() == 20)?;
-    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?.filter(|&first| first > 0)
+/// The file of the segment that starts with entry `first`, if it is compressed.
+pub fn compressed_path(directory: &Path, first: u64) -> PathBuf {
+    directory.join(compressed_file_name(first))
+}
+
+fn compressed_file_name(first: u64) -> String {
+    format!("{first:020}.segment.zst")
+}
+
+/// The compressed file while it is written.
+pub fn compressing_path(directory: &Path, first: u64) -> PathBuf {
+    directory.join(format!("{first:020}.segment.zst.new"))
+}
+
+/// What a file is, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Form {
+    Plain,
+    Compressed,
+    /// A compressed one that was not finished.
+    Compressing,
+}
+
+/// The form of a segment's file and its first entry; `None` for other files.
+fn form_of(file_name: &str) -> Option<(u64, Form)> {
+    let (digits, suffix) = file_name.split_at_checked(20)?;
+    let form = match suffix {
+        ".segment" => Form::Plain,
+        ".segment.zst" => Form::Compressed,
+        ".segment.zst.new" => Form::Compressing,
+        _ => return None,
+    };
+    let first = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?;
+    first.filter(|&first| first > 0).map(|first| (first, form))
+}
+
+/// Removes what a crash left of compressing: files not finished, and compressed ones beside the plain ones.
+pub fn remove_leftovers(files: &dyn FileSystem, directory: &Path) -> Result<(), JournalError> {
+    let listed = files.list(directory).map_err(|error| JournalError::file("list", directory, error))?;
+    let found: BTreeSet<(u64, Form)> = listed.iter().filter_map(|file| form_of(&file.name)).collect();
+    for &(first, form) in &found {
+        let path = match form {
+            Form::Compressing => compressing_path(directory, first),
+            Form::Compressed if found.contains(&(first, Form::Plain)) => compressed_path(directory, first),
+            _ => continue,
+        };
+        tracing::debug!(path = %path.display(), "journal: removing what an interrupted compression left");
+        files.remove(&path).map_err(|error| JournalError::file("remove", &path, error))?;
+    }
+    Ok(())
 }
 
 /// The segments in a directory, oldest first. Reads their headers only, so it is quick for any number of entries.
@@ -55,25 +122,40 @@ pub fn list(files: &dyn FileSystem, directory: &Path) -> Result<Vec<Segment>, Jo
     let mut segments = Vec::new();
     let listed = files.list(directory).map_err(|error| JournalError::file("list", directory, error))?;
     for file in listed {
-        let Some(first) = first_of(&file.name) else { continue };
-        match read_header(files, &path(directory, first), first, file.bytes) {
+        let read = match form_of(&file.name) {
+            Some((first, Form::Plain)) => read_header(files, &path(directory, first), first, file.bytes),
+            Some((first, Form::Compressed)) => read_compressed_header(files, directory, first, file.bytes),
+            Some((_, Form::Compressing)) | None => continue,
+        };
+        match read {
             Ok(segment) => segments.push(segment),
             // Removed by retention since the directory was listed.
             Err(JournalError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
     }
-    segments.sort_unstable_by_key(|segment| segment.first);
+    // Of two forms of a segment the plain one counts.
+    segments.sort_unstable_by_key(|segment| (segment.first, segment.is_compressed()));
+    segments.dedup_by_key(|segment| segment.first);
     let key = segments.iter().find_map(|segment| segment.key);
     let mut created = Timestamp::default();
     for segment in &mut segments {
         segment.key = segment.key.or(key);
         if segment.header_damaged {
             segment.created = created;
+            segment.bytes = content_bytes(files, directory, segment)?;
         }
         created = segment.created;
     }
     Ok(segments)
+}
+
+/// How long a segment with a damaged header is.
+fn content_bytes(files: &dyn FileSystem, directory: &Path, segment: &Segment) -> Result<u64, JournalError> {
+    let (true, Some(key)) = (segment.is_compressed(), segment.key) else { return Ok(segment.bytes) };
+    let path = segment.path(directory);
+    let opened = files.open_read_only(&path).and_then(|file| Compressed::open(file, key));
+    Ok(opened.map_err(|error| JournalError::file("read", &path, error))?.content_bytes())
 }
 
 fn read_header(files: &dyn FileSystem, path: &Path, first: u64, bytes: u64) -> Result<Segment, JournalError> {
@@ -91,16 +173,48 @@ fn read_header(files: &dyn FileSystem, path: &Path, first: u64, bytes: u64) -> R
                 .filter(|record| record.kind == Kind::Entry)
                 .map(|record| record.received),
             bytes,
+            compressed: None,
         }),
         Err(HeaderFault::Version(version)) => Err(JournalError::Version { path: path.to_owned(), version }),
-        Ok(_) | Err(HeaderFault::Damaged) => Ok(Segment {
+        Ok(_) | Err(HeaderFault::Damaged) => Ok(without_header(first, bytes, None)),
+    }
+}
+
+fn read_compressed_header(
+    files: &dyn FileSystem,
+    directory: &Path,
+    first: u64,
+    bytes: u64,
+) -> Result<Segment, JournalError> {
+    let path = compressed_path(directory, first);
+    let failed = |error| JournalError::file("read", &path, error);
+    let file = files.open_read_only(&path).map_err(failed)?;
+    let start = scan::read(&file, 0, COMPRESSED_HEADER_BYTES).map_err(failed)?;
+    match CompressedHeader::decode(&start) {
+        Ok(header) if header.segment.first_sequence == first => Ok(Segment {
             first,
-            key: None,
-            header_damaged: true,
-            created: Timestamp::default(),
-            first_received: None,
-            bytes,
+            key: Some(header.segment.key),
+            header_damaged: false,
+            created: header.segment.created,
+            first_received: Some(header.first_received),
+            bytes: header.content_bytes,
+            compressed: Some(bytes),
         }),
+        Err(HeaderFault::Version(version)) => Err(JournalError::Version { path, version }),
+        // As long as a segment can be, until it is known how long it is.
+        Ok(_) | Err(HeaderFault::Damaged) => Ok(without_header(first, SEGMENT_BYTES_MAX, Some(bytes))),
+    }
+}
+
+fn without_header(first: u64, bytes: u64, compressed: Option<u64>) -> Segment {
+    Segment {
+        first,
+        key: None,
+        header_damaged: true,
+        created: Timestamp::default(),
+        first_received: None,
+        bytes,
+        compressed,
     }
 }
 
@@ -112,6 +226,8 @@ pub struct Index {
     pub durable: u64,
     /// Bytes in `damaged/`.
     pub damaged_bytes: u64,
+    /// Bytes of the compressed file that is being written.
+    pub compressing_bytes: u64,
 }
 
 /// Where to read an entry.
@@ -124,9 +240,21 @@ pub struct Located {
 }
 
 impl Index {
-    /// Bytes on disk, those set aside included.
+    /// Bytes on disk, those set aside and those being written included.
     pub fn bytes(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.bytes).sum::<u64>() + self.damaged_bytes
+        let segments = self.segments.iter().map(Segment::disk_bytes).sum::<u64>();
+        segments + self.damaged_bytes + self.compressing_bytes
+    }
+
+    /// What the segments would take on disk if none were compressed.
+    pub fn content_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// The entry of a segment, by its first sequence number.
+    pub fn segment_mut(&mut self, first: u64) -> Option<&mut Segment> {
+        let position = self.segments.binary_search_by_key(&first, |segment| segment.first).ok()?;
+        self.segments.get_mut(position)
     }
 
     /// What tells this journal from others; `None` when no segment's header can be read.
@@ -188,16 +316,26 @@ mod tests {
             created: Timestamp::default(),
             first_received: None,
             bytes: 1000,
+            compressed: None,
         };
-        Index { segments: firsts.iter().map(segment).collect(), durable, damaged_bytes: 0 }
+        Index { segments: firsts.iter().map(segment).collect(), durable, ..Index::default() }
     }
 
     #[test]
     fn file_names_sort_by_sequence_number() {
-        assert_eq!(first_of(&file_name(u64::MAX)), Some(u64::MAX));
+        assert_eq!(form_of(&file_name(u64::MAX)), Some((u64::MAX, Form::Plain)));
+        assert_eq!(form_of(&compressed_file_name(7)), Some((7, Form::Compressed)));
         assert!(file_name(9) < file_name(10));
-        for other in ["lock", "1.segment", "0000000000000000000x.segment", "99999999999999999999.segment"] {
-            assert_eq!(first_of(other), None, "{other}");
+        for other in [
+            "lock",
+            "1.segment",
+            "0000000000000000000x.segment",
+            "99999999999999999999.segment",
+            "00000000000000000000.segment",
+            "00000000000000000001.segment.gz",
+            "0000000000000000000\u{e9}.segment",
+        ] {
+            assert_eq!(form_of(other), None, "{other}");
         }
     }
 

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use metrics::{Counter, Gauge, Histogram};
 use tokio::sync::watch;
 
+use super::compression::Bell;
 use super::cursor::{Cell, Cursors};
 use super::damage::{self, Gap, Told};
 use super::files::FileSystem;
 use super::queue::Queue;
 use super::scan::Hole;
-use super::segment::{self, Index};
+use super::segment::{self, Index, Segment};
 use super::{JournalError, Options};
 use crate::metrics as names;
 
@@ -23,12 +24,14 @@ pub struct Shared {
     pub queue: Queue,
     pub cursors: Cursors,
     pub metrics: Metrics,
+    pub compressor: Bell,
     index: Mutex<Index>,
     state: Mutex<State>,
     told: Mutex<Told>,
     /// Since when the writer has been at work on the disk.
     at_work_since: Mutex<Option<Instant>>,
-    /// Held while a segment is removed and while a cursor is created, so that a new cursor finds its first entry.
+    /// Held while a segment is removed or a compressed file takes its place, so that it is not back after that, and
+    /// while a cursor is created, so that a new cursor finds its first entry.
     retention: Mutex<()>,
     /// The last durable sequence number, to wait on.
     durable: watch::Sender<u64>,
@@ -103,6 +106,7 @@ impl Shared {
             queue: Queue::default(),
             cursors,
             metrics,
+            compressor: Bell::default(),
             durable: watch::Sender::new(index.durable),
             index: Mutex::new(index),
             state: Mutex::new(State::Writable),
@@ -124,9 +128,12 @@ impl Shared {
         let mut index = self.index();
         let changed = change(&mut index);
         let oldest = index.oldest_received();
+        let compressed = index.segments.iter().filter(|segment| segment.is_compressed()).count();
         self.metrics.entries.absolute(index.durable);
         self.metrics.size.set(index.bytes() as f64);
+        self.metrics.uncompressed_size.set(index.content_bytes() as f64);
         self.metrics.segments.set(index.segments.len() as f64);
+        self.metrics.compressed_segments.set(compressed as f64);
         self.metrics.oldest_entry.set(oldest.map_or(0.0, |oldest| oldest.as_seconds_f64()));
         let durable = index.durable;
         drop(index);
@@ -194,14 +201,15 @@ impl Shared {
         }
         let lost = gap.map_or(0, |gap| gap.entries());
         self.metrics.lost_entries.increment(lost);
-        let file = segment::file_name(first);
+        let segment = self.index().find(first).map(|located| located.segment);
+        let file = segment.map_or_else(|| segment::file_name(first), |segment| segment.file_name());
         let lost = gap.map_or("no entry is lost".to_owned(), |gap| format!("lost: {gap}"));
         let Some(hole) = hole else {
             tracing::error!(file, "journal: the segment ends too early; {lost}");
             return;
         };
         let (offset, bytes) = (hole.offset, hole.bytes);
-        match self.set_aside(first, hole) {
+        match segment.map_or(Ok(None), |segment| self.set_aside(&segment, hole)) {
             Ok(Some(copy)) => tracing::error!(
                 file,
                 offset,
@@ -230,9 +238,9 @@ impl Shared {
         }
     }
 
-    fn set_aside(&self, first: u64, hole: Hole) -> io::Result<Option<String>> {
+    fn set_aside(&self, segment: &Segment, hole: Hole) -> io::Result<Option<String>> {
         let directory = &self.options.directory;
-        let copy = damage::copy(&*self.files, &self.options, first, hole.offset, hole.bytes)?;
+        let copy = damage::copy(&*self.files, &self.options, segment, hole)?;
         let damaged_bytes = self.files.list(&damage::directory(directory))?.iter().map(|file| file.bytes).sum();
         self.update_index(|index| index.damaged_bytes = damaged_bytes);
         Ok(copy)
@@ -249,18 +257,45 @@ impl Shared {
     pub fn remove_oldest_passed(&self) -> Result<bool, JournalError> {
         let _retention = lock(&self.retention);
         let Some(oldest) = self.oldest_passed() else { return Ok(false) };
-        let path = segment::path(&self.options.directory, oldest);
-        match self.files.remove(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(JournalError::file("remove", &path, error));
+        let directory = &self.options.directory;
+        // Both are there for a moment while it is compressed.
+        for path in [segment::path(directory, oldest), segment::compressed_path(directory, oldest)] {
+            match self.files.remove(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(JournalError::file("remove", &path, error));
+                }
+                _ => {}
             }
-            _ => self.update_index(|index| index.segments.pop_front()),
-        };
+        }
+        self.update_index(|index| index.segments.pop_front());
         // Without this the file may be back after a crash, which costs nothing but its room.
         if let Err(error) = self.files.sync_directory(&self.options.directory) {
             tracing::warn!(%error, "journal: cannot sync the directory after a segment was removed");
         }
-        tracing::debug!(file = segment::file_name(oldest), "journal: removed a segment that every sink has passed");
+        tracing::debug!(first = oldest, "journal: removed a segment that every sink has passed");
+        Ok(true)
+    }
+
+    /// Puts the compressed file that was written for a segment in the place of the plain one. False when the segment
+    /// was removed meanwhile.
+    pub fn publish_compressed(&self, first: u64, compressed_bytes: u64) -> Result<bool, JournalError> {
+        let directory = &self.options.directory;
+        let (beside, path) =
+            (segment::compressing_path(directory, first), segment::compressed_path(directory, first));
+        let _retention = lock(&self.retention);
+        if self.index().segment_mut(first).is_none() {
+            return Ok(false);
+        }
+        self.files
+            .rename(&beside, &path)
+            .and_then(|()| self.files.sync_directory(directory))
+            .map_err(|error| JournalError::file("write", &path, error))?;
+        self.update_index(|index| {
+            index.compressing_bytes = 0;
+            if let Some(segment) = index.segment_mut(first) {
+                segment.compressed = Some(compressed_bytes);
+            }
+        });
         Ok(true)
     }
 
@@ -290,7 +325,10 @@ pub struct Metrics {
     pub commit_duration: Histogram,
     pub size: Gauge,
     pub size_max: Gauge,
+    pub uncompressed_size: Gauge,
     pub segments: Gauge,
+    pub compressed_segments: Gauge,
+    pub compression_failures: Counter,
     pub full: Gauge,
     pub stalled: Gauge,
     pub damaged_segments: Counter,
@@ -311,7 +349,10 @@ impl Metrics {
             commit_duration: names::JOURNAL_COMMIT_DURATION.histogram(&[]),
             size: names::JOURNAL_SIZE.gauge(&[]),
             size_max: names::JOURNAL_SIZE_MAX.gauge(&[]),
+            uncompressed_size: names::JOURNAL_UNCOMPRESSED_SIZE.gauge(&[]),
             segments: names::JOURNAL_SEGMENTS.gauge(&[]),
+            compressed_segments: names::JOURNAL_COMPRESSED_SEGMENTS.gauge(&[]),
+            compression_failures: names::JOURNAL_COMPRESSION_FAILURES.counter(&[]),
             full: names::JOURNAL_FULL.gauge(&[]),
             stalled: names::JOURNAL_STALLED.gauge(&[]),
             damaged_segments: names::JOURNAL_DAMAGED_SEGMENTS.counter(&[]),

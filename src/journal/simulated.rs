@@ -53,6 +53,7 @@ struct Disk {
     locks: Vec<(PathBuf, u64)>,
     locks_given: u64,
     syncs: u64,
+    read_bytes: u64,
 }
 
 /// A file's name: what it stands for now, and what it stands for after a loss of power at the worst moment.
@@ -109,6 +110,11 @@ impl SimulatedDisk {
     /// The disk cannot read this file from byte `from` on.
     pub fn set_unreadable(&self, path: &Path, from: u64) {
         self.disk().unreadable = Some((path.to_owned(), from));
+    }
+
+    /// How many bytes were read from files so far.
+    pub fn read_bytes(&self) -> u64 {
+        self.disk().read_bytes
     }
 
     /// How many files were synced so far.
@@ -458,7 +464,9 @@ impl File for SimulatedFile {
         if disk.unreadable.as_ref().is_some_and(|(path, from)| *path == self.path && end > *from) {
             return Err(io::Error::from_raw_os_error(libc::EIO));
         }
-        super::scan::ReadAt::read_at(&disk.contents[self.id].bytes.as_slice(), buffer, offset)
+        let read = super::scan::ReadAt::read_at(&disk.contents[self.id].bytes.as_slice(), buffer, offset)?;
+        disk.read_bytes += read as u64;
+        Ok(read)
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! Drives the journal's writer on a simulated disk: no threads, no clock but the one given.
 
 mod commits;
+mod compressing;
 mod cursors;
 mod faults;
 mod model;
@@ -22,6 +23,7 @@ use super::simulated::SimulatedDisk;
 use super::writer::{Progress, Writer};
 use super::{Cursor, Entry, JournalError, Options, Reader, Recovery, prepare};
 use crate::broker::{Ack, Delivery, Message, PublishAck};
+use crate::config::Compression;
 use crate::time::Timestamp;
 
 const DIRECTORY: &str = "/journal";
@@ -33,6 +35,7 @@ fn options() -> Options {
         max_bytes: 1 << 20,
         retention: Duration::from_secs(3600),
         commit_delay_max: Duration::ZERO,
+        compression: Compression::Zstd,
     }
 }
 
@@ -158,4 +161,10 @@ fn segment_path(first: u64) -> PathBuf {
 fn segment_files(disk: &SimulatedDisk) -> Vec<u64> {
     let segments = super::segment::list(disk, Path::new(DIRECTORY)).expect("listed");
     segments.iter().map(|segment| segment.first).collect()
+}
+
+/// The names of those that are not compressed.
+fn plain_segment_files(disk: &SimulatedDisk) -> Vec<u64> {
+    let segments = super::segment::list(disk, Path::new(DIRECTORY)).expect("listed");
+    segments.iter().filter(|segment| !segment.is_compressed()).map(|segment| segment.first).collect()
 }

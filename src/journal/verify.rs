@@ -12,14 +12,18 @@ use super::files::{FileSystem, OsFileSystem};
 use super::inspect::{cursor_reports, header_findings};
 use super::scan::Limits;
 use super::segment::{self, Index, Segment};
+use super::source::Source;
 use super::{Finding, JournalError, Severity};
 
 /// The outcome of a verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Verification {
     pub segments: u64,
+    /// How many of them are compressed.
+    pub compressed_segments: u64,
     /// Whole entries: both checksums and the place in the sequence are right.
     pub entries: u64,
+    /// Bytes of the segments on disk.
     pub bytes: u64,
     /// Entries that are known to be missing.
     pub lost_entries: u64,
@@ -50,11 +54,12 @@ pub fn verify_on(files: &dyn FileSystem, directory: &Path) -> Result<Verificatio
     let mut verification = Verification::default();
     for (position, segment) in segments.iter().enumerate() {
         let next = segments.get(position + 1);
-        let assessment = match assess_segment(files, directory, segment, next, index.durable) {
+        let (assessment, flaws) = match assess_segment(files, directory, segment, next, index.durable) {
             Err(JournalError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
-            assessment => assessment?,
+            assessed => assessed?,
         };
         verification.add(segment, next, &assessment);
+        verification.add_flaws(segment, flaws);
         if next.is_none() {
             index.durable = assessment.last.max(assessment.committed);
         }
@@ -71,24 +76,37 @@ fn assess_segment(
     segment: &Segment,
     next: Option<&Segment>,
     passed: u64,
-) -> Result<Assessment, JournalError> {
-    let path = segment.path(directory);
+) -> Result<(Assessment, Vec<String>), JournalError> {
     let committed = next.map_or(passed, |next| next.first - 1);
     let Some(key) = segment.key else {
-        return Ok(Assessment { last: segment.first - 1, committed, ..Assessment::default() });
+        let unreadable = Assessment { last: segment.first - 1, committed, ..Assessment::default() };
+        return Ok((unreadable, Vec::new()));
     };
     let limits = Limits { bytes: segment.bytes, sequence: next.map_or(u64::MAX, |next| next.first) };
-    files
-        .open_read_only(&path)
-        .and_then(|file| assess(file, key, segment.first, limits, committed, |_| {}))
-        .map_err(|error| JournalError::file("read", &path, error))
+    Source::open(files, directory, segment, key)
+        .and_then(|source| {
+            let flaws = source.flaws()?;
+            Ok((assess(source, key, segment.first, limits, committed, |_| {})?, flaws))
+        })
+        .map_err(|error| JournalError::file("read", &segment.path(directory), error))
 }
 
 impl Verification {
+    /// Damage to what stands twice in a compressed segment.
+    fn add_flaws(&mut self, segment: &Segment, flaws: Vec<String>) {
+        self.findings.extend(flaws.into_iter().map(|flaw| Finding {
+            severity: Severity::Damage,
+            file: segment.file_name(),
+            detail: format!("{flaw}; it stands twice, so no entry is lost by it"),
+            advice: "look at the disk".into(),
+        }));
+    }
+
     fn add(&mut self, segment: &Segment, next: Option<&Segment>, assessment: &Assessment) {
         self.segments += 1;
         self.entries += assessment.entries;
-        self.bytes += segment.bytes;
+        self.bytes += segment.disk_bytes();
+        self.compressed_segments += u64::from(segment.is_compressed());
         for damage in &assessment.damage {
             self.lost_entries += damage.lost.map_or(0, |lost| lost.entries());
             let lost = damage.lost.map_or("no entry is lost".into(), |lost| format!("lost: {lost}"));
@@ -98,7 +116,7 @@ impl Verification {
             };
             self.findings.push(Finding {
                 severity: Severity::Damage,
-                file: segment::file_name(segment.first),
+                file: segment.file_name(),
                 detail: format!("{place}; {lost}; every other entry is read"),
                 advice: "look at the disk; what is lost can only come from a backup of this file".into(),
             });
@@ -106,7 +124,7 @@ impl Verification {
         if let (Some(torn), None) = (assessment.torn, next) {
             self.findings.push(Finding {
                 severity: Severity::Note,
-                file: segment::file_name(segment.first),
+                file: segment.file_name(),
                 detail: format!(
                     "after entry {} the last {} bytes are no whole entry: being written just now, or torn by a crash",
                     assessment.last,

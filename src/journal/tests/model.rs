@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::*;
+use crate::journal::compression::Compressor;
 use crate::journal::simulated::Operation;
 use crate::journal::{Position, Severity};
 
@@ -52,7 +53,8 @@ impl Run {
             65..80 => self.read_and_advance(),
             80..84 => self.fail_something(),
             84..87 => self.run_full(),
-            87..90 => self.session.writer.expire(now()),
+            87..89 => self.session.writer.expire(now()),
+            89..90 => drop(Compressor::new(&self.session.shared).step()),
             90..96 => self.restart(false),
             _ => self.restart(true),
         }
@@ -177,7 +179,7 @@ impl Run {
 
     /// Damages one segment while nobody looks.
     fn flip_a_bit(&mut self) {
-        let files = segment_files(&self.disk);
+        let files = plain_segment_files(&self.disk);
         let first = files[self.random.usize(..files.len())];
         let mut bytes = self.disk.file(&segment_path(first)).expect("listed");
         let position = self.random.usize(..bytes.len());

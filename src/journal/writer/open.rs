@@ -32,8 +32,10 @@ impl Writer {
                 created: now,
                 first_received: None,
                 bytes: SEGMENT_HEADER_BYTES as u64,
+                compressed: None,
             });
         });
+        self.shared.compressor.ring();
         self.open = Some(Open { file, first, created: now, end: SEGMENT_HEADER_BYTES as u64 });
         self.marked = false;
         Ok(())
