@@ -24,6 +24,8 @@ mod compressed;
 mod compression;
 mod cursor;
 mod damage;
+#[cfg(fuzzing)]
+mod driven;
 mod error;
 pub mod files;
 pub mod format;
@@ -53,8 +55,10 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 pub use assess::{Assessment, Damage, SegmentScan, scan_segment};
-pub use cursor::{Cursor, Position};
+pub use cursor::{Account, Cursor, Position};
 pub use damage::{Finding, Gap, Severity};
+#[cfg(fuzzing)]
+pub use driven::Driven;
 pub use error::JournalError;
 pub use format::{ENTRY_BYTES_MAX, HeaderFault};
 pub use inspect::{CursorReport, DamagedFile, Inspection, SegmentReport, inspect};
@@ -64,7 +68,7 @@ pub use scan::Hole;
 pub use shared::State;
 pub use verify::{Verification, verify};
 
-use crate::broker::{Ack, Message, NotTaken};
+use crate::broker::{Message, NotTaken};
 use crate::config::{self, Compression};
 use crate::time::Timestamp;
 use files::{FileSystem, OsFileSystem};
@@ -179,15 +183,14 @@ impl Journal {
     ///
     /// # Errors
     /// The message is not taken and not acknowledged; what to do is said at each [`NotTaken`]. One that nobody waits
-    /// for (QoS 0) is lost when there is no room, and counted.
+    /// for (QoS 0) has less room.
     pub fn append(&self, message: Message) -> Result<(), NotTaken> {
-        let appended = self.0.shared.queue.push(message);
-        if let Err(NotTaken::Full(message)) = &appended
-            && matches!(message.ack, Ack::None)
-        {
-            self.0.shared.metrics.dropped_messages.increment(1);
-        }
-        appended
+        self.0.shared.queue.push(message)
+    }
+
+    /// Brings the metrics of what was handed over up to this moment.
+    pub fn refresh_metrics(&self) {
+        self.0.shared.refresh_metrics();
     }
 
     /// Tells that the broker lost the session of `source`: its packet identifiers start anew, so nothing that comes

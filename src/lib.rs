@@ -25,6 +25,8 @@ pub mod config;
 pub mod decode;
 pub mod envelope;
 pub mod fleet;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod journal;
 pub mod metrics;
 pub mod pipeline;

@@ -52,14 +52,18 @@ metrics! {
     BROKER_RECEIVED_MESSAGES = Counter "citywire_broker_received_messages_total" [] "PUBLISH packets received, redeliveries included.";
     BROKER_RECEIVED_BYTES = Counter "citywire_broker_received_bytes_total" [] "Bytes of payload and topic received in PUBLISH packets.";
     BROKER_DROPPED_MESSAGES = Counter "citywire_broker_dropped_messages_total" ["reason"] "Messages received and not kept: too_large (MQTT 3.1.1: longer than broker.packet_bytes_max) or queue_full (QoS 0 while the journal's queue was full).";
+    BROKER_HELD_MESSAGES = Gauge "citywire_broker_held_messages" [] "Messages received that wait for room in the journal's queue.";
+    BROKER_RETURNED_MESSAGES = Counter "citywire_broker_returned_messages_total" [] "Messages received that the journal did not take because their connection ended, or the service stopped, while they waited for it. They were not acknowledged: their senders deliver them again.";
     BROKER_ACKNOWLEDGED_MESSAGES = Counter "citywire_broker_acknowledged_messages_total" [] "PUBACKs sent, each after the journal's fsync.";
     BROKER_VOID_ACKNOWLEDGEMENTS = Counter "citywire_broker_void_acknowledgements_total" [] "PUBACKs not sent because the connection they belonged to was gone; the broker delivers those messages again.";
     BROKER_UNACKNOWLEDGED_MESSAGES = Gauge "citywire_broker_unacknowledged_messages" [] "Messages received and not yet acknowledged.";
 
     JOURNAL_ENTRIES = Counter "citywire_journal_entries_total" [] "Entries in the journal since it was created: the sequence number of the last one on disk.";
+    JOURNAL_TAKEN_MESSAGES = Counter "citywire_journal_taken_messages_total" [] "Messages that the journal took over from the broker.";
+    JOURNAL_WRITTEN_MESSAGES = Counter "citywire_journal_written_messages_total" [] "Messages of these that became new entries on disk.";
     JOURNAL_WRITTEN_BYTES = Counter "citywire_journal_written_bytes_total" [] "Bytes written to the journal.";
     JOURNAL_REDELIVERIES = Counter "citywire_journal_redeliveries_total" [] "Messages that the broker delivered again and that were in the journal already; they are acknowledged and not stored twice.";
-    JOURNAL_DROPPED_MESSAGES = Counter "citywire_journal_dropped_messages_total" [] "QoS 0 messages that were not taken because the queue in front of the journal was full; nobody delivers them again.";
+    JOURNAL_QUEUED_MESSAGES = Gauge "citywire_journal_queued_messages" [] "Messages taken and not yet on disk.";
     JOURNAL_QUEUED_BYTES = Gauge "citywire_journal_queued_bytes" [] "Bytes received and not yet on disk.";
     JOURNAL_COMMITS = Counter "citywire_journal_commits_total" [] "Commits: one write and one fsync each.";
     JOURNAL_COMMIT_DURATION = Histogram "citywire_journal_commit_duration_seconds" [] "Time of one commit, write and fsync.";
@@ -94,8 +98,10 @@ metrics! {
 
     FLEET_DEVICES = Gauge "citywire_fleet_devices" ["class"] "Devices heard of, by device class.";
 
+    SINK_OFFERED_MESSAGES = Counter "citywire_sink_offered_messages_total" ["sink"] "Journal entries that were there for this sink to take, since its cursor was created.";
     SINK_WRITTEN_MESSAGES = Counter "citywire_sink_written_messages_total" ["sink"] "Journal entries whose points the sink has confirmed, since its cursor was created.";
     SINK_REFUSED_MESSAGES = Counter "citywire_sink_refused_messages_total" ["sink"] "Journal entries that gave this sink no point because they were refused, since its cursor was created.";
+    SINK_LOST_MESSAGES = Counter "citywire_sink_lost_messages_total" ["sink"] "Journal entries that the sink went past with neither outcome, since its cursor was created: damage to the journal's files took them.";
     SINK_WAITING_MESSAGES = Gauge "citywire_sink_waiting_messages" ["sink"] "Journal entries that this sink has yet to take.";
     SINK_WAITING_SECONDS = Gauge "citywire_sink_waiting_seconds" ["sink"] "Age of the oldest entry that this sink has yet to take; 0 when none waits.";
     SINK_WRITTEN_POINTS = Counter "citywire_sink_written_points_total" ["sink"] "Points that the sink has confirmed.";

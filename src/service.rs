@@ -264,15 +264,16 @@ fn start_sink(
     stopped: watch::Receiver<bool>,
 ) -> Result<SinkPart, ServiceError> {
     let name = sink.name();
-    let cursor = JournalCursor(journal.cursor(name)?);
+    let cursor = journal.cursor(name)?;
+    let (status, shown) = watch::channel(sink::Status::default());
+    let part = SinkPart::new(sink, &config.data_directory, shown, cursor.clone());
+    let cursor = JournalCursor(cursor);
     let upstream = sink::Upstream {
         entries: entries(journal, sink::Cursor::position(&cursor).sequence),
         cursor,
         decode: Pipeline::new(rules.clone()),
         rejections: Arc::clone(refused),
     };
-    let (status, shown) = watch::channel(sink::Status::default());
-    let part = SinkPart::new(sink, &config.data_directory, shown);
     let grace = config.shutdown_grace.0;
     match sink {
         config::Sink::Embedded(options) => {

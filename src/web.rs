@@ -15,7 +15,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::extract::{Query, State};
@@ -77,12 +77,25 @@ struct Context {
     sources: Sources,
     sampler: Sampler,
     pages: Semaphore,
+    /// Held while the metrics are brought up to date and written out.
+    scrape: Mutex<()>,
+}
+
+impl Context {
+    fn new(sources: Sources) -> Context {
+        Context {
+            sources,
+            sampler: Sampler::default(),
+            pages: Semaphore::new(PAGES_AT_ONCE),
+            scrape: Mutex::default(),
+        }
+    }
 }
 
 /// Serves until `stop` is done, then lets answers under way finish, which takes ten seconds at most.
 pub async fn serve(listener: Listener, sources: Sources, stop: impl Future<Output = ()>) -> std::io::Result<()> {
     let address = listener.address()?;
-    let context = Arc::new(Context { sources, sampler: Sampler::default(), pages: Semaphore::new(PAGES_AT_ONCE) });
+    let context = Arc::new(Context::new(sources));
     let (stopping, stopped) = watch::channel(false);
     let server = server::serve(listener, router(address, Arc::clone(&context)), server::Limits::default(), stopped);
     let stop = async {
@@ -98,6 +111,15 @@ pub async fn serve(listener: Listener, sources: Sources, stop: impl Future<Outpu
     }
     Ok(())
 }
+
+/// The router alone, and what is answered through it.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn pages(address: SocketAddr, sources: Sources) -> Router {
+    router(address, Arc::new(Context::new(sources)))
+}
+
+#[cfg(any(test, fuzzing))]
+pub(crate) use server::answers;
 
 fn router(address: SocketAddr, context: Arc<Context>) -> Router {
     let style = || async { asset("text/css; charset=utf-8", include_str!("web/style.css")) };
@@ -148,6 +170,8 @@ async fn metrics(State(context): State<Arc<Context>>) -> Response {
     let content_type = "text/plain; version=0.0.4; charset=utf-8";
     context
         .blocking(|context| {
+            // One at a time: another's refresh in between would tear apart what adds up.
+            let _alone = context.scrape.lock().unwrap_or_else(PoisonError::into_inner);
             context.sources.service.refresh_metrics();
             context.sources.metrics.render()
         })

@@ -115,6 +115,7 @@ async fn takes_a_good_message(citywire: &mut Citywire, port: u16) {
     let count = "SELECT count(*) FROM parking WHERE device = 'good' AND occupied = 1";
     assert_eq!(citywire.store().query_row(count, [], |row| row.get(0)), Ok(1));
     assert!(citywire.is_ready());
+    citywire.assert_conserved().await;
 }
 
 fn refused_list(citywire: &Citywire) -> Vec<Value> {

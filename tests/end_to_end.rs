@@ -142,6 +142,7 @@ async fn five_classes_pass_through(broker: &str, port: u16) {
             }
         }
     }
+    citywire.assert_conserved().await;
     assert!(citywire.stop().success(), "SIGTERM ends it in good order");
 }
 

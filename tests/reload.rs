@@ -55,6 +55,7 @@ impl Pilot {
 
     async fn wait_until_written(&mut self) {
         self.citywire.wait_until_written(self.published).await;
+        self.citywire.assert_conserved().await;
     }
 
     /// What the embedded store has of a device, in the order of time.

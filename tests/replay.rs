@@ -109,6 +109,7 @@ async fn service() -> (Citywire, u16, TempDir) {
     let count = messages.len() as u64;
     publish(port, messages).await;
     citywire.wait_until_written(count).await;
+    citywire.assert_conserved().await;
     (citywire, port, directory)
 }
 

@@ -310,6 +310,7 @@ async fn the_same_is_told_as_json() {
     assert_eq!(status["broker"]["connected"], true);
     assert_eq!(status["journal"]["last_sequence"], 1_234_567);
     assert_eq!(status["sinks"][0]["activity"], "idle");
+    assert_eq!(status["sinks"][0]["written"], 1_234_567);
     assert_eq!(status["not_ready"], serde_json::json!([]));
     assert_eq!(status["fleet"]["devices"], 2);
     assert_eq!(status["alarms"]["listed"][0]["kind"], "smoke_alarm");

@@ -228,6 +228,35 @@ impl Task {
     }
 }
 
+/// Runs one connection to a broker that says these bytes, `read_bytes` of them at a time, and then closes. Gives the
+/// sentence with which it ended.
+#[cfg(any(test, fuzzing))]
+pub(crate) async fn serve_broker_that_says(
+    said: Vec<u8>,
+    read_bytes: usize,
+    protocol: Protocol,
+    intake: Arc<dyn Intake>,
+) -> String {
+    use super::mqtt::Connection;
+
+    let config = config::Broker { protocol, packet_bytes_max: config::ByteSize(1_024), ..config::Broker::default() };
+    let filters = vec!["city/#".to_owned(), "$share/citywire/pilot/+/up".to_owned()];
+    let options = Options::new("mqtt://127.0.0.1", &config, filters).expect("BUG: the options are good");
+    let parameters = options.parameters().expect("BUG: there are no files to read");
+    let version = if protocol == Protocol::V311 { Version::V311 } else { Version::V5 };
+    let (_stop, stopping) = watch::channel(None);
+    let status = Arc::new(Status::new(options.endpoint.url()));
+    let mut task = Task::new(options, intake, status, stopping);
+    let end = match Connection::to_broker_that_says(said, read_bytes, version, &parameters).await {
+        Ok((connection, connected)) => session::serve(&mut task, version, connection, &connected).await,
+        Err(failure) => End::Failed { failure, connected: None, progress: false },
+    };
+    match end {
+        End::Failed { failure, .. } => failure.to_string(),
+        End::Stopped => "BUG: it was stopped by nobody".into(),
+    }
+}
+
 /// The failure with its place, and with what its repetition tells.
 fn sentence(url: &str, failure: &Failure, unreadable: u32) -> String {
     if unreadable < 3 {
@@ -249,6 +278,8 @@ pub(crate) struct Metrics {
     received_bytes: Counter,
     dropped_too_large: Counter,
     dropped_queue_full: Counter,
+    held: Gauge,
+    returned: Counter,
     acknowledged: Counter,
     void: Counter,
     unacknowledged: Gauge,
@@ -265,6 +296,8 @@ impl Metrics {
             received_bytes: names::BROKER_RECEIVED_BYTES.counter(&[]),
             dropped_too_large: names::BROKER_DROPPED_MESSAGES.counter(&["too_large"]),
             dropped_queue_full: names::BROKER_DROPPED_MESSAGES.counter(&["queue_full"]),
+            held: names::BROKER_HELD_MESSAGES.gauge(&[]),
+            returned: names::BROKER_RETURNED_MESSAGES.counter(&[]),
             acknowledged: names::BROKER_ACKNOWLEDGED_MESSAGES.counter(&[]),
             void: names::BROKER_VOID_ACKNOWLEDGEMENTS.counter(&[]),
             unacknowledged: names::BROKER_UNACKNOWLEDGED_MESSAGES.gauge(&[]),

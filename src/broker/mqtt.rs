@@ -124,7 +124,26 @@ impl Connection {
     }
 
     async fn connect_in_time(version: Version, parameters: &Parameters) -> Result<(Connection, Connected), Failure> {
-        let mut transport = Transport::connect(&parameters.host, parameters.port, parameters.tls.clone()).await?;
+        let transport = Transport::connect(&parameters.host, parameters.port, parameters.tls.clone()).await?;
+        Connection::over(transport, version, parameters).await
+    }
+
+    /// As [`Connection::connect`], to a broker that says these bytes, `read_bytes` of them at a time, and then closes.
+    #[cfg(any(test, fuzzing))]
+    pub async fn to_broker_that_says(
+        said: Vec<u8>,
+        read_bytes: usize,
+        version: Version,
+        parameters: &Parameters,
+    ) -> Result<(Connection, Connected), Failure> {
+        Connection::over(Transport::to_broker_that_says(said, read_bytes), version, parameters).await
+    }
+
+    async fn over(
+        mut transport: Transport,
+        version: Version,
+        parameters: &Parameters,
+    ) -> Result<(Connection, Connected), Failure> {
         let (mut input, mut output) = (BytesMut::new(), BytesMut::new());
         match version {
             Version::V5 => v5::write_connect(parameters, &mut output)?,

@@ -28,6 +28,18 @@ pub struct Position {
     pub refused: u64,
 }
 
+/// What became of the entries that were there for a sink, since its cursor was created; all of it at one moment, so that
+/// `offered = written + refused + lost + waiting`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Account {
+    pub offered: u64,
+    pub written: u64,
+    pub refused: u64,
+    /// Entries passed that were neither: damage took them.
+    pub lost: u64,
+    pub waiting: u64,
+}
+
 /// What a cursor's file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Saved {
@@ -126,6 +138,21 @@ impl Cursor {
     /// Entries passed that damage had taken, since the cursor was created.
     pub fn lost(&self) -> u64 {
         self.cell.saved().lost()
+    }
+
+    /// What became of the entries since the cursor was created.
+    pub fn account(&self) -> Account {
+        let saved = self.cell.saved();
+        // Looked at after the position, which is never beyond it.
+        let last = self.shared.durable();
+        let Position { sequence, written, refused } = saved.position;
+        Account {
+            offered: last.saturating_sub(saved.start),
+            written,
+            refused,
+            lost: saved.lost(),
+            waiting: last.saturating_sub(sequence),
+        }
     }
 
     /// Entries that the sink has yet to take.

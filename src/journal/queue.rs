@@ -47,10 +47,25 @@ struct Waiting {
     item_bytes: usize,
     /// The same, with what the writer has taken and not yet made durable.
     bytes: usize,
+    counts: Counts,
     signal: Signal,
     closed: bool,
     /// The writer sleeps until this many bytes wait; `None` while it is awake.
     wake_at_bytes: Option<usize>,
+}
+
+/// What became of the messages that were taken, since the journal was opened:
+/// `taken = written + repeated + queued`, always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub taken: u64,
+    /// New entries on disk.
+    pub written: u64,
+    /// Recognized as delivered before.
+    pub repeated: u64,
+    pub queued: u64,
+    /// What those queued count for.
+    pub queued_bytes: usize,
 }
 
 /// What a message counts for in the queue.
@@ -79,6 +94,8 @@ impl Queue {
             return Err(NotTaken::Full(message));
         }
         waiting.items.push(Item::Message(message));
+        waiting.counts.taken += 1;
+        waiting.counts.queued += 1;
         waiting.item_bytes += bytes;
         waiting.bytes += bytes;
         self.wake(waiting);
@@ -114,10 +131,23 @@ impl Queue {
         self.lock().bytes
     }
 
-    /// For the writer: these bytes wait no longer.
-    pub fn release(&self, bytes: usize) {
+    pub fn counts(&self) -> Counts {
+        let waiting = self.lock();
+        Counts { queued_bytes: waiting.bytes, ..waiting.counts }
+    }
+
+    /// For the writer: so many messages, which count for so many bytes, are on disk.
+    pub fn written(&self, messages: u64, bytes: usize) {
         let mut waiting = self.lock();
-        waiting.bytes = waiting.bytes.saturating_sub(bytes);
+        waiting.counts.written += messages;
+        waiting.release(messages, bytes);
+    }
+
+    /// For the writer: a message, which counts for so many bytes, was delivered before.
+    pub fn repeated(&self, bytes: usize) {
+        let mut waiting = self.lock();
+        waiting.counts.repeated += 1;
+        waiting.release(1, bytes);
     }
 
     /// For the writer: sleeps until something arrives or is signalled, or until `deadline`.
@@ -185,6 +215,13 @@ impl Queue {
     }
 }
 
+impl Waiting {
+    fn release(&mut self, messages: u64, bytes: usize) {
+        self.counts.queued = self.counts.queued.saturating_sub(messages);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
+
 fn left(deadline: Instant) -> Option<Duration> {
     Some(deadline.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
 }
@@ -222,7 +259,7 @@ mod tests {
         let mut taken = Vec::new();
         queue.take(&mut taken);
         assert!(matches!(queue.push(message(1000, Ack::None)), Err(NotTaken::Full(_))), "taken is not yet durable");
-        queue.release(UNACKNOWLEDGED_BYTES_MAX / 2);
+        queue.written(1, UNACKNOWLEDGED_BYTES_MAX / 2);
         queue.push(message(1000, Ack::None)).expect("room again");
     }
 

@@ -119,6 +119,16 @@ impl Shared {
         shared
     }
 
+    /// Brings the metrics of the queue up to this moment, all to the same one, so that they add up.
+    pub fn refresh_metrics(&self) {
+        let counts = self.queue.counts();
+        self.metrics.taken_messages.absolute(counts.taken);
+        self.metrics.written_messages.absolute(counts.written);
+        self.metrics.redeliveries.absolute(counts.repeated);
+        self.metrics.queued_messages.set(counts.queued as f64);
+        self.metrics.queued_bytes.set(counts.queued_bytes as f64);
+    }
+
     pub fn index(&self) -> MutexGuard<'_, Index> {
         lock(&self.index)
     }
@@ -319,7 +329,9 @@ pub struct Metrics {
     pub entries: Counter,
     pub written_bytes: Counter,
     pub redeliveries: Counter,
-    pub dropped_messages: Counter,
+    pub taken_messages: Counter,
+    pub written_messages: Counter,
+    pub queued_messages: Gauge,
     pub queued_bytes: Gauge,
     pub commits: Counter,
     pub commit_duration: Histogram,
@@ -343,7 +355,9 @@ impl Metrics {
             entries: names::JOURNAL_ENTRIES.counter(&[]),
             written_bytes: names::JOURNAL_WRITTEN_BYTES.counter(&[]),
             redeliveries: names::JOURNAL_REDELIVERIES.counter(&[]),
-            dropped_messages: names::JOURNAL_DROPPED_MESSAGES.counter(&[]),
+            taken_messages: names::JOURNAL_TAKEN_MESSAGES.counter(&[]),
+            written_messages: names::JOURNAL_WRITTEN_MESSAGES.counter(&[]),
+            queued_messages: names::JOURNAL_QUEUED_MESSAGES.gauge(&[]),
             queued_bytes: names::JOURNAL_QUEUED_BYTES.gauge(&[]),
             commits: names::JOURNAL_COMMITS.counter(&[]),
             commit_duration: names::JOURNAL_COMMIT_DURATION.histogram(&[]),

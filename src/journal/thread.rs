@@ -68,7 +68,6 @@ pub fn run(mut writer: Writer, shared: &Shared) -> Result<(), JournalError> {
             housekeeping_at = now + HOUSEKEEPING_INTERVAL;
         }
         drop(at_work);
-        shared.metrics.queued_bytes.set(queue.bytes() as f64);
     }
 }
 

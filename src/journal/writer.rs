@@ -202,8 +202,7 @@ impl Writer {
         if message.delivery.packet_id != 0 {
             let digest = self.memory.digest(&message.topic, &message.payload, crc);
             if let Some(sequence) = self.memory.find(&message.delivery, digest) {
-                self.shared.metrics.redeliveries.increment(1);
-                self.shared.queue.release(queued_bytes(&message));
+                self.shared.queue.repeated(queued_bytes(&message));
                 self.acks.push_back((sequence, message.ack));
                 self.drop_void_acks();
                 return;
@@ -280,7 +279,7 @@ impl Writer {
         metrics.written_bytes.increment(batch.bytes.len() as u64);
         metrics.commit_duration.record(started.elapsed().as_secs_f64());
         self.unchecked_bytes = self.unchecked_bytes.saturating_add(batch.bytes.len() as u64);
-        self.shared.queue.release(batch.queued_bytes);
+        self.shared.queue.written(batch.entries.into(), batch.queued_bytes);
         self.shared.update_index(|index| {
             index.durable = batch.last;
             if let Some(newest) = index.segments.back_mut() {

@@ -24,13 +24,26 @@ citywire shows its metrics to Prometheus at `/metrics`. Every series is there fr
 come from small closed sets: there is never a device or a topic among them. Counters start at zero with the process,
 but for those that say otherwise.
 
-What goes in is what comes out. For each sink
+## What adds up
 
-    citywire_journal_entries_total
-        = citywire_sink_written_messages_total + citywire_sink_refused_messages_total + citywire_sink_waiting_messages
+What goes in is what comes out, is refused, or waits. Each message is counted once on its way, in three steps. The
+second and the third hold in every scrape, to the last message; the first, while nothing is on its way to the journal.
 
-since the sink's cursor was created, as long as the disk keeps what it has: entries that damage took from the journal
-(`citywire_journal_lost_entries_total`) are missing from the sum.
+    citywire_broker_received_messages_total
+        = citywire_journal_taken_messages_total + citywire_broker_dropped_messages_total (over its reasons)
+        + citywire_broker_returned_messages_total + citywire_broker_held_messages
+
+    citywire_journal_taken_messages_total
+        = citywire_journal_written_messages_total + citywire_journal_redeliveries_total
+        + citywire_journal_queued_messages
+
+    citywire_sink_offered_messages_total
+        = citywire_sink_written_messages_total + citywire_sink_refused_messages_total
+        + citywire_sink_lost_messages_total + citywire_sink_waiting_messages
+
+The first two begin at zero with the process. The third is of each sink, and goes on over restarts: it counts since the
+sink's cursor was created. `citywire_sink_lost_messages_total` is what is left over: entries that damage to the journal's
+files took. On a sound disk it is zero for ever.
 
 This page is made from `src/metrics.rs` by `UPDATE_DOCS=1 cargo test --lib metrics`.
 ";

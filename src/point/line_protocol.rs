@@ -18,6 +18,9 @@ use std::io::Write as _;
 
 use super::{FieldValue, Point};
 
+#[cfg(any(test, fuzzing))]
+pub mod reader;
+
 /// Why a point has no line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unwritable {

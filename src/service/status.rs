@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use metrics::Gauge;
+use metrics::{Counter, Gauge};
 use tokio::sync::watch;
 
 use crate::alarm::Alarms;
 use crate::broker;
 use crate::config;
-use crate::journal::Journal;
-use crate::metrics::{SINK_WAITING_MESSAGES, SINK_WAITING_SECONDS};
+use crate::journal::{self, Account, Journal};
+use crate::metrics::{
+    SINK_LOST_MESSAGES, SINK_OFFERED_MESSAGES, SINK_REFUSED_MESSAGES, SINK_WAITING_MESSAGES, SINK_WAITING_SECONDS,
+    SINK_WRITTEN_MESSAGES,
+};
 use crate::reload;
 use crate::sink;
 use crate::sink::embedded::FILE_NAME;
@@ -33,12 +36,28 @@ pub struct SinkPart {
     pub kind: &'static str,
     pub target: String,
     pub status: watch::Receiver<sink::Status>,
+    /// How far it has come, with the counts that belong to that.
+    cursor: journal::Cursor,
+    metrics: SinkMetrics,
+}
+
+/// What became of the entries, and what waits: counted when somebody asks, all at one moment.
+struct SinkMetrics {
+    offered_messages: Counter,
+    written_messages: Counter,
+    refused_messages: Counter,
+    lost_messages: Counter,
     waiting_messages: Gauge,
     waiting_seconds: Gauge,
 }
 
 impl SinkPart {
-    pub fn new(config: &config::Sink, data: &std::path::Path, status: watch::Receiver<sink::Status>) -> SinkPart {
+    pub fn new(
+        config: &config::Sink,
+        data: &std::path::Path,
+        status: watch::Receiver<sink::Status>,
+        cursor: journal::Cursor,
+    ) -> SinkPart {
         let (kind, target) = match config {
             config::Sink::Embedded(sink) => {
                 let file = sink.file.clone().unwrap_or_else(|| data.join(FILE_NAME));
@@ -47,9 +66,8 @@ impl SinkPart {
             config::Sink::Influxdb2(sink) => ("influxdb2", sink.url.clone()),
         };
         let name = config.name().to_owned();
-        let waiting_messages = SINK_WAITING_MESSAGES.gauge(&[&name]);
-        let waiting_seconds = SINK_WAITING_SECONDS.gauge(&[&name]);
-        SinkPart { name, kind, target, status, waiting_messages, waiting_seconds }
+        let metrics = SinkMetrics::new(&name);
+        SinkPart { name, kind, target, status, cursor, metrics }
     }
 }
 
@@ -96,21 +114,44 @@ impl Service for Parts {
     }
 
     fn refresh_metrics(&self) {
-        let last_sequence = self.journal.last_sequence();
-        self.alarms.waiting(last_sequence);
+        self.journal.refresh_metrics();
+        self.alarms.waiting(self.journal.last_sequence());
         for sink in &self.sinks {
-            let (messages, since) = sink.status.borrow().waiting(last_sequence);
-            let seconds = since.map_or(0.0, |since| Timestamp::now().seconds_since(since).max(0.0));
-            sink.waiting_messages.set(messages as f64);
-            sink.waiting_seconds.set(seconds);
+            sink.refresh_metrics();
+        }
+    }
+}
+
+impl SinkMetrics {
+    fn new(sink: &str) -> SinkMetrics {
+        SinkMetrics {
+            offered_messages: SINK_OFFERED_MESSAGES.counter(&[sink]),
+            written_messages: SINK_WRITTEN_MESSAGES.counter(&[sink]),
+            refused_messages: SINK_REFUSED_MESSAGES.counter(&[sink]),
+            lost_messages: SINK_LOST_MESSAGES.counter(&[sink]),
+            waiting_messages: SINK_WAITING_MESSAGES.gauge(&[sink]),
+            waiting_seconds: SINK_WAITING_SECONDS.gauge(&[sink]),
         }
     }
 }
 
 impl SinkPart {
+    fn refresh_metrics(&self) {
+        let Account { offered, written, refused, lost, waiting } = self.cursor.account();
+        let since = self.status.borrow().waiting_since.filter(|_| waiting > 0);
+        let seconds = since.map_or(0.0, |since| Timestamp::now().seconds_since(since).max(0.0));
+        self.metrics.offered_messages.absolute(offered);
+        self.metrics.written_messages.absolute(written);
+        self.metrics.refused_messages.absolute(refused);
+        self.metrics.lost_messages.absolute(lost);
+        self.metrics.waiting_messages.set(waiting as f64);
+        self.metrics.waiting_seconds.set(seconds);
+    }
+
     fn now(&self, last_sequence: u64) -> SinkStatus {
         let status = self.status.borrow();
         let (waiting, waiting_since) = status.waiting(last_sequence);
+        let account = self.cursor.account();
         SinkStatus {
             name: self.name.clone(),
             kind: self.kind.to_owned(),
@@ -124,6 +165,9 @@ impl SinkPart {
             position: status.position.sequence,
             waiting,
             waiting_since,
+            written: account.written,
+            refused: account.refused,
+            lost: account.lost,
             last_success: status.last_success,
             last_error: status
                 .last_error

@@ -157,6 +157,35 @@ impl Influxdb2 {
     }
 }
 
+/// Judges an answer as [`Influxdb2`] does; `None` when it is none that HTTP allows.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn judge_answer(
+    token: &str,
+    status: u16,
+    headers: &[(&str, &[u8])],
+    body: &[u8],
+) -> Option<crate::fuzzing::Judgement> {
+    use reqwest::header::{HeaderName, HeaderValue};
+
+    let headers = headers
+        .iter()
+        .filter_map(|(name, value)| Some((name.parse::<HeaderName>().ok()?, HeaderValue::from_bytes(value).ok()?)));
+    let response = answer::Response {
+        status: reqwest::StatusCode::from_u16(status).ok()?,
+        headers: headers.collect(),
+        body: String::from_utf8_lossy(body).into_owned(),
+    };
+    let (url, org, bucket) = ("http://tsdb:8086".into(), "city".into(), "pilot".into());
+    let place = Place { url, org, bucket, token: Secret::new(token) };
+    let (outcome, words, retry_after) = match answer::judge(&place, &response) {
+        Answer::Taken => ("taken", String::new(), None),
+        Answer::Unacceptable(words) => ("unacceptable", words, None),
+        Answer::TooLarge(words) => ("too_large", words, None),
+        Answer::Later(error) => (error.reason, error.detail, error.retry_after),
+    };
+    Some(crate::fuzzing::Judgement { outcome, words, retry_after, refuses_gzip: response.refuses_gzip() })
+}
+
 fn certificates(file: Option<&Path>) -> Result<Vec<Certificate>, OpenError> {
     let Some(file) = file else {
         return Ok(Vec::new());

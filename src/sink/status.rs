@@ -8,8 +8,7 @@ use tokio::sync::watch;
 use super::upstream::Position;
 use super::{Receipt, WriteError};
 use crate::metrics::{
-    SINK_LAST_SUCCESS, SINK_REFUSED_MESSAGES, SINK_REJECTED_POINTS, SINK_WRITE_DURATION, SINK_WRITE_ERRORS,
-    SINK_WRITTEN_MESSAGES, SINK_WRITTEN_POINTS,
+    SINK_LAST_SUCCESS, SINK_REJECTED_POINTS, SINK_WRITE_DURATION, SINK_WRITE_ERRORS, SINK_WRITTEN_POINTS,
 };
 use crate::time::Timestamp;
 
@@ -71,8 +70,6 @@ pub(super) struct Reporter {
 }
 
 struct Metrics {
-    written_messages: Counter,
-    refused_messages: Counter,
     written_points: Counter,
     rejected_points: Counter,
     write_duration: Histogram,
@@ -85,8 +82,6 @@ impl Reporter {
     pub fn new(sink: &str, status: watch::Sender<Status>, durable: watch::Receiver<u64>) -> Reporter {
         let labels = [sink];
         let metrics = Metrics {
-            written_messages: SINK_WRITTEN_MESSAGES.counter(&labels),
-            refused_messages: SINK_REFUSED_MESSAGES.counter(&labels),
             written_points: SINK_WRITTEN_POINTS.counter(&labels),
             rejected_points: SINK_REJECTED_POINTS.counter(&labels),
             write_duration: SINK_WRITE_DURATION.histogram(&labels),
@@ -109,8 +104,6 @@ impl Reporter {
     /// The cursor is here; the oldest entry after it, if one has been read, was received then.
     pub fn progress(&self, position: Position, waiting_since: Option<Timestamp>) {
         self.status.send_modify(|status| {
-            self.metrics.written_messages.absolute(position.written);
-            self.metrics.refused_messages.absolute(position.refused);
             status.position = position;
             status.waiting_since = waiting_since;
         });

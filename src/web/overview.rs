@@ -204,6 +204,9 @@ fn sink_row(sink: &SinkStatus, rate: Option<f64>, status: &Status, text: &Text) 
                 @if let Some(since) = sink.waiting_since.filter(|_| sink.waiting > 0) {
                     span class="under" { (parts::age(since, status.now)) }
                 }
+                @if sink.lost > 0 {
+                    span class="under" { ((text.sink_lost)(sink.lost)) }
+                }
             }
             td class="number rate" { (format::rate(rate)) }
             td class="number" { (parts::age_or_never(sink.last_success, status.now, text)) }

@@ -114,11 +114,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 async fn serve_connection(stream: TcpStream, router: Router, limits: Limits, mut stop: watch::Receiver<bool>) {
     // Small answers go at once; without it only speed is lost.
     let _ = stream.set_nodelay(true);
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.headers_time_max)
-        .max_buf_size(HEADERS_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let connection = builder(limits).serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         result = connection.as_mut() => return log_end(result),
@@ -129,6 +125,33 @@ async fn serve_connection(stream: TcpStream, router: Router, limits: Limits, mut
     if let Ok(result) = tokio::time::timeout(limits.closing_time_max, connection).await {
         log_end(result);
     }
+}
+
+fn builder(limits: Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(limits.headers_time_max).max_buf_size(HEADERS_BYTES_MAX);
+    builder
+}
+
+/// What is answered to a client that sends these bytes and no more.
+#[cfg(any(test, fuzzing))]
+pub(crate) async fn answers(request: &[u8], router: Router) -> Vec<u8> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let (mut client, server) = tokio::io::duplex(64 << 10);
+    // A client that has said all still wants its answers.
+    let connection = builder(Limits::default())
+        .half_close(true)
+        .serve_connection(TokioIo::new(server), TowerToHyperService::new(router));
+    let (mut reader, mut writer) = tokio::io::split(&mut client);
+    let send = async {
+        let _ = writer.write_all(request).await;
+        let _ = writer.shutdown().await;
+    };
+    let mut said = Vec::new();
+    let (result, (), _) = tokio::join!(connection, send, reader.read_to_end(&mut said));
+    log_end(result);
+    said
 }
 
 /// Clients that go away or send nonsense are their own affair.

@@ -91,6 +91,10 @@ pub struct SinkStatus {
     /// Entries that it has yet to take, and the receive time of the oldest of them.
     pub waiting: u64,
     pub waiting_since: Option<Timestamp>,
+    /// Entries written, refused, and lost to damage of the journal's files, since the sink's cursor was created.
+    pub written: u64,
+    pub refused: u64,
+    pub lost: u64,
     pub last_success: Option<Timestamp>,
     /// Also kept when later writes succeed.
     pub last_error: Option<Failure>,

@@ -20,6 +20,7 @@ pub(super) struct Text {
     pub attention: &'static str,
     pub sink_retries: fn(&str, &str) -> String,
     pub sink_stopped: fn(&str) -> String,
+    pub sink_lost: fn(u64) -> String,
     pub devices_unlisted: fn(&str) -> String,
     pub rules_refused: fn(&str) -> String,
 
@@ -143,6 +144,7 @@ pub(super) const ENGLISH: Text = Text {
             "sink “{sink}”: {detail}. Nothing is lost: its messages wait in the journal, and the write is tried again."
         )
     },
+    sink_lost: |messages| format!("{messages} lost to damage of the journal"),
     sink_stopped: |sink| format!("sink “{sink}”: stopped; its messages wait in the journal. The log says why."),
     devices_unlisted: |messages| {
         format!(

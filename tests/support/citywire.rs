@@ -118,10 +118,25 @@ impl Citywire {
         super::http::get(self.http_port, path)
     }
 
+    /// Its metrics, which add up whenever they are asked for.
     pub fn metrics(&self) -> Metrics {
         let (status, body) = self.get("/metrics").expect("citywire answers");
         assert_eq!(status, 200, "{body}");
-        Metrics::parse(&body)
+        let metrics = Metrics::parse(&body);
+        metrics.assert_adds_up();
+        metrics
+    }
+
+    /// To be called at the end of a test: what was received is written, refused, waiting, dropped or was delivered
+    /// before, and nothing is lost, by its own metrics. Waits until no message is on its way to the journal.
+    pub async fn assert_conserved(&self) {
+        let on_the_way = ["citywire_broker_unacknowledged_messages", "citywire_journal_queued_messages"];
+        super::wait_until("no message is on its way to the journal", || {
+            let metrics = self.metrics();
+            on_the_way.iter().all(|name| metrics.sum(name, &[]) == 0.0)
+        })
+        .await;
+        self.metrics().assert_conserved();
     }
 
     /// Waits until the journal has this many entries and every sink has taken all of them.

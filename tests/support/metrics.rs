@@ -40,4 +40,69 @@ impl Metrics {
         assert!(!matching.is_empty(), "no series {name} with {labels:?}");
         matching.iter().sum()
     }
+
+    /// What holds at any moment, to the last message: what the journal took is on disk, or was delivered before, or is
+    /// queued; what is on disk was written, refused or lost, or waits, for each sink.
+    pub fn assert_adds_up(&self) {
+        self.assert_sum(
+            "citywire_journal_taken_messages_total",
+            &[],
+            &[
+                "citywire_journal_written_messages_total",
+                "citywire_journal_redeliveries_total",
+                "citywire_journal_queued_messages",
+            ],
+        );
+        for sink in self.labels("citywire_sink_offered_messages_total") {
+            self.assert_sum(
+                "citywire_sink_offered_messages_total",
+                &[sink],
+                &[
+                    "citywire_sink_written_messages_total",
+                    "citywire_sink_refused_messages_total",
+                    "citywire_sink_lost_messages_total",
+                    "citywire_sink_waiting_messages",
+                ],
+            );
+        }
+    }
+
+    /// [`Metrics::assert_adds_up`], and that nothing went missing between: to be asked of a scrape while nothing is on
+    /// its way to the journal.
+    pub fn assert_conserved(&self) {
+        self.assert_adds_up();
+        self.assert_sum(
+            "citywire_broker_received_messages_total",
+            &[],
+            &[
+                "citywire_journal_taken_messages_total",
+                "citywire_broker_dropped_messages_total",
+                "citywire_broker_returned_messages_total",
+                "citywire_broker_held_messages",
+            ],
+        );
+        assert_eq!(
+            self.sum("citywire_sink_lost_messages_total", &[]),
+            0.0,
+            "entries passed and neither written nor refused"
+        );
+    }
+
+    fn assert_sum(&self, whole: &str, labels: &[&str], parts: &[&str]) {
+        let counted: Vec<f64> = parts.iter().map(|part| self.sum(part, labels)).collect();
+        assert_eq!(
+            self.sum(whole, labels),
+            counted.iter().sum::<f64>(),
+            "{whole} {labels:?} = {parts:?} = {counted:?}"
+        );
+    }
+
+    /// The labels of each series of this metric.
+    fn labels(&self, name: &str) -> Vec<&str> {
+        let series = self.0.iter().filter_map(|(series, _)| series.split_once('{'));
+        series
+            .filter(|(series_name, _)| *series_name == name)
+            .map(|(_, labels)| labels.trim_end_matches('}'))
+            .collect()
+    }
 }

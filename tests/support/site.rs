@@ -98,6 +98,9 @@ pub fn parts() -> Parts {
         position: 1_234_567,
         waiting: 0,
         waiting_since: None,
+        written: 1_234_567,
+        refused: 0,
+        lost: 0,
         last_success: Some(Timestamp::now()),
         last_error: None,
     };

@@ -125,11 +125,16 @@ impl Handover {
     pub fn offer_held(&mut self) {
         while let Some(message) = self.held.pop_front() {
             match self.intake.append(message) {
-                Ok(()) | Err(NotTaken::Closed) => {}
+                Ok(()) => {}
+                Err(NotTaken::Closed) => self.metrics.returned.increment(1),
                 Err(NotTaken::TooLarge(message)) => self.not_for_the_journal(message),
-                Err(NotTaken::Full(message)) => return self.held.push_front(message),
+                Err(NotTaken::Full(message)) => {
+                    self.held.push_front(message);
+                    break;
+                }
             }
         }
+        self.metrics.held.set(self.held.len() as f64);
     }
 
     /// Passes on what the journal has made durable, in the order it was received: `send` is called with the packet
@@ -155,7 +160,7 @@ impl Handover {
     pub fn stop(&mut self) {
         self.stopping = true;
         self.unacknowledged -= self.held.len();
-        self.held.clear();
+        self.return_held();
     }
 
     pub fn is_stopping(&self) -> bool {
@@ -184,8 +189,9 @@ impl Handover {
 
     fn offer(&mut self, message: Message) {
         match self.intake.append(message) {
+            Ok(()) => {}
             // One that comes while the journal closes is delivered again on the next start.
-            Ok(()) | Err(NotTaken::Closed) => {}
+            Err(NotTaken::Closed) => self.metrics.returned.increment(1),
             Err(NotTaken::Full(message)) => self.hold(message),
             Err(NotTaken::TooLarge(message)) => self.not_for_the_journal(message),
         }
@@ -197,7 +203,15 @@ impl Handover {
             self.metrics.dropped_queue_full.increment(1);
         } else {
             self.held.push_back(message);
+            self.metrics.held.set(self.held.len() as f64);
         }
+    }
+
+    /// Lets go of held messages: their senders deliver them again.
+    fn return_held(&mut self) {
+        self.metrics.returned.increment(self.held.len() as u64);
+        self.held.clear();
+        self.metrics.held.set(0.0);
     }
 
     fn not_for_the_journal(&self, message: Message) {
@@ -212,5 +226,11 @@ impl Handover {
         self.metrics.dropped_too_large.increment(1);
         let topic = String::from_utf8_lossy(topic);
         tracing::error!(target: "citywire::broker", %topic, payload_bytes, "Dropped a message longer than {than}.");
+    }
+}
+
+impl Drop for Handover {
+    fn drop(&mut self) {
+        self.return_held();
     }
 }

@@ -26,12 +26,16 @@ pub(super) async fn run(task: &mut Task, version: Version, parameters: &Paramete
         connected = Connection::connect(version, parameters) => connected,
         _ = task.stop.wait_for(Option::is_some) => return End::Stopped,
     };
-    let (connection, connected) = match connected {
-        Ok(connected) => connected,
-        Err(failure) => return End::Failed { failure, connected: None, progress: false },
-    };
+    match connected {
+        Ok((connection, connected)) => serve(task, version, connection, &connected).await,
+        Err(failure) => End::Failed { failure, connected: None, progress: false },
+    }
+}
+
+/// Runs a connection that the broker has accepted to its end.
+pub(super) async fn serve(task: &mut Task, version: Version, connection: Connection, connected: &Connected) -> End {
     let since = Instant::now();
-    announce(task, version, &connected);
+    announce(task, version, connected);
     let subscriptions = Subscriptions::new(
         task.options.filters.clone(),
         task.status.clone(),

@@ -38,6 +38,8 @@ pub(super) struct Shared {
     received_bytes: Counter,
     acknowledged: Counter,
     dropped_too_large: Counter,
+    held: Gauge,
+    returned: Counter,
     unacknowledged: Gauge,
 }
 
@@ -53,6 +55,8 @@ impl Shared {
             received_bytes: names::BROKER_RECEIVED_BYTES.counter(&[]),
             acknowledged: names::BROKER_ACKNOWLEDGED_MESSAGES.counter(&[]),
             dropped_too_large: names::BROKER_DROPPED_MESSAGES.counter(&["too_large"]),
+            held: names::BROKER_HELD_MESSAGES.gauge(&[]),
+            returned: names::BROKER_RETURNED_MESSAGES.counter(&[]),
             unacknowledged: names::BROKER_UNACKNOWLEDGED_MESSAGES.gauge(&[]),
         }
     }
@@ -66,11 +70,16 @@ impl Shared {
     async fn append(&self, mut message: Message) -> bool {
         self.received_messages.increment(1);
         self.received_bytes.increment((message.topic.len() + message.payload.len()) as u64);
+        let held = Held::new(self);
         while !self.stopping.load(Ordering::Relaxed) {
             message = match self.intake.append(message) {
-                Ok(()) => return true,
+                Ok(()) => {
+                    held.taken();
+                    return true;
+                }
                 Err(NotTaken::Full(message)) => message,
                 Err(NotTaken::TooLarge(message)) => {
+                    held.taken();
                     self.drop_too_large(message);
                     return true;
                 }
@@ -219,6 +228,33 @@ impl<'a> Unacknowledged<'a> {
 impl Drop for Unacknowledged<'_> {
     fn drop(&mut self) {
         self.0.decrement(1.0);
+    }
+}
+
+/// A message on its way to the journal. One that is given up before the journal has taken it, as when its connection
+/// breaks off, is counted as returned.
+struct Held<'a> {
+    shared: &'a Shared,
+    taken: bool,
+}
+
+impl<'a> Held<'a> {
+    fn new(shared: &'a Shared) -> Held<'a> {
+        shared.held.increment(1.0);
+        Held { shared, taken: false }
+    }
+
+    fn taken(mut self) {
+        self.taken = true;
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.shared.held.decrement(1.0);
+        if !self.taken {
+            self.shared.returned.increment(1);
+        }
     }
 }
 

@@ -40,8 +40,19 @@ impl Transport {
                 Box::new(TlsConnector::from(config).connect(name, stream).await?)
             }
         };
+        Ok(Transport::over(stream))
+    }
+
+    fn over(stream: Box<dyn Stream>) -> Transport {
         let (reader, writer) = tokio::io::split(stream);
-        Ok(Transport { reader, writer, flushed: true })
+        Transport { reader, writer, flushed: true }
+    }
+
+    /// A broker that says these bytes, `read_bytes` of them at a time, and then closes; it takes all that is written.
+    #[cfg(any(test, fuzzing))]
+    pub fn to_broker_that_says(said: Vec<u8>, read_bytes: usize) -> Transport {
+        let said = Said { said: std::io::Cursor::new(said), read_bytes: read_bytes.max(1) };
+        Transport::over(Box::new(tokio::io::join(said, tokio::io::sink())))
     }
 
     /// Reads or writes something, whichever can be done first; `true` when it has read. May be cancelled.
@@ -106,4 +117,24 @@ async fn write_some(
         }
     }
     Ok(())
+}
+
+#[cfg(any(test, fuzzing))]
+struct Said {
+    said: std::io::Cursor<Vec<u8>>,
+    read_bytes: usize,
+}
+
+#[cfg(any(test, fuzzing))]
+impl AsyncRead for Said {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        buffer: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        let room = buffer.remaining().min(self.read_bytes);
+        let count = std::io::Read::read(&mut self.said, buffer.initialize_unfilled_to(room))?;
+        buffer.advance(count);
+        std::task::Poll::Ready(Ok(()))
+    }
 }

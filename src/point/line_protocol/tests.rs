@@ -1,5 +1,6 @@
 //! The encoder against the reference and against a reader of it.
 
+use super::reader::{Read, parse};
 use super::*;
 use crate::time::Timestamp;
 
@@ -83,83 +84,6 @@ fn what_cannot_be_written_is_left_out_and_a_point_without_fields_refused() {
     assert_eq!(line("m", &[], &[("inf", FieldValue::Float(f64::INFINITY))]), Err(Unwritable::NoField));
     assert_eq!(line("m", &[], &[]), Err(Unwritable::NoField));
     assert_eq!(line("", &[], &[("f", FieldValue::Integer(1))]), Err(Unwritable::NoMeasurement));
-}
-
-/// What a reader of line protocol sees: the names and tags as they are, the values still in their written form.
-#[derive(Debug, PartialEq)]
-struct Read {
-    measurement: String,
-    tags: Vec<(String, String)>,
-    fields: Vec<(String, String)>,
-    time: i64,
-}
-
-/// Reads one line by the reference: escapes in names before `,`, `=` and space, in texts before `"` and `\`.
-fn parse(line: &str) -> Option<Read> {
-    let mut rest = line.strip_suffix('\n')?;
-    if rest.contains('\n') {
-        return None;
-    }
-    let measurement = take_name(&mut rest, ", ");
-    let mut tags = Vec::new();
-    while let Some(after) = rest.strip_prefix(',') {
-        rest = after;
-        let key = take_name(&mut rest, "=");
-        rest = rest.strip_prefix('=')?;
-        tags.push((key, take_name(&mut rest, ", ")));
-    }
-    let mut fields = Vec::new();
-    rest = rest.strip_prefix(' ')?;
-    loop {
-        let key = take_name(&mut rest, "=");
-        rest = rest.strip_prefix('=')?;
-        fields.push((key, take_value(&mut rest)?));
-        match rest.strip_prefix(',') {
-            Some(after) => rest = after,
-            None => break,
-        }
-    }
-    Some(Read { measurement, tags, fields, time: rest.strip_prefix(' ')?.parse().ok()? })
-}
-
-fn take_name(rest: &mut &str, ends: &str) -> String {
-    let mut name = String::new();
-    let mut chars = rest.char_indices().peekable();
-    let mut end = rest.len();
-    while let Some((index, char)) = chars.next() {
-        if char == '\\' && chars.peek().is_some_and(|&(_, next)| ",= ".contains(next)) {
-            name.push(chars.next().expect("peeked").1);
-        } else if ends.contains(char) {
-            end = index;
-            break;
-        } else {
-            name.push(char);
-        }
-    }
-    *rest = &rest[end..];
-    name
-}
-
-fn take_value(rest: &mut &str) -> Option<String> {
-    let Some(quoted) = rest.strip_prefix('"') else {
-        let end = rest.find([',', ' '])?;
-        let value = rest[..end].to_string();
-        *rest = &rest[end..];
-        return Some(value);
-    };
-    let mut text = String::from('"');
-    let mut chars = quoted.char_indices();
-    while let Some((index, char)) = chars.next() {
-        match char {
-            '\\' => text.push(chars.next()?.1),
-            '"' => {
-                *rest = &quoted[index + 1..];
-                return Some(text);
-            }
-            char => text.push(char),
-        }
-    }
-    None
 }
 
 #[test]
