@@ -7,7 +7,7 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin
 
 CARGO ?= cargo
 
-.PHONY: help setup test check format alarms bench bench-decode crash simulation overload fuzz deny demo secrets start
+.PHONY: help setup test check format alarms bench bench-decode crash simulation overload fuzz fuzz-all fuzz-seeds deny demo secrets start
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,10 +66,25 @@ overload: setup ## More than citywire and its database can take: make overload M
 		CITYWIRE_OVERLOAD_LARGE=$(LARGE) CITYWIRE_OVERLOAD_CUTS=$(CUTS) \
 		$(CARGO) test --locked --test overload -- --test-threads 1 --nocapture
 
+# What a run starts with is kept in fuzz/seeds/, an archive for each target: what earlier runs found worth keeping.
 FUZZ_TARGET ?= decode
 FUZZ_SECONDS ?= 60
-fuzz: ## Fuzz one reader of foreign bytes: make fuzz FUZZ_TARGET=decode FUZZ_SECONDS=60 (needs cargo-fuzz)
-	RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir fuzz $(FUZZ_TARGET) -- -max_total_time=$(FUZZ_SECONDS)
+FUZZ_RUN = RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir fuzz
+fuzz: fuzz/corpus/$(FUZZ_TARGET) ## Fuzz one reader of foreign bytes: make fuzz FUZZ_TARGET=decode FUZZ_SECONDS=60 (needs cargo-fuzz)
+	$(FUZZ_RUN) $(FUZZ_TARGET) -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 \
+		$(addprefix -dict=,$(wildcard fuzz/dictionaries/$(FUZZ_TARGET).dict))
+
+fuzz-all: ## Fuzz every reader, one after another: make fuzz-all FUZZ_SECONDS=600
+	@for target in $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs))); do \
+		$(MAKE) --no-print-directory fuzz FUZZ_TARGET=$$target || exit 1; done
+
+fuzz-seeds: ## Keep what the fuzzing of one reader has found: make fuzz-seeds FUZZ_TARGET=decode
+	RUSTC_BOOTSTRAP=1 $(CARGO) fuzz cmin --fuzz-dir fuzz $(FUZZ_TARGET)
+	tar --sort=name --mtime=@0 --owner=0 --group=0 -C fuzz/corpus -c $(FUZZ_TARGET) | gzip -9n > fuzz/seeds/$(FUZZ_TARGET).tar.gz
+
+fuzz/corpus/%:
+	mkdir -p $@
+	if test -e fuzz/seeds/$*.tar.gz; then tar -C fuzz/corpus -xzf fuzz/seeds/$*.tar.gz; fi
 
 deny: ## Licences and origin of every dependency (needs cargo-deny)
 	$(CARGO) deny check bans licenses sources

@@ -1,64 +1,321 @@
-//! Any file in the place of a journal's segment gives the entries that are whole, in order, and never a panic.
+//! Any files in a journal's directory give a journal: it has the entries that are whole, in order, and invents none. What
+//! is appended to it is there when it is opened again, with all that was there before.
 #![no_main]
 
-use citywire::broker::Delivery;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use citywire::broker::{Ack, Delivery, Message};
+use citywire::journal::files::{File, FileSystem, Listed};
 use citywire::journal::format::{Kind, RECORD_HEADER_BYTES, RecordHeader, SegmentHeader, content_crc};
-use citywire::journal::scan_segment;
+use citywire::journal::{Driven, Entry, Options};
 use citywire::time::Timestamp;
+use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
+const DIRECTORY: &str = "/journal";
 const KEY: u32 = 7;
-const CHUNK_BYTES: usize = 24;
 
-fuzz_target!(|data: &[u8]| {
-    scan(data);
-    scan(&segment(data));
+/// What is in the directory when the journal is opened.
+#[derive(Arbitrary, Debug)]
+struct Input {
+    segments: Vec<Segment>,
+    cursors: Vec<Cursor>,
+    /// A file of any name with any content.
+    strange: Option<(String, Vec<u8>)>,
+}
+
+#[derive(Arbitrary, Debug)]
+struct Segment {
+    /// How far its first number is from where the segment before it ends; mostly it is none.
+    gap: Option<i8>,
+    /// The number that its header tells, if that is another one.
+    wrong_first: Option<u64>,
+    records: Vec<Record>,
+    /// Where, and what is put there.
+    edits: Vec<(u16, u8)>,
+    cut: Option<u16>,
+}
+
+#[derive(Arbitrary, Debug)]
+enum Record {
+    Entry { commit_index: u8, packet_id: u8, duplicate: bool, received: i32, payload: Vec<u8> },
+    Forget { source: u8 },
+    /// Up to so many entries before the last one.
+    Committed { before: u8 },
+    Bytes(Vec<u8>),
+}
+
+#[derive(Arbitrary, Debug)]
+enum Cursor {
+    Whole { name: u8, start: u8, passed: u8, written: u8, refused: u8 },
+    Bytes { name: u8, content: Vec<u8> },
+}
+
+fuzz_target!(|input: Input| {
+    let disk = Disk::default();
+    let made = input.put_on(&disk);
+    let Some((before, entries)) = opened(&disk, 0) else { return };
+    for entry in &entries {
+        assert!(made.contains(entry), "an entry was invented: {entry:?}");
+    }
+    let (after, entries_after) = opened(&disk, 0).expect("it was opened before");
+    assert_eq!((before, &entries), (after, &entries_after), "opening it changes no entry");
+    let Some((last, appended)) = opened(&disk, 2) else { panic!("it was opened before") };
+    assert_eq!(last, before + 2, "numbers go on");
+    assert_eq!(appended[..entries.len()], entries, "appending changes no entry");
+    assert_eq!(opened(&disk, 0), Some((last, appended)), "what was acknowledged is there");
 });
 
-fn scan(bytes: &[u8]) {
-    if let Ok(scan) = scan_segment(bytes) {
-        let in_order = scan.entries.is_sorted_by(|earlier, later| earlier.sequence < later.sequence);
-        assert!(in_order, "each number is given once, and in order");
+/// Opens the journal, appends so many messages, and gives the last number and all entries.
+fn opened(disk: &Disk, append: usize) -> Option<(u64, Vec<Entry>)> {
+    let options = Options {
+        directory: DIRECTORY.into(),
+        segment_bytes: 4 << 10,
+        max_bytes: 1 << 40,
+        retention: Duration::from_secs(u64::from(u32::MAX)),
+        commit_delay_max: Duration::ZERO,
+    };
+    let now = Timestamp::from_seconds(3);
+    let mut journal = Driven::open_on(Arc::new(disk.clone()), options, now).ok()?;
+    for finding in &journal.recovery.findings {
+        assert!(!finding.to_string().is_empty());
+    }
+    for name in ["a", "b"] {
+        let cursor = journal.cursor(name).ok()?;
+        let position = cursor.position();
+        assert!(position.sequence <= journal.last_sequence(), "{position:?}");
+        let counted = cursor.start() + position.written + position.refused + cursor.lost() + cursor.waiting();
+        assert_eq!(counted, journal.last_sequence(), "a cursor's counts add up");
+    }
+    for number in 0..append {
+        let before = journal.last_sequence();
+        let (caller, mut durable) = tokio::sync::oneshot::channel();
+        let message = Message {
+            topic: "t".into(),
+            payload: vec![0xaa; 100 * number].into(),
+            received: now,
+            delivery: Delivery::default(),
+            ack: Ack::Waiting(caller),
+        };
+        assert!(journal.append(message, now), "there is room");
+        assert_eq!(durable.try_recv(), Ok(before + 1), "it is on disk");
+    }
+    let mut reader = journal.reader();
+    let mut entries = Vec::new();
+    while reader.read(&mut entries, usize::MAX).ok()? > 0 {}
+    assert_eq!(reader.sequence(), journal.last_sequence(), "the reader comes to the end");
+    assert!(entries.is_sorted_by(|one, other| one.sequence < other.sequence), "in order, each once");
+    let last = journal.last_sequence();
+    journal.close(now);
+    Some((last, entries))
+}
+
+impl Input {
+    /// Gives every entry that is anywhere in it.
+    fn put_on(&self, disk: &Disk) -> Vec<Entry> {
+        let (mut next, mut made) = (1, Vec::new());
+        for segment in self.segments.iter().take(6) {
+            next = u64::max(1, next + u64::from(segment.gap.unwrap_or(0).unsigned_abs()));
+            if segment.gap.is_some_and(|gap| gap < 0) {
+                next = u64::max(1, next.saturating_sub(2 * u64::from(segment.gap.unwrap_or(0).unsigned_abs())));
+            }
+            let first = next;
+            let bytes = segment.bytes(&mut next, &mut made);
+            disk.put(&format!("{first:020}.segment"), bytes);
+        }
+        for cursor in self.cursors.iter().take(4) {
+            let (name, content) = cursor.file();
+            disk.put(&format!("cursors/{name}"), content);
+        }
+        if let Some((name, content)) = &self.strange {
+            disk.put(name, content.clone());
+        }
+        made
     }
 }
 
-/// A segment whose header is whole, and whose records are what `data` asks for: entries, marks, gaps, damage. Few random
-/// bytes get past the checksums otherwise.
-fn segment(data: &[u8]) -> Vec<u8> {
-    let header = SegmentHeader { key: KEY, first_sequence: 1, created: Timestamp::from_seconds(1) };
-    let mut bytes = header.encode().to_vec();
-    let mut next = 1;
-    for chunk in data.chunks(CHUNK_BYTES) {
-        match chunk[0] % 8 {
-            0 => bytes.extend(RecordHeader::committed(next - 1).encode(KEY)),
-            1 => bytes.extend(RecordHeader::forget(u64::from(chunk[0]), next - 1, 0).encode(KEY)),
-            2 => bytes.extend(chunk),
-            3 => next += u64::from(chunk[0]),
-            // Entries of one commit after another, whole or with a wrong checksum.
-            kind => {
-                bytes.extend(entry(next, u32::from(kind), chunk));
-                next += 1;
+impl Segment {
+    fn bytes(&self, next: &mut u64, made: &mut Vec<Entry>) -> Vec<u8> {
+        let first_sequence = self.wrong_first.unwrap_or(*next);
+        let header = SegmentHeader { key: KEY, first_sequence, created: Timestamp::from_seconds(1) };
+        let mut bytes = header.encode().to_vec();
+        for record in self.records.iter().take(50) {
+            record.write(next, made, &mut bytes);
+        }
+        for &(at, byte) in &self.edits {
+            if let Some(changed) = bytes.get_mut(usize::from(at)) {
+                *changed = byte;
             }
         }
+        bytes.truncate(self.cut.map_or(usize::MAX, usize::from));
+        bytes
     }
-    bytes
 }
 
-fn entry(sequence: u64, commit_index: u32, content: &[u8]) -> Vec<u8> {
-    let (topic, payload) = content.split_at(1);
-    let mut crc = content_crc(topic, payload);
-    if content.len() < CHUNK_BYTES {
-        crc ^= 1;
+impl Record {
+    fn write(&self, next: &mut u64, made: &mut Vec<Entry>, bytes: &mut Vec<u8>) {
+        match self {
+            Record::Entry { commit_index, packet_id, duplicate, received, payload } => {
+                let delivery = Delivery {
+                    source: 1,
+                    packet_id: (*packet_id).into(),
+                    window: 10,
+                    duplicate: *duplicate,
+                    retained: false,
+                };
+                let header = RecordHeader {
+                    length: (RECORD_HEADER_BYTES + 1 + payload.len()) as u32,
+                    content_crc: content_crc(b"t", payload),
+                    sequence: *next,
+                    received: Timestamp::from_seconds((*received).into()),
+                    delivery,
+                    topic_length: 1,
+                    kind: Kind::Entry,
+                    commit_index: (*commit_index).into(),
+                };
+                bytes.extend([&header.encode(KEY)[..], b"t", payload].concat());
+                let (topic, payload) = ("t".into(), payload.clone().into());
+                made.push(Entry { sequence: *next, received: header.received, topic, payload });
+                *next += 1;
+            }
+            Record::Forget { source } => bytes.extend(RecordHeader::forget((*source).into(), *next - 1, 0).encode(KEY)),
+            Record::Committed { before } => {
+                let sequence = (*next - 1).saturating_sub(u64::from(*before));
+                bytes.extend(RecordHeader::committed(sequence).encode(KEY));
+            }
+            Record::Bytes(any) => bytes.extend(any),
+        }
     }
-    let header = RecordHeader {
-        length: (RECORD_HEADER_BYTES + content.len()) as u32,
-        content_crc: crc,
-        sequence,
-        received: Timestamp::from_seconds(1),
-        delivery: Delivery { packet_id: 1, ..Delivery::default() },
-        topic_length: 1,
-        kind: Kind::Entry,
-        commit_index: commit_index - 4,
-    };
-    [&header.encode(KEY), content].concat()
+}
+
+impl Cursor {
+    fn file(&self) -> (String, Vec<u8>) {
+        let file = |name: u8| format!("{}.cursor", ["a", "b", "c", "%2E"][usize::from(name) % 4]);
+        match self {
+            Cursor::Whole { name, start, passed, written, refused } => {
+                let name = file(*name);
+                let sequence = u16::from(*start) + u16::from(*passed);
+                let text = format!(
+                    "citywire cursor 1\nfile {name}\nstart {start}\nsequence {sequence}\nwritten {written}\nrefused {refused}\n"
+                );
+                let crc = content_crc(b"", text.as_bytes());
+                (name, format!("{text}crc32 {crc:08x}\n").into_bytes())
+            }
+            Cursor::Bytes { name, content } => (file(*name), content.clone()),
+        }
+    }
+}
+
+/// A disk in memory. Clones are the same one.
+#[derive(Clone, Default)]
+struct Disk(Arc<Mutex<BTreeMap<PathBuf, Content>>>);
+
+type Content = Arc<Mutex<Vec<u8>>>;
+
+impl Disk {
+    fn put(&self, name: &str, content: Vec<u8>) {
+        self.files().insert(Path::new(DIRECTORY).join(name), Arc::new(Mutex::new(content)));
+    }
+
+    fn files(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Content>> {
+        self.0.lock().expect("no panic is survived")
+    }
+}
+
+impl FileSystem for Disk {
+    fn create_directories(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        let mut files = self.files();
+        if files.contains_key(path) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let content = Content::default();
+        files.insert(path.to_owned(), content.clone());
+        Ok(Box::new(Opened(content)))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        let content = self.files().get(path).cloned().ok_or(io::ErrorKind::NotFound)?;
+        Ok(Box::new(Opened(content)))
+    }
+
+    fn open_read_only(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        self.open(path)
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<Listed>> {
+        let listed = |(path, content): (&PathBuf, &Content)| {
+            let name = path.strip_prefix(directory).ok()?.to_str()?.to_owned();
+            let bytes = content.lock().expect("no panic is survived").len() as u64;
+            (!name.contains('/')).then_some(Listed { name, bytes })
+        };
+        Ok(self.files().iter().filter_map(listed).collect())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut files = self.files();
+        let content = files.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        files.insert(to.to_owned(), content);
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.files().remove(path).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn sync_directory(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn free_bytes(&self, _directory: &Path) -> io::Result<u64> {
+        Ok(1 << 40)
+    }
+
+    fn lock(&self, _path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
+        Ok(Some(Box::new(())))
+    }
+}
+
+struct Opened(Content);
+
+impl Opened {
+    fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.0.lock().expect("no panic is survived")
+    }
+}
+
+impl File for Opened {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let bytes = self.bytes();
+        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+        let count = buffer.len().min(bytes.len() - from);
+        buffer[..count].copy_from_slice(&bytes[from..from + count]);
+        Ok(count)
+    }
+
+    fn write_all_at(&self, content: &[u8], offset: u64) -> io::Result<()> {
+        let mut bytes = self.bytes();
+        let end = offset as usize + content.len();
+        if bytes.len() < end {
+            bytes.resize(end, 0);
+        }
+        bytes[offset as usize..end].copy_from_slice(content);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.bytes().resize(length as usize, 0);
+        Ok(())
+    }
 }

@@ -1,0 +1,87 @@
+//! Any bytes of an HTTP client get answers of HTTP, each with its headers, or none; nothing of a request is markup in a
+//! page.
+#![no_main]
+
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
+
+use citywire::fleet::{Field, Fleet, Heard};
+use citywire::fuzzing::Pages;
+use citywire::point::FieldValue;
+use citywire::refused::{Limits, Refused};
+use citywire::state::State;
+use citywire::time::Timestamp;
+use citywire::web::{BrokerStatus, JournalStatus, RulesStatus, Service, SinkStatus, Sources};
+use libfuzzer_sys::fuzz_target;
+use tokio::runtime::{Builder, Runtime};
+
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Builder::new_current_thread().enable_time().build().expect("a runtime"));
+
+/// Of a service that is reached under any name, and of one on a loopback address.
+static PAGES: LazyLock<[Pages; 2]> = LazyLock::new(|| {
+    let exporter = citywire::metrics::install().expect("the only recorder");
+    let directory = std::env::temp_dir().join(format!("citywire-fuzz-http-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let state = Arc::new(State::open(&directory).expect("the state"));
+    let refused = Arc::new(Refused::open(Arc::clone(&state), Limits::default()).expect("the refused"));
+    let fleet = Fleet::open(state, Arc::clone(&refused), &["parking"], 1_000, u64::MAX).expect("the fleet");
+    hear(&fleet);
+    // SQLite has its files open; nobody else is to find them.
+    std::fs::remove_dir_all(&directory).expect("remove the directory");
+    let sources = Sources {
+        service: Arc::new(Still),
+        fleet: Arc::new(fleet),
+        refused,
+        metrics: exporter,
+        started: Timestamp::from_seconds(1_790_000_000),
+        topics: vec!["city/{pilot}/{class}/{device}/up".into()],
+    };
+    [[0, 0, 0, 0], [127, 0, 0, 1]].map(|ip| Pages::new(SocketAddr::from((ip, 8080)), sources.clone()))
+});
+
+/// Devices whose names and values try to be markup.
+fn hear(fleet: &Fleet) {
+    for (sequence, device) in (1..).zip(["p-1", "<fuzz>", "\"'><fuzz onload=x>", "%3Cfuzz%3E", "停车 1"]) {
+        let received = Timestamp::from_seconds(1_790_000_000);
+        let (class, profile) = (Some("parking"), Some("acme-1"));
+        let heard = Heard { sequence, received, device, class, profile };
+        fleet.heard(&heard);
+        let value = FieldValue::Text("<fuzz>");
+        fleet.decoded(&heard, received, [Field { name: "state", unit: "", value, alarm: None }]);
+    }
+}
+
+/// A service that stands still.
+struct Still;
+
+impl Service for Still {
+    fn broker(&self) -> BrokerStatus {
+        let url = "mqtt://broker:1883".into();
+        BrokerStatus { url, embedded: false, connected: true, since: None, last_error: None }
+    }
+
+    fn journal(&self) -> JournalStatus {
+        JournalStatus { last_sequence: 5, size_bytes: 1, max_bytes: 2, oldest: None, blocked: None }
+    }
+
+    fn rules(&self) -> RulesStatus {
+        RulesStatus { loaded: Timestamp::from_seconds(1_790_000_000), profiles: 1, devices: 0, refused: None }
+    }
+
+    fn sinks(&self) -> Vec<SinkStatus> {
+        Vec::new()
+    }
+}
+
+// The first byte is the address that the service listens on.
+fuzz_target!(|data: &[u8]| {
+    let Some((&which, request)) = data.split_first() else { return };
+    let said = RUNTIME.block_on(PAGES[usize::from(which) % 2].answer(request));
+    assert!(said.is_empty() || said.starts_with(b"HTTP/1."), "{}", String::from_utf8_lossy(&said));
+    let said = String::from_utf8_lossy(&said);
+    // JSON needs no markup escaped: it is never shown as a page.
+    assert!(said.contains("application/json") || !said.contains("<fuzz"), "{said}");
+    assert!(!said.starts_with("HTTP/1.1 5"), "{said}");
+    assert!(!said.starts_with("HTTP/1.1 2") || said.contains("content-security-policy: "), "{said}");
+});
