@@ -107,7 +107,8 @@ impl Recoverer<'_> {
                     self.move_aside(&newest)?;
                     segments.pop();
                 }
-                if let Some(newest) = segments.last_mut() {
+                // Not of the one before it, when it was moved.
+                if let Some(newest) = segments.last_mut().filter(|segment| segment.first == newest.first) {
                     let end = if whole { assessment.end } else { newest.bytes };
                     newest.bytes = assessment.torn.unwrap_or(end);
                 }

@@ -332,6 +332,17 @@ fn a_cursor_proves_entries_that_the_file_has_lost_and_their_numbers_are_not_give
 }
 
 #[test]
+fn a_newest_segment_of_which_nothing_can_be_read_costs_no_entry_of_the_one_before_it() {
+    let disk = two_segments();
+    disk.put(&segment_path(7), &[0xaa; 200]);
+    let mut session = open(&disk);
+    let kept: Vec<u64> = session.contents().into_iter().map(|(sequence, _)| sequence).collect();
+    assert_eq!(kept, [1, 2, 3, 4, 5, 6], "by a reader of this start, not only of the next one");
+    session.write(&[b"new"]);
+    assert_eq!(session.contents().len(), 7);
+}
+
+#[test]
 fn a_segment_whose_creation_was_interrupted_is_removed() {
     for rest in [&[][..], &[0; 128], &[1; 40]] {
         let disk = small_journal();
