@@ -80,11 +80,11 @@ fuzz-all: ## Fuzz every reader, one after another: make fuzz-all FUZZ_SECONDS=60
 
 fuzz-seeds: ## Keep what the fuzzing of one reader has found: make fuzz-seeds FUZZ_TARGET=decode
 	RUSTC_BOOTSTRAP=1 $(CARGO) fuzz cmin --fuzz-dir fuzz $(FUZZ_TARGET)
-	tar --sort=name --mtime=@0 --owner=0 --group=0 -C fuzz/corpus -c $(FUZZ_TARGET) | gzip -9n > fuzz/seeds/$(FUZZ_TARGET).tar.gz
+	tar --sort=name --mtime=@0 --owner=0 --group=0 -C fuzz/corpus -c $(FUZZ_TARGET) | xz -9e > fuzz/seeds/$(FUZZ_TARGET).tar.xz
 
 fuzz/corpus/%:
 	mkdir -p $@
-	if test -e fuzz/seeds/$*.tar.gz; then tar -C fuzz/corpus -xzf fuzz/seeds/$*.tar.gz; fi
+	if test -e fuzz/seeds/$*.tar.xz; then tar -C fuzz/corpus -xJf fuzz/seeds/$*.tar.xz; fi
 
 deny: ## Licences and origin of every dependency (needs cargo-deny)
 	$(CARGO) deny check bans licenses sources
