@@ -21,7 +21,9 @@ fuzz_target!(|text: &str| {
             assert!(!shown.is_empty());
             if let Ok(routes) = Routes::compile(&config.routes, ["cjt188", "foxcodenine-nb-parking"]) {
                 assert!(!routes.subscriptions().is_empty(), "a configuration has at least one route");
-                let _ = routes.route(topic.as_bytes()).map(|route| (route.tags().count(), route.profile(None, None).is_ok()));
+                let _ = routes
+                    .route(topic.as_bytes())
+                    .map(|route| (route.tags().count(), route.profile(None, None).is_ok()));
             }
         }
         Err(problems) => {

@@ -25,7 +25,10 @@ fuzz_target!(|data: &[u8]| {
         }
         Err(error) => {
             assert!(error.at.start <= error.at.end && error.at.end <= text.len(), "{text:?}: {error:?}");
-            assert!(text.is_char_boundary(error.at.start) && text.is_char_boundary(error.at.end), "{text:?}: {error:?}");
+            assert!(
+                text.is_char_boundary(error.at.start) && text.is_char_boundary(error.at.end),
+                "{text:?}: {error:?}"
+            );
             assert!(!error.message.is_empty());
         }
     }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use citywire::broker::{Ack, Delivery, Message};
+use citywire::config::Compression;
 use citywire::journal::files::{File, FileSystem, Listed};
 use citywire::journal::format::{Kind, RECORD_HEADER_BYTES, RecordHeader, SegmentHeader, content_crc};
 use citywire::journal::{Driven, Entry, Options};
@@ -42,10 +43,20 @@ struct Segment {
 
 #[derive(Arbitrary, Debug)]
 enum Record {
-    Entry { commit_index: u8, packet_id: u8, duplicate: bool, received: i32, payload: Vec<u8> },
-    Forget { source: u8 },
+    Entry {
+        commit_index: u8,
+        packet_id: u8,
+        duplicate: bool,
+        received: i32,
+        payload: Vec<u8>,
+    },
+    Forget {
+        source: u8,
+    },
     /// Up to so many entries before the last one.
-    Committed { before: u8 },
+    Committed {
+        before: u8,
+    },
     Bytes(Vec<u8>),
 }
 
@@ -78,6 +89,8 @@ fn opened(disk: &Disk, append: usize) -> Option<(u64, Vec<Entry>)> {
         max_bytes: 1 << 40,
         retention: Duration::from_secs(u64::from(u32::MAX)),
         commit_delay_max: Duration::ZERO,
+        // It runs on the thread that there is none of here.
+        compression: Compression::None,
     };
     let now = Timestamp::from_seconds(3);
     let mut journal = Driven::open_on(Arc::new(disk.clone()), options, now).ok()?;
@@ -182,7 +195,9 @@ impl Record {
                 made.push(Entry { sequence: *next, received: header.received, topic, payload });
                 *next += 1;
             }
-            Record::Forget { source } => bytes.extend(RecordHeader::forget((*source).into(), *next - 1, 0).encode(KEY)),
+            Record::Forget { source } => {
+                bytes.extend(RecordHeader::forget((*source).into(), *next - 1, 0).encode(KEY))
+            }
             Record::Committed { before } => {
                 let sequence = (*next - 1).saturating_sub(u64::from(*before));
                 bytes.extend(RecordHeader::committed(sequence).encode(KEY));

@@ -18,7 +18,9 @@ fuzz_target!(|content: &[u8]| {
                 assert_eq!(found.device(), listed.device());
                 assert!(found.tags().eq(listed.tags()), "a device is listed once");
                 assert!(found.tags().all(|(name, value)| !name.is_empty() && !value.is_empty()));
-                assert!(found.profile().is_none_or(|profile| ["cjt188", "foxcodenine-nb-parking"].contains(&profile)));
+                assert!(
+                    found.profile().is_none_or(|profile| ["cjt188", "foxcodenine-nb-parking"].contains(&profile))
+                );
                 let place = found.coordinates();
                 assert!(place.is_none_or(|place| place.latitude.abs() <= 90.0 && place.longitude.abs() <= 180.0));
             }
