@@ -85,6 +85,8 @@ pub fn replay(
     (selection.since, selection.until) =
         (progress.since.map(Timestamp::from_nanos), progress.until.map(Timestamp::from_nanos));
     wait_for_service(config, fingerprint, watch)?;
+    // What the service has decoded by former rules, written or not, is among these.
+    let decoded_before = Reader::open(&journal, 0)?.last_sequence();
     let is_whole = selection.until.is_none() && selection.profiles.is_empty() && selection.device.is_none();
     let state = Arc::new(State::open(&config.data_directory)?);
     let of_each_device = selection.profiles.is_empty();
@@ -115,7 +117,7 @@ pub fn replay(
         progress,
         saved: Saved { at: Instant::now(), entries: Vec::new() },
     };
-    let passed = passes(&mut replay, watch);
+    let passed = passes(&mut replay, config, decoded_before, watch);
     // Interrupted or not: what was done need not be done again.
     let saved = replay.save();
     passed?;
@@ -197,7 +199,12 @@ fn begin(keeper: &Keeper, fresh: Progress, restart: bool) -> Result<Progress, Re
     }
 }
 
-fn passes(replay: &mut Replay<'_>, watch: &mut Watch<'_>) -> Result<(), ReplayError> {
+fn passes(
+    replay: &mut Replay<'_>,
+    config: &Config,
+    decoded_before: u64,
+    watch: &mut Watch<'_>,
+) -> Result<(), ReplayError> {
     let journal = replay.journal.clone();
     if replay.progress.phase == Phase::Delete {
         replay.pass(Source::journal(&journal, replay.progress.position)?, watch)?;
@@ -205,12 +212,22 @@ fn passes(replay: &mut Replay<'_>, watch: &mut Watch<'_>) -> Result<(), ReplayEr
         replay.save()?;
     }
     replay.pass(Source::journal(&journal, replay.progress.position)?, watch)?;
-    // A batch of the service may have been on its way, decoded before it took the rules of today.
-    let ends = Ends::read(&journal)?;
+    // Batches of the service may have been on their way, decoded before it took the rules of today.
+    let names: Vec<String> = replay.targets.iter().map(|target| target.name.clone()).collect();
+    let ends = wait_for_batches(config, &journal, &names, decoded_before, watch)?;
+    let mut position = replay.progress.position;
+    // Each consumer that has gone on wants what is behind its own former end.
+    let mut go_on = |end: &mut u64, now: u64| {
+        if now > *end {
+            position = position.min(*end);
+            *end = now;
+        }
+    };
     for target in &mut replay.targets {
-        target.end = ends.of(&target.name).max(target.end);
+        go_on(&mut target.end, ends.of(&target.name));
     }
-    replay.fleet_end = ends.of(FLEET_CURSOR).max(replay.fleet_end);
+    go_on(&mut replay.fleet_end, ends.of(FLEET_CURSOR));
+    replay.progress.position = position.max(replay.progress.start);
     replay.pass(Source::journal(&journal, replay.progress.position)?, watch)
 }
 
@@ -292,16 +309,40 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Waits until the service decodes by these rules, if it runs: what it decodes by former ones meanwhile would stay.
 fn wait_for_service(config: &Config, fingerprint: u64, watch: &mut Watch<'_>) -> Result<(), ReplayError> {
     let deadline = Instant::now() + config.profiles.watch_interval.0 * 3 + LOAD_PATIENCE;
-    let address = config.http.listen;
-    while rules_of_service(config)? != Some(fingerprint)
-        && TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).is_ok()
-    {
+    while rules_of_service(config)? != Some(fingerprint) && is_running(config) {
         if Instant::now() >= deadline {
             return Err(ReplayError::OtherRules);
         }
         watch.pause(LOOK_INTERVAL)?;
     }
     Ok(())
+}
+
+/// How long a batch of the service may be on its way; one that its database does not take is not waited for.
+const BATCH_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until the running service has written what it decoded up to this entry; gives where its consumers are.
+fn wait_for_batches(
+    config: &Config,
+    journal: &Path,
+    names: &[String],
+    last: u64,
+    watch: &mut Watch<'_>,
+) -> Result<Ends, ReplayError> {
+    let deadline = Instant::now() + BATCH_PATIENCE;
+    loop {
+        let ends = Ends::read(journal)?;
+        let is_done = names.iter().map(String::as_str).chain([FLEET_CURSOR]).all(|name| ends.of(name) >= last);
+        if is_done || Instant::now() >= deadline || !is_running(config) {
+            return Ok(ends);
+        }
+        watch.pause(LOOK_INTERVAL)?;
+    }
+}
+
+/// Whether something answers where the service would.
+fn is_running(config: &Config) -> bool {
+    TcpStream::connect_timeout(&config.http.listen, CONNECT_TIMEOUT).is_ok()
 }
 
 fn rules_of_service(config: &Config) -> Result<Option<u64>, ReplayError> {
