@@ -165,7 +165,8 @@ impl City {
         let (from, to) = (self.citywire.data_directory().join("journal"), fresh.data_directory().join("journal"));
         std::fs::create_dir_all(&to).unwrap();
         for file in std::fs::read_dir(from).unwrap().map(|file| file.unwrap().path()) {
-            if file.extension().is_some_and(|extension| extension == "segment") {
+            // Closed ones are compressed and have another name.
+            if file.file_name().is_some_and(|name| name.to_string_lossy().contains(".segment")) {
                 std::fs::copy(&file, to.join(file.file_name().unwrap())).unwrap();
             }
         }
