@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+mod envelope;
 mod environment;
 mod reference;
 mod route;
@@ -18,8 +19,12 @@ mod sink;
 mod tree;
 mod values;
 
+pub(crate) use envelope::read_layouts;
+pub use envelope::{
+    Envelope, Event, JsonEnvelope, PayloadEncoding, PlatformEnvelope, Pointers, TimeFormat, When, Zone,
+};
 pub use reference::{effective, reference, sample};
-pub use route::{Envelope, JsonEnvelope, PayloadEncoding, ProfileFrom, Route, TimeFormat};
+pub use route::{ProfileFrom, Route};
 pub(crate) use rules::tag_name;
 pub use secret::Secret;
 pub use setting::Located;

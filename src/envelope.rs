@@ -3,18 +3,21 @@
 //! [`open`] takes a message out of its [`Envelope`]. What it gives borrows from the message, or from a [`Scratch`] that
 //! is used again for the next one, so that a message costs no allocation.
 
-use crate::config::{Envelope, PayloadEncoding};
+use crate::config::{Envelope, Event};
 use crate::route::Route;
 use crate::time::Timestamp;
 
 mod encoding;
+mod entries;
 mod error;
 mod json;
-mod pointer;
+mod member;
+pub mod platform;
 
+pub use crate::json::JsonPointer;
 pub use error::EnvelopeError;
-pub use pointer::JsonPointer;
 
+use crate::json::PlacesError;
 use encoding::{decode_base64, decode_hex};
 
 /// The longest device identity in characters.
@@ -22,6 +25,9 @@ pub const DEVICE_CHARS_MAX: usize = 128;
 
 /// The longest payload of a device in bytes; what is longer is none of the devices that profiles describe.
 pub const PAYLOAD_BYTES_MAX: usize = 65_536;
+
+/// How many uplinks one message may hold.
+pub const UPLINKS_MAX: usize = 1_000;
 
 /// What one device sent at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,79 +38,95 @@ pub struct Uplink<'a> {
     pub time: Option<Timestamp>,
     /// The port that the device sent to (LoRaWAN FPort).
     pub port: Option<u8>,
-    /// The device's bytes; at least one.
-    pub payload: &'a [u8],
+    pub content: Content<'a>,
     /// What the JSON member says that names the profile ([`Route::profile_pointer`]).
     pub profile_member: Option<&'a str>,
 }
 
-/// The uplinks of one message, in order.
-///
-/// Each of the present envelopes holds exactly one; those of platforms that bundle messages hold several.
-#[derive(Clone, Debug)]
-pub struct Uplinks<'a> {
-    next: Option<Uplink<'a>>,
-}
-
-impl<'a> Iterator for Uplinks<'a> {
-    type Item = Uplink<'a>;
-
-    fn next(&mut self) -> Option<Uplink<'a>> {
-        self.next.take()
-    }
+/// What an uplink holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content<'a> {
+    /// The device's bytes, or the JSON that a platform has made of them; at least one byte, at most
+    /// [`PAYLOAD_BYTES_MAX`].
+    Payload(&'a [u8]),
+    /// No reading: the platform tells this of the device.
+    Event(Event),
 }
 
 /// Buffers that are used from message to message.
 #[derive(Debug, Default)]
 pub struct Scratch {
+    finding: crate::json::Finding,
+    /// The message, where it had to be mended to be JSON.
+    mended: String,
     bytes: Vec<u8>,
     device: String,
     profile_member: String,
 }
 
-/// Opens the envelope of a message whose MQTT payload is `message`.
-///
-/// # Errors
-///
-/// When the message is not what the route's envelope says.
-pub fn open<'a>(
-    message: &'a [u8],
-    route: &Route<'a>,
-    scratch: &'a mut Scratch,
-) -> Result<Uplinks<'a>, EnvelopeError> {
-    scratch.bytes.clear();
-    let uplink = match route.envelope() {
-        Envelope::Raw => bare(message, route),
-        Envelope::Hex => {
-            decode_hex(message, &mut scratch.bytes).map_err(EnvelopeError::not_hex)?;
-            bare(&scratch.bytes, route)
-        }
-        Envelope::Base64 => {
-            decode_base64(message, &mut scratch.bytes).map_err(EnvelopeError::not_base64)?;
-            bare(&scratch.bytes, route)
-        }
-        Envelope::Json(envelope) => json::open(message, envelope, route, scratch)?,
-    };
-    match uplink.payload.len() {
-        0 => Err(EnvelopeError::payload_empty()),
-        1..=PAYLOAD_BYTES_MAX => Ok(Uplinks { next: Some(uplink) }),
-        length => Err(EnvelopeError::payload_too_long(length)),
+/// An envelope, made ready to open messages.
+#[derive(Clone, Debug)]
+pub struct Opener(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Raw,
+    Hex,
+    Base64,
+    Json(json::Layouts),
+}
+
+impl Opener {
+    /// `profile` is the pointer to the member that names the profile, if the route has one.
+    ///
+    /// # Errors
+    /// When pointers of the envelope do not go together.
+    pub fn new(envelope: &Envelope, profile: Option<&JsonPointer>) -> Result<Opener, PlacesError> {
+        Ok(Opener(match envelope {
+            Envelope::Raw => Kind::Raw,
+            Envelope::Hex => Kind::Hex,
+            Envelope::Base64 => Kind::Base64,
+            Envelope::Json(_) | Envelope::Platform(_) => {
+                Kind::Json(json::Layouts::new(&envelope.layouts(), profile)?)
+            }
+        }))
     }
 }
 
-fn bare<'a>(payload: &'a [u8], route: &Route<'a>) -> Uplink<'a> {
-    Uplink { device: route.device, time: None, port: None, payload, profile_member: None }
+/// Opens the envelope of a message whose MQTT payload is `message`: tells `each` of each uplink that it holds, in their
+/// order, or why it cannot be used. A message that is not what the route's envelope says gives one error.
+pub fn open(
+    message: &[u8],
+    route: &Route<'_>,
+    scratch: &mut Scratch,
+    each: &mut dyn FnMut(Result<Uplink<'_>, EnvelopeError>),
+) {
+    let Scratch { bytes, .. } = scratch;
+    bytes.clear();
+    match &route.opener().0 {
+        Kind::Raw => each(bare(message, route)),
+        Kind::Hex => each(match decode_hex(message, bytes) {
+            Ok(()) => bare(bytes, route),
+            Err(error) => Err(EnvelopeError::not_hex(error)),
+        }),
+        Kind::Base64 => each(match decode_base64(message, bytes) {
+            Ok(()) => bare(bytes, route),
+            Err(error) => Err(EnvelopeError::not_base64(error)),
+        }),
+        Kind::Json(layouts) => layouts.open(message, route.device, scratch, each),
+    }
 }
 
-/// Appends the bytes that a text holds.
-fn decode_text(text: &str, encoding: PayloadEncoding, bytes: &mut Vec<u8>) -> Result<(), encoding::EncodingError> {
-    match encoding {
-        PayloadEncoding::Hex => decode_hex(text.as_bytes(), bytes),
-        PayloadEncoding::Base64 => decode_base64(text.as_bytes(), bytes),
-        PayloadEncoding::Text => {
-            bytes.extend_from_slice(text.as_bytes());
-            Ok(())
-        }
+fn bare<'a>(payload: &'a [u8], route: &Route<'a>) -> Result<Uplink<'a>, EnvelopeError> {
+    let content = Content::Payload(within_limits(payload)?);
+    Ok(Uplink { device: route.device, time: None, port: None, content, profile_member: None })
+}
+
+fn within_limits(payload: &[u8]) -> Result<&[u8], EnvelopeError> {
+    match payload.len() {
+        0 => Err(EnvelopeError::payload_empty()),
+        1..=PAYLOAD_BYTES_MAX => Ok(payload),
+        length => Err(EnvelopeError::payload_too_long(length)),
     }
 }
 

@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::alarm::Alarms;
-use crate::metrics::{DECODE_IMPLAUSIBLE_VALUES, DECODE_READINGS, FLEET_DEVICES};
+use crate::config::Event;
+use crate::metrics::{DECODE_IMPLAUSIBLE_VALUES, DECODE_READINGS, ENVELOPE_EVENTS, FLEET_DEVICES};
 use crate::point::FieldValue;
 use crate::profile::Library;
 pub use crate::profile::Severity;
@@ -79,6 +80,8 @@ pub struct Fleet {
     refused: Arc<Refused>,
     alarms: Arc<Alarms>,
     devices_max: usize,
+    /// By [`Event::ALL`].
+    events: [Counter; Event::ALL.len()],
     inner: Mutex<Inner>,
 }
 
@@ -155,7 +158,8 @@ impl Fleet {
         };
         inner.know_classes(classes.iter().copied());
         inner.count_classes();
-        Ok(Fleet { state, refused, alarms, devices_max, inner: Mutex::new(inner) })
+        let events = Event::ALL.map(|event| ENVELOPE_EVENTS.counter(&[event.name()]));
+        Ok(Fleet { state, refused, alarms, devices_max, events, inner: Mutex::new(inner) })
     }
 
     /// The last journal entry whose effects are on disk: the consumer goes on with the next one, and what it tells of
@@ -177,6 +181,13 @@ impl Fleet {
         let mut inner = self.lock();
         if heard.sequence > inner.position {
             inner.decoded(heard, time, fields);
+        }
+    }
+
+    /// A platform told this of a device, in the entry `sequence`; [`Fleet::heard`] is called for it, too.
+    pub fn event(&self, sequence: u64, event: Event) {
+        if sequence > self.lock().position {
+            self.events[event as usize].increment(1);
         }
     }
 

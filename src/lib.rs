@@ -28,6 +28,7 @@ pub mod fleet;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod journal;
+pub mod json;
 pub mod metrics;
 pub mod pipeline;
 pub mod point;

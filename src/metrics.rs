@@ -84,6 +84,8 @@ metrics! {
     RULES_REFUSED = Gauge "citywire_rules_refused" [] "1 while the files of profiles, classes and registry as they are now are refused, and those loaded before stay in force; else 0.";
     RULES_LOADED = Gauge "citywire_rules_loaded_timestamp_seconds" [] "Unix time at which the profiles, classes and registry in force were loaded.";
 
+    ENVELOPE_EVENTS = Counter "citywire_envelope_events_total" ["event"] "Messages of a platform that hold no reading but tell something of a device: online, offline, command_answer, other.";
+
     DECODE_READINGS = Counter "citywire_decode_readings_total" ["class"] "Readings decoded, by device class.";
     DECODE_IMPLAUSIBLE_VALUES = Counter "citywire_decode_implausible_values_total" ["class"] "Values outside the plausible range of their field; left out of the point and named in it.";
     REFUSED_MESSAGES = Counter "citywire_refused_messages_total" ["stage", "reason"] "Messages that a stage could not use; each is kept with its reason (citywire refused list).";
@@ -99,7 +101,7 @@ metrics! {
     FLEET_DEVICES = Gauge "citywire_fleet_devices" ["class"] "Devices heard of, by device class.";
 
     SINK_OFFERED_MESSAGES = Counter "citywire_sink_offered_messages_total" ["sink"] "Journal entries that were there for this sink to take, since its cursor was created.";
-    SINK_WRITTEN_MESSAGES = Counter "citywire_sink_written_messages_total" ["sink"] "Journal entries whose points the sink has confirmed, since its cursor was created.";
+    SINK_WRITTEN_MESSAGES = Counter "citywire_sink_written_messages_total" ["sink"] "Journal entries whose points the sink has confirmed, or that hold an event and no reading, since its cursor was created.";
     SINK_REFUSED_MESSAGES = Counter "citywire_sink_refused_messages_total" ["sink"] "Journal entries that gave this sink no point because they were refused, since its cursor was created.";
     SINK_LOST_MESSAGES = Counter "citywire_sink_lost_messages_total" ["sink"] "Journal entries that the sink went past with neither outcome, since its cursor was created: damage to the journal's files took them.";
     SINK_WAITING_MESSAGES = Gauge "citywire_sink_waiting_messages" ["sink"] "Journal entries that this sink has yet to take.";

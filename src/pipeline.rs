@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::config::Event;
 use crate::decode::{self, Context, Readings};
-use crate::envelope::{self, EnvelopeError, Scratch, Uplink, check_device};
+use crate::envelope::{self, Content, EnvelopeError, Scratch, Uplink, check_device};
 use crate::journal::Entry;
 use crate::point::{Origin, Point, Points};
 use crate::profile::Profile;
@@ -33,6 +34,9 @@ pub trait Receiver {
     fn heard(&mut self, _device: &str, _profile: Option<&Profile>) {}
 
     fn point(&mut self, profile: &Profile, point: &Point<'_>);
+
+    /// The message holds no reading, but this event of the device.
+    fn event(&mut self, _device: &str, _event: Event) {}
 
     /// So many values were left out because they are implausible.
     fn implausible(&mut self, _profile: &Profile, _values: u32) {}
@@ -123,18 +127,20 @@ impl Pipeline {
             Err(error) => return receiver.refused(fault(Stage::Route, error.reason, error.detail)),
         };
         stage.set(Stage::Envelope);
-        let uplinks = match envelope::open(&entry.payload, &route, &mut self.scratch) {
-            Ok(uplinks) => uplinks,
-            Err(error) => {
-                let fault = fault(Stage::Envelope, error.reason, error.detail);
-                return receiver.refused(Fault { device: route.device, ..fault });
-            }
-        };
-        for uplink in uplinks {
-            if let Err(fault) = self.decoder.uplink(rules, entry, &route, &uplink, stage, receiver) {
+        let decoder = &mut self.decoder;
+        envelope::open(&entry.payload, &route, &mut self.scratch, &mut |uplink| {
+            let taken = match &uplink {
+                Ok(uplink) => decoder.uplink(rules, entry, &route, uplink, stage, receiver),
+                Err(error) => {
+                    let fault = fault(Stage::Envelope, error.reason, error.detail.clone());
+                    Err(Fault { device: route.device, ..fault })
+                }
+            };
+            stage.set(Stage::Envelope);
+            if let Err(fault) = taken {
                 receiver.refused(fault);
             }
-        }
+        });
     }
 
     /// Takes the rules in force if they are others than before, which lets go of the old ones. When they are not, that
@@ -168,6 +174,18 @@ impl Decoder {
             }
             None => None,
         };
+        let payload = match (uplink.content, uplink.device) {
+            (Content::Payload(payload), _) => payload,
+            (Content::Event(event), Some(device)) => {
+                receiver.heard(device, None);
+                receiver.event(device, event);
+                return Ok(());
+            }
+            (Content::Event(_), None) => {
+                let error = route.no_device();
+                return Err(fault(Stage::Route, error.reason, error.detail));
+            }
+        };
         let profile = profile(rules, route, uplink, registered).inspect_err(|_| {
             if let Some(device) = uplink.device {
                 receiver.heard(device, None);
@@ -182,8 +200,8 @@ impl Decoder {
         };
         stage.set(Stage::Decode);
         #[cfg(test)]
-        tests::panic_if_asked(uplink.payload);
-        let decoded = decode::decode(profile, uplink.payload, &context, &mut self.readings);
+        tests::panic_if_asked(payload);
+        let decoded = decode::decode(profile, payload, &context, &mut self.readings);
         if let Some(device) = uplink.device {
             receiver.heard(device, Some(profile));
         }
@@ -270,6 +288,7 @@ impl Decode for Pipeline {
         struct Counted<'a> {
             emit: &'a mut dyn FnMut(&Point<'_>),
             points: usize,
+            events: usize,
             broken: Option<String>,
         }
         impl Receiver for Counted<'_> {
@@ -277,17 +296,21 @@ impl Decode for Pipeline {
                 self.points += 1;
                 (self.emit)(point);
             }
+            fn event(&mut self, _device: &str, _event: Event) {
+                self.events += 1;
+            }
             fn refused(&mut self, fault: Fault<'_>) {
                 if (fault.stage, fault.reason) == (Stage::Sink, BUG) {
                     self.broken = Some(fault.detail);
                 }
             }
         }
-        let mut counted = Counted { emit, points: 0, broken: None };
+        let mut counted = Counted { emit, points: 0, events: 0, broken: None };
         self.process(entry, &mut counted);
         match counted {
             Counted { broken: Some(detail), .. } => Outcome::Broken(detail),
-            Counted { points: 0, .. } => Outcome::Refused,
+            Counted { points: 0, events: 0, .. } => Outcome::Refused,
+            // An event is done with as soon as it was seen: there is nothing to write.
             _ => Outcome::Written,
         }
     }

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{self, Envelope, Located, ProfileFrom};
-use crate::envelope::{JsonPointer, check_device};
+use crate::config::{self, Located, ProfileFrom};
+use crate::envelope::{JsonPointer, Opener, check_device};
 use crate::problem::Problem;
 
 mod error;
@@ -35,7 +35,7 @@ pub struct Routes {
 #[derive(Debug)]
 struct Rule {
     filter: TopicFilter,
-    envelope: Envelope,
+    opener: Opener,
     device: Option<String>,
     device_level: Option<usize>,
     /// Names of tags and the levels that give their values.
@@ -57,7 +57,7 @@ impl Routes {
     ///
     /// # Errors
     ///
-    /// Every profile that a route names and that does not exist.
+    /// Every profile that a route names and that does not exist, and pointers that do not go together.
     pub fn compile<'a>(
         routes: &[config::Route],
         profiles: impl IntoIterator<Item = &'a str>,
@@ -69,10 +69,18 @@ impl Routes {
             .filter_map(|route| route.profile.as_ref())
             .flat_map(|from| unknown(from, &profiles))
             .collect();
+        let (rules, problems) =
+            routes.iter().map(Rule::compile).fold((Vec::new(), problems), |(mut rules, mut problems), compiled| {
+                match compiled {
+                    Ok(rule) => rules.push(rule),
+                    Err(problem) => problems.push(problem),
+                }
+                (rules, problems)
+            });
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Routes { rules: routes.iter().map(Rule::compile).collect(), profiles })
+        Ok(Routes { rules, profiles })
     }
 
     /// The filters to subscribe to, each once.
@@ -128,8 +136,8 @@ impl<'a> Route<'a> {
         self.topic
     }
 
-    pub fn envelope(&self) -> &'a Envelope {
-        &self.rule.envelope
+    pub fn opener(&self) -> &'a Opener {
+        &self.rule.opener
     }
 
     /// The tags that the topic's levels and the route give to the points; a level that is empty gives none.
@@ -191,7 +199,14 @@ impl<'a> Route<'a> {
 }
 
 impl Rule {
-    fn compile(route: &config::Route) -> Rule {
+    fn compile(route: &config::Route) -> Result<Rule, Problem> {
+        let pointer = match route.profile.as_ref().map(|from| &from.value) {
+            Some(ProfileFrom::Json { pointer, .. }) => Some(pointer),
+            _ => None,
+        };
+        // The envelope's own pointers were looked at when it was read.
+        let opener = Opener::new(&route.envelope, pointer)
+            .map_err(|error| route.topic.position.problem(format!("the route's profile: {error}")))?;
         let filter = route.topic.value.clone();
         let level = |name: &str| filter.names().iter().position(|known| known == name);
         // A route that is read from a file has a level for each name it uses; one made in the program may lack it.
@@ -208,15 +223,15 @@ impl Rule {
         };
         let is_tag = |name: &&String| !matches!(name.as_str(), DEVICE | CLASS | PROFILE);
         let level_tags = filter.names().iter().filter(is_tag).filter_map(|name| Some((name.clone(), level(name)?)));
-        Rule {
+        Ok(Rule {
             device: route.device.clone(),
             device_level: level(DEVICE),
             level_tags: level_tags.collect(),
             tags: route.tags.clone().into_iter().collect(),
             profile,
-            envelope: route.envelope.clone(),
+            opener,
             filter,
-        }
+        })
     }
 }
 

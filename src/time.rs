@@ -89,6 +89,25 @@ pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
         .ok_or_else(|| format!("`{text}` is too long: the limit is 400 years"))
 }
 
+/// A time zone by its offset, as in `+08:00`, or its name in the IANA database, as in `Europe/Berlin` or `UTC`.
+pub fn parse_zone(text: &str) -> Option<jiff::tz::TimeZone> {
+    let offset = |text: &str| {
+        let (sign, rest) = match text.as_bytes().first()? {
+            b'+' => (1, &text[1..]),
+            b'-' => (-1, &text[1..]),
+            _ => return None,
+        };
+        let (hours, minutes) = rest.split_once(':')?;
+        let (hours, minutes) = (hours.parse::<i32>().ok()?, minutes.parse::<i32>().ok()?);
+        let seconds = (hours <= 18 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60))?;
+        jiff::tz::Offset::from_seconds(seconds).ok().map(jiff::tz::TimeZone::fixed)
+    };
+    match text {
+        "UTC" | "Z" => Some(jiff::tz::TimeZone::UTC),
+        _ => offset(text).or_else(|| jiff::tz::TimeZone::get(text).ok()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -69,7 +69,7 @@ fn options_are_taken_from_the_file() {
     assert_eq!(config.broker.session_expiry, HumanDuration(Duration::from_secs(2 * 86_400)));
     assert_eq!(config.broker.packet_bytes_max, ByteSize(65_536));
     let route = &config.routes[0];
-    assert!(matches!(&route.envelope, Envelope::Json(json) if json.payload.as_str() == "/data"));
+    assert_eq!(route.envelope.layouts()[0].payload.as_ref().map(|pointer| pointer.as_str()), Some("/data"));
     let profile = &route.profile.as_ref().unwrap().value;
     assert!(matches!(profile, ProfileFrom::Json { map, .. } if map["7"] == "cjt188"));
     assert_eq!(route.tags["pilot"], "harbour");
@@ -490,12 +490,14 @@ fn check_sample_option(directory: &TempDir, header: &str, option: &str) {
         ("[[route]]", "profile") => "topic = \"a/{device}\"\n",
         ("[[route]]", "device") => "topic = \"a\"\nprofile = \"a\"\n",
         ("[[route]]", _) => "topic = \"a/{device}\"\nprofile = \"a\"\n",
-        ("[route.envelope.json]", "payload") => "",
+        ("[route.envelope.json]", "payload" | "event") => "",
+        ("[route.envelope.platform]", "name") => "",
+        ("[route.envelope.platform]", _) => "name = \"onenet\"\n",
         ("[route.envelope.json]", _) => "payload = \"/data\"\n",
         _ => "",
     };
     let before = match header.trim() {
-        "[route.envelope.json]" => "[[route]]\ntopic = \"a\"\nprofile = \"a\"\n",
+        "[route.envelope.json]" | "[route.envelope.platform]" => "[[route]]\ntopic = \"a\"\nprofile = \"a\"\n",
         _ => "",
     };
     directory.file("k", "k");

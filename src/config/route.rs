@@ -1,12 +1,12 @@
 //! The options of a route: which topics, in which envelope, decoded by which profile.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
+use super::envelope::Envelope;
 use super::rules;
-use super::section::{section, words};
+use super::section::section;
 use super::setting::{Kind, Located, Reader, Setting, Shown, quoted};
-use super::tree::{self, Node, Table, Value};
+use super::tree::{Node, Table, Value};
 use crate::envelope::JsonPointer;
 use crate::route::TopicFilter;
 
@@ -18,8 +18,9 @@ section! {
         /// profile's id, `{class}` may choose the profile, and any other name becomes a tag of the points. A level
         /// may also be `+`, the last one `#`. `$share/<group>/` in front lets several processes share the load.
         pub topic: Located<TopicFilter>, like "\"city/{pilot}/{class}/{device}/up\"";
-        /// How the MQTT payload holds the device's bytes: `"raw"` as they are, `"hex"` or `"base64"` as text, or
-        /// `{ json = { payload = "/data" } }` with the options of `route.envelope.json`.
+        /// How the MQTT payload holds the device's bytes: `"raw"` as they are, `"hex"` or `"base64"` as text, the name
+        /// of a platform as in `"ctwing"` (docs/platforms.md lists them), or `{ json = { payload = "/data" } }` with the
+        /// options of `route.envelope.json`.
         pub envelope: Envelope = Envelope::Raw;
         /// The profile that decodes the bytes: its id; `{ level = "class", map = { parking = "id" } }` by a level of
         /// the topic; `{ json = "/productId", map = { 10045600 = "id" } }` by a member of a JSON envelope; or
@@ -70,85 +71,6 @@ pub enum ProfileFrom {
     Registry,
 }
 
-/// How the MQTT payload holds the device's bytes.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum Envelope {
-    /// The MQTT payload is the device's bytes.
-    #[default]
-    Raw,
-    /// The payload is the bytes in hexadecimal digits.
-    Hex,
-    /// The payload is the bytes in base64.
-    Base64,
-    /// The payload is JSON with the bytes and the rest in its members.
-    Json(JsonEnvelope),
-}
-
-impl Envelope {
-    /// Reads an envelope as it stands in a route, for the command line: `hex`, or `{ json = { payload = "/data" } }`.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn parse(text: &str) -> Result<Envelope, String> {
-        let value = if text.trim_start().starts_with('{') { text.to_owned() } else { quoted(text) };
-        let (table, errors) = tree::parse(&format!("envelope = {value}"));
-        if let Some(error) = errors.first() {
-            return Err(error.message().to_owned());
-        }
-        let mut reader = Reader { file: Path::new("--envelope"), source: "", problems: Vec::new() };
-        let envelope = table.get("envelope").and_then(|node| Envelope::read(node, &mut reader));
-        match (envelope, reader.problems.first()) {
-            (Some(envelope), None) => Ok(envelope),
-            (_, problem) => Err(problem.map_or("it is no envelope".to_owned(), |problem| {
-                let help = problem.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
-                format!("{}{help}", problem.message)
-            })),
-        }
-    }
-}
-
-section! {
-    /// JSON pointers (RFC 6901) to the parts of a message, as in `envelope = { json = { payload = "/data" } }`.
-    pub struct JsonEnvelope {
-        /// The device's bytes.
-        pub payload: JsonPointer, like "\"/data\"";
-        /// How they are written.
-        pub payload_encoding: PayloadEncoding = PayloadEncoding::Base64;
-        /// The device's identity: text or a whole number.
-        pub device: Option<JsonPointer> = None, like "\"/deviceInfo/devEui\"";
-        /// When the platform received the message; a message without this member has the time it was received here.
-        pub time: Option<JsonPointer> = None, like "\"/time\"";
-        /// How the time is written.
-        pub time_format: TimeFormat = TimeFormat::Rfc3339;
-        /// The port that the device sent to (LoRaWAN FPort).
-        pub port: Option<JsonPointer> = None, like "\"/fPort\"";
-    }
-}
-
-words! {
-    /// How text holds bytes.
-    pub enum PayloadEncoding = Base64 {
-        /// Hexadecimal digits, large or small, with or without white space.
-        Hex = "hex",
-        /// The base64 of RFC 4648, or its URL-safe form, with or without padding.
-        Base64 = "base64",
-        /// The characters of the text, in UTF-8, are the bytes.
-        Text = "text",
-    }
-}
-
-words! {
-    /// How a time is written.
-    pub enum TimeFormat = Rfc3339 {
-        /// Text as in `2024-01-02T06:15:34Z`, with an offset.
-        Rfc3339 = "rfc3339",
-        /// Seconds since 1970, as a number or text.
-        UnixSeconds = "unix-seconds",
-        /// Milliseconds since 1970, as a number or text.
-        UnixMillis = "unix-millis",
-    }
-}
-
 impl Setting for TopicFilter {
     fn kind() -> Kind {
         Kind::Value { name: "topic filter", is_text: true }
@@ -167,70 +89,6 @@ impl Setting for TopicFilter {
 
     fn show(&self) -> Shown {
         Shown::Value(quoted(self.as_str()))
-    }
-}
-
-impl Setting for JsonPointer {
-    fn kind() -> Kind {
-        Kind::Value { name: "JSON pointer", is_text: true }
-    }
-
-    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        let text = String::read(node, reader)?;
-        match JsonPointer::parse(&text) {
-            Ok(pointer) => Some(pointer),
-            Err(message) => {
-                reader.report(&node.origin, message).help = Some("write it as in \"/deviceInfo/devEui\"".into());
-                None
-            }
-        }
-    }
-
-    fn show(&self) -> Shown {
-        Shown::Value(quoted(self.as_str()))
-    }
-}
-
-impl Setting for Envelope {
-    fn kind() -> Kind {
-        Kind::WordOrTable { name: "envelope", tables: &[("json", JsonEnvelope::SECTION)] }
-    }
-
-    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        const WORDS: [&str; 4] = ["raw", "hex", "base64", "json"];
-        match &node.value {
-            Value::Text(text) => match text.as_str() {
-                "raw" => return Some(Envelope::Raw),
-                "hex" => return Some(Envelope::Hex),
-                "base64" => return Some(Envelope::Base64),
-                "json" => {
-                    reader.report(&node.origin, "a JSON envelope needs a pointer to the payload").help =
-                        Some("write { json = { payload = \"/data\" } }".into());
-                }
-                _ => {
-                    let message = format!("{} is not an envelope", quoted(text));
-                    reader.report_unknown(&node.origin, message, text, WORDS);
-                }
-            },
-            Value::Table(table) => {
-                only_keys(table, &["json"], reader);
-                match table.get("json") {
-                    Some(json) => return JsonEnvelope::read(json, reader).map(Envelope::Json),
-                    None => drop(reader.report(&node.origin, "the envelope's table has no `json`")),
-                }
-            }
-            _ => reader.expected("an envelope as in \"raw\" or { json = { payload = \"/data\" } }", node),
-        }
-        None
-    }
-
-    fn show(&self) -> Shown {
-        match self {
-            Envelope::Raw => Shown::Value("\"raw\"".into()),
-            Envelope::Hex => Shown::Value("\"hex\"".into()),
-            Envelope::Base64 => Shown::Value("\"base64\"".into()),
-            Envelope::Json(json) => Shown::Table(vec![("json", json.show())]),
-        }
     }
 }
 
@@ -289,7 +147,7 @@ fn read_profile_table(table: &Table, node: &Node, reader: &mut Reader<'_>) -> Op
     }
 }
 
-fn only_keys(table: &Table, known: &[&str], reader: &mut Reader<'_>) {
+pub(super) fn only_keys(table: &Table, known: &[&str], reader: &mut Reader<'_>) {
     for (key, (origin, _)) in &table.entries {
         if !known.contains(&key.as_str()) {
             reader.report_unknown(origin, format!("unknown key `{key}`"), key, known.iter().copied());

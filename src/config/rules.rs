@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::section::Options;
 use super::setting::plain_error;
 use super::{
-    Broker, Config, EmbeddedBroker, EmbeddedSink, Envelope, Influxdb2Sink, Journal, ProfileFrom, Profiles, Registry,
-    Route, Unknown,
+    Broker, Config, EmbeddedBroker, EmbeddedSink, Envelope, Influxdb2Sink, Journal, JsonEnvelope, PayloadEncoding,
+    ProfileFrom, Profiles, Registry, Route, Unknown,
 };
 
 /// Looking at 10,000 files, the most that a directory may hold, takes up to 50 ms.
@@ -226,21 +226,30 @@ pub(super) fn registry(registry: &mut Registry, options: &mut Options<'_, '_, '_
     registry.unknown = Unknown::Accept;
 }
 
+pub(super) fn json_envelope(layout: &mut JsonEnvelope, options: &mut Options<'_, '_, '_>) {
+    if options.sound(&["payload", "event"]) && layout.payload.is_some() == layout.event.is_some() {
+        options.problem("payload", "a layout has either a `payload` or an `event`").help =
+            Some("write payload = \"/data\" for messages that hold readings".into());
+    }
+    if !matches!(layout.entries.0.len(), 0 | 2) {
+        options.problem("entries", "`entries` has two pointers: to the name and to the value of each entry");
+    }
+    if !layout.entries.0.is_empty() {
+        layout.payload_encoding = PayloadEncoding::Json;
+    }
+}
+
 pub(super) fn route(route: &mut Route, options: &mut Options<'_, '_, '_>) {
     let topic = &route.topic;
     let names = topic.value.names();
     let has = |name: &str| names.iter().any(|known| known == name);
-    if let Envelope::Json(json) = &route.envelope
-        && json.device.is_some()
-        && has("device")
-    {
+    let envelope_names_device = route.envelope.names_device();
+    if envelope_names_device && has("device") {
         options
             .problem("envelope", "the device is named by both the topic's level `{device}` and the envelope")
             .help = Some("write `+` for the level, or remove the envelope's `device`".into());
     }
-    if route.device.is_some()
-        && (has("device") || matches!(&route.envelope, Envelope::Json(json) if json.device.is_some()))
-    {
+    if route.device.is_some() && (has("device") || envelope_names_device) {
         options.problem("device", "`device` has no effect: the topic or the envelope names the device");
     }
     if route.device.as_deref().is_some_and(|device| crate::envelope::check_device(device).is_err()) {

@@ -24,13 +24,33 @@ fn route(envelope: &str) -> Routes {
 fn opened(routes: &Routes, message: &[u8]) -> Result<String, EnvelopeError> {
     let mut scratch = Scratch::default();
     let route = routes.route(b"up").expect("a route");
-    let uplinks: Vec<Uplink<'_>> = open(message, &route, &mut scratch)?.collect();
-    assert_eq!(uplinks.len(), 1);
-    let Uplink { device, time, port, payload, .. } = uplinks[0];
-    let time = time.map_or("-".into(), |time| time.to_string());
-    let port = port.map_or("-".into(), |port| port.to_string());
-    let payload: String = payload.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("{} {time} {port} {payload}", device.unwrap_or("-")))
+    let mut all = Vec::new();
+    open(message, &route, &mut scratch, &mut |uplink| all.push(uplink.map(|uplink| shown(&uplink))));
+    assert_eq!(all.len(), 1);
+    all.remove(0)
+}
+
+/// Device, time, port and payload: bytes in hexadecimal digits, JSON and events as they are.
+fn shown(uplink: &Uplink<'_>) -> String {
+    let time = uplink.time.map_or("-".into(), |time| time.to_string());
+    let port = uplink.port.map_or("-".into(), |port| port.to_string());
+    let content = match uplink.content {
+        Content::Payload(json @ [b'{' | b'[', ..]) => String::from_utf8_lossy(json).into_owned(),
+        Content::Payload(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        Content::Event(event) => event.name().to_owned(),
+    };
+    format!("{} {time} {port} {content}", uplink.device.unwrap_or("-"))
+}
+
+/// All that is in a message.
+fn all_opened(routes: &Routes, message: &[u8]) -> Vec<String> {
+    let mut scratch = Scratch::default();
+    let route = routes.route(b"up").expect("a route");
+    let mut all = Vec::new();
+    open(message, &route, &mut scratch, &mut |uplink| {
+        all.push(uplink.map_or_else(|error| format!("{}: {}", error.reason, error.detail), |uplink| shown(&uplink)));
+    });
+    all
 }
 
 macro_rules! sample {
@@ -99,6 +119,222 @@ fn messages_of_platforms_are_opened() {
         sample!("huawei-oceanconnect-devicedatachanged.json"),
         "10c60373-7a77-4712-883b-b1aaa31d18cc 2020-05-20T02:11:56Z - 4e3331315633314938363538313530343032343438323\
          9483839383631313138323830303035323132353439583130543238553939533138",
+    );
+}
+
+#[test]
+fn platforms_are_known_by_their_names() {
+    let f = |envelope: &str, message: &[u8], expected: &[&str]| {
+        assert_eq!(all_opened(&route(envelope), message), expected, "{envelope}");
+    };
+    f(
+        "\"ctwing\"",
+        sample!("ctwing-datareport-appdata.json"),
+        &["860803031745975 2020-04-11T02:17:22.454Z - \
+           50550030100a2f08010003001b02fbe52c68803030715479050800000000012f6477025571525902f9af8002fbe52c0000000000"],
+    );
+    let opened = all_opened(&route("\"ctwing\""), sample!("ctwing-datareport-properties.json"));
+    assert!(opened[0].starts_with("864016059485616 2021-05-28T07:14:04.981Z - {"), "{opened:?}");
+    assert!(opened[0].contains("\"ptime\": 1622186096000,"), "{opened:?}");
+    let opened = all_opened(&route("\"ctwing\""), sample!("ctwing-datareport-servicedata.json"));
+    assert!(opened[0].starts_with("860374051096202 2020-12-03T07:58:40.277Z - {"), "{opened:?}");
+    assert!(opened[0].contains("\"RSRP\": 114,"), "{opened:?}");
+    let opened = all_opened(&route("\"ctwing\""), sample!("ctwing-eventreport.json"));
+    assert!(opened[0].starts_with("161941770261953 2021-04-27T11:42:47.263Z - {"), "{opened:?}");
+    f(
+        "\"ctwing\"",
+        sample!("ctwing-onlineoffline.json"),
+        &["44d0b9e48d404094bbbcf889e4e64ece 2020-05-14T08:17:11.825Z - online"],
+    );
+    f(
+        "\"ctwing\"",
+        sample!("ctwing-commandresponse.json"),
+        &["44d0b9e48d404094bbbcf889e4e64ece 2020-05-14T08:17:13.258Z - command_answer"],
+    );
+    // The platform's own identity in place of the IMEI.
+    f(
+        "{ platform = { name = \"ctwing\", device = \"/deviceId\", payload_encoding = \"text\" } }",
+        br#"{"messageType":"dataReport","deviceId":"d","IMEI":"1","payload":{"APPdata":"A"},"timestamp":0}"#,
+        &["d 1970-01-01T00:00:00Z - 41"],
+    );
+    f(
+        "\"huawei-oceanconnect\"",
+        sample!("huawei-oceanconnect-devicedatachanged.json"),
+        &["10c60373-7a77-4712-883b-b1aaa31d18cc 2020-05-20T02:11:56Z - \
+           {\n   \"Data\": \"N311V31I865815040244829H89861118280005212549X10T28U99S18\"\n  }"],
+    );
+    f(
+        "{ platform = { name = \"huawei-oceanconnect\", payload = \"/service/data/Data\", payload_encoding = \"text\" } }",
+        sample!("huawei-oceanconnect-devicedatachanged.json"),
+        &[
+            "10c60373-7a77-4712-883b-b1aaa31d18cc 2020-05-20T02:11:56Z - 4e3331315633314938363538313530343032343438323\
+           9483839383631313138323830303035323132353439583130543238553939533138",
+        ],
+    );
+    f(
+        "\"onenet\"",
+        sample!("onenet-nbiot-hex.json"),
+        &["869405032227531 2019-01-13T10:54:18.663Z - 1300180100055035988261020001030300010d0400012405000164"],
+    );
+    f(
+        "\"onenet\"",
+        sample!("onenet-nbiot-gb26875.json"),
+        &["869664048207529 2021-06-08T01:05:04.136Z - \
+           4040010002ff3804090806153517000006ff0000000000001100020201870028351700002100380409080615552323"],
+    );
+    // Which encoding it is, is the product's choice; this sample has no IMEI.
+    f(
+        "{ platform = { name = \"onenet\", payload_encoding = \"base64\" } }",
+        sample!("onenet-nbiot-base64.json"),
+        &["527128657 2019-05-22T01:01:16.054Z - \
+           ffef0101e3f8e5943f69a157001e42474d50000000002206000100000000000c000000000000000000000000"],
+    );
+    // `msg` is a text that holds JSON.
+    f(
+        "{ platform = { name = \"onenet\", payload_encoding = \"json\" } }",
+        sample!("onenet-msg-string.json"),
+        &["777957800456909 2023-10-26T10:57:43.217Z - 323030"],
+    );
+    // The value is JSON in single quotes.
+    let opened = all_opened(
+        &route("{ platform = { name = \"onenet\", payload_encoding = \"json\" } }"),
+        sample!("onenet-json-in-value.json"),
+    );
+    assert!(
+        opened[0].starts_with("868194030013173 2019-12-24T05:54:59.426Z - {\"T\":1577166943,\"V\":232.522,"),
+        "{opened:?}"
+    );
+    f(
+        "\"onenet\"",
+        sample!("onenet-studio-property.json"),
+        &["860870050503148 - - {\"imie\":{\"time\":1757948604527,\"value\":\"860870050503148\"},\
+           \"Wear\":{\"time\":1757948604533,\"value\":\"离线\"}}"],
+    );
+    f("\"onenet\"", sample!("onenet-studio-device-mqtt.json"), &["- - - {}"]);
+    // iot.10086.cn, messages of the rule engine: a device's life.
+    f(
+        "\"onenet\"",
+        br#"{"msg":{"productId":"C6z4Zk012B","deviceId":1343759,"deviceName":"test01","messageType":"lifeCycle",
+            "data":{"status":"online","time":1631521919234}}}"#,
+        &["test01 2021-09-13T08:31:59.234Z - online"],
+    );
+    f(
+        "\"huawei-iotda\"",
+        sample!("huawei-iotda-property-report.json"),
+        &["863434047705329 2021-05-18T02:50:47Z - \
+           {\n      \"luminance\": 215,\n      \"newinttest\": 520,\n      \"newstr\": \"ONOK\"\n     }"],
+    );
+    f(
+        "\"huawei-iotda\"",
+        sample!("huawei-iotda-device-mqtt.json"),
+        &["- - - {\n    \"Temperature\": 30,\n    \"Humidity\": 34\n   }"],
+    );
+    // support.huaweicloud.com, iot_06_v5_01201: a device's status.
+    f(
+        "\"huawei-iotda\"",
+        br#"{"resource":"device.status","event":"update","event_time":"20151212T121212Z","notify_data":{"header":
+            {"device_id":"d4922d8a-6c8e-4396-852c-164aefa6638f","node_id":"ABC123456789"}},"body":{"status":"ONLINE"}}"#,
+        &["ABC123456789 2015-12-12T12:12:12Z - online"],
+    );
+    f(
+        "\"unicom\"",
+        sample!("unicom-gewu-rule-forward.json"),
+        &["26Iu3F15DWZkn4K 2021-08-30T07:51:46.541Z - {\"lightVoltage\":26.4,\"lightCurrent\":2}"],
+    );
+    f("\"unicom\"", sample!("unicom-gewu-property-pub.json"), &["- - - {\"smokeConcentration\":27}"]);
+    let opened = all_opened(&route("\"aliyun\""), sample!("aliyun-iot-items.json"));
+    assert!(opened[0].starts_with("LightSwitch 2022-03-25T17:41:49.098Z - {"), "{opened:?}");
+    f("\"chirpstack\"", sample!("chirpstack-v4-up.json"), &["0101010101010101 2022-07-18T09:34:15.775023242Z 1 aa"]);
+    f("\"chirpstack\"", br#"{"deviceInfo":{"devEui":"01"},"batteryLevel":50.5}"#, &["01 - - other"]);
+    f("\"the-things-stack\"", sample!("tts-v3-up.json"), &["dev1 2020-02-12T15:15:46.014773143Z - 8241de"]);
+    f(
+        "\"milesight-gateway\"",
+        sample!("milesight-gateway-up.json"),
+        &["24e124136b502217 2022-12-27T07:21:27.078763Z 85 0367ea0004684f050000"],
+    );
+    f(
+        "\"aws-iot\"",
+        sample!("aws-iot-lorawan-uplink.json"),
+        &["5b58245e-146c-4c30-9703-0ca942e3ff35 2021-05-03T03:24:29Z 136 09ce3c0000000000000000"],
+    );
+    // learn.microsoft.com, Azure IoT Hub as Event Grid source; shortened, with a second event.
+    f(
+        "{ platform = { name = \"azure\", payload_encoding = \"json\" } }",
+        br#"[{"eventType":"Microsoft.Devices.DeviceTelemetry","eventTime":"2019-01-07T20:58:30.48Z","data":{"body":
+            {"Weather":{"Temperature":900}},"systemProperties":{"iothub-connection-device-id":"d1",
+            "iothub-enqueuedtime":"2019-01-07T20:58:30.48Z"}}},
+            {"type":"Microsoft.Devices.DeviceConnected","time":"2018-06-02T19:17:44.4383997Z","data":
+            {"deviceConnectionStateEventInfo":{"sequenceNumber":"1"},"hubName":"egtesthub1","deviceId":"d2"}}]"#,
+        &[
+            "d1 2019-01-07T20:58:30.48Z - {\"Weather\":{\"Temperature\":900}}",
+            "d2 2018-06-02T19:17:44.4383997Z - online",
+        ],
+    );
+    f(
+        "{ json = { payload = \"/data\", payload_encoding = \"json\", device = \"/imei\", time = \"/time\", \
+         time_format = \"unix-seconds\" } }",
+        sample!("dtu-holdingbyte.json"),
+        &["860061060000000 2023-04-10T05:40:55Z - {\n  \"k1\": 12.3,\n  \"k2\": null,\n  \"k3\": 666\n }"],
+    );
+    // Lists in braces and times without quotes.
+    let opened = all_opened(&route("\"dragino-nb\""), sample!("dragino-ds03a-nb.txt"));
+    assert!(opened[0].starts_with("866207058378443 - - {\"IMEI\":\"866207058378443\","), "{opened:?}");
+    assert!(opened[0].contains("\"1\":[1,4,0,1,3,0,\"2023/11/15 07:54:30\"],"), "{opened:?}");
+}
+
+/// What users and reviewers rely on: each description is read, and each has a layout for readings.
+#[test]
+fn each_platform_s_description_is_whole() {
+    for platform in platform::ALL {
+        let layouts = platform.layouts();
+        assert!(layouts.iter().any(|layout| layout.payload.is_some()), "{}", platform.name);
+        assert!(Opener::new(&config::Envelope::Json(layouts), None).is_ok(), "{}", platform.name);
+    }
+    assert!(platform::ALL.is_sorted_by_key(|platform| platform.name));
+}
+
+#[test]
+fn a_message_may_hold_several_uplinks_and_one_that_is_wrong_is_refused_alone() {
+    let routes = route(
+        "{ json = { payload = \"/list/*/data\", payload_encoding = \"bytes\", device = [\"/list/*/id\", \"/id\"], \
+         time = \"/list/*/t\", time_format = \"local\", time_zone = \"+08:00\" } }",
+    );
+    let f = |message: &str, expected: &[&str]| assert_eq!(all_opened(&routes, message.as_bytes()), expected);
+    f(
+        r#"{"id":"g","list":[{"data":[1,-1,255],"id":7,"t":"2024-01-02 14:15:34"},{"data":[256]},{"data":[0]}]}"#,
+        &[
+            "7 2024-01-02T06:15:34Z - 01ffff",
+            "member_invalid: the JSON member /list/1/data is a list, which cannot be the payload: its elements are not \
+             all whole numbers from -128 to 255",
+            "g - - 00",
+        ],
+    );
+    f(
+        r#"{"id":"g","list":[]}"#,
+        &["member_missing: the JSON has no member /list/0/data, where the route's envelope has the payload"],
+    );
+    let many = format!("{{\"id\":\"g\",\"list\":[{}]}}", vec!["{\"data\":[1]}"; UPLINKS_MAX + 1].join(","));
+    f(&many, &["too_many_uplinks: the message holds 1001 uplinks; at most 1000 are taken"]);
+}
+
+#[test]
+fn the_first_layout_that_fits_is_taken() {
+    let routes = route(
+        "{ json = [{ when = { \"/type\" = [1, \"data\"], \"/ok\" = true }, payload = \"/d\", payload_encoding = \
+         \"hex\", device = \"/id\" }, { when = { \"/type\" = 2 }, event = \"offline\", device = \"/id\" }] }",
+    );
+    let f = |message: &str, expected: &str| assert_eq!(all_opened(&routes, message.as_bytes()), [expected]);
+    f(r#"{"type":1,"ok":true,"d":"00","id":"a"}"#, "a - - 00");
+    f(r#"{"type":"data","ok":true,"d":"00","id":"a"}"#, "a - - 00");
+    f(r#"{"type":"2","id":"a"}"#, "a - - offline");
+    f(
+        r#"{"type":1,"ok":false,"d":"00","id":"a"}"#,
+        "unknown_message: no layout of the route's envelope is for this message: /ok is false, /type is 1",
+    );
+    f(
+        r#"{"type":2,"id":"undefined"}"#,
+        "member_invalid: the JSON member /id is \"undefined\", which cannot be the device: platforms write that where \
+         they know none",
     );
 }
 
@@ -213,8 +449,12 @@ fn the_member_that_names_the_profile_is_read_too() {
     let route = routes.route(b"up").unwrap();
     let f = |message: &str, expected: Option<&str>| {
         let mut scratch = Scratch::default();
-        let uplink = open(message.as_bytes(), &route, &mut scratch).unwrap().next().unwrap();
-        assert_eq!(uplink.profile_member, expected, "{message}");
+        let mut calls = 0;
+        open(message.as_bytes(), &route, &mut scratch, &mut |uplink| {
+            calls += 1;
+            assert_eq!(uplink.unwrap().profile_member, expected, "{message}");
+        });
+        assert_eq!(calls, 1);
     };
     f(r#"{"d":"AA==","product":"p"}"#, Some("p"));
     f(r#"{"d":"AA==","product":7}"#, Some("7"));
@@ -278,12 +518,14 @@ fn try_random_message(routes: &Routes, seed: u64) {
         Err(error) => return assert!(crate::route::RouteError::REASONS.contains(&error.reason)),
     };
     let mut scratch = Scratch::default();
-    match open(&message, &route, &mut scratch) {
-        Ok(uplinks) => uplinks.for_each(|uplink| {
-            assert!((1..=PAYLOAD_BYTES_MAX).contains(&uplink.payload.len()));
+    open(&message, &route, &mut scratch, &mut |uplink| match uplink {
+        Ok(uplink) => {
+            if let Content::Payload(payload) = uplink.content {
+                assert!((1..=PAYLOAD_BYTES_MAX).contains(&payload.len()));
+            }
             assert_eq!(uplink.device.map(check_device), uplink.device.map(|_| Ok(())));
             let _ = route.profile(None, uplink.profile_member);
-        }),
+        }
         Err(error) => assert!(EnvelopeError::REASONS.contains(&error.reason)),
-    };
+    });
 }

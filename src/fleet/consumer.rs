@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::{Fleet, Heard, fields_of};
+use crate::config::Event;
 use crate::journal::Entry;
 use crate::pipeline::{Fault, Pipeline, Receiver};
 use crate::point::Point;
@@ -120,6 +121,10 @@ impl Receiver for Told<'_> {
         let Some((_, device)) = point.tags.iter().find(|(key, _)| *key == "device") else { return };
         let heard = Heard { class: Some(point.measurement), ..self.heard_of(device, Some(profile)) };
         self.fleet.decoded(&heard, point.time, fields_of(point, profile));
+    }
+
+    fn event(&mut self, _device: &str, event: Event) {
+        self.fleet.event(self.entry.sequence, event);
     }
 
     fn implausible(&mut self, profile: &Profile, values: u32) {

@@ -10,6 +10,7 @@ const PARTS: &[(&str, &str)] = &[
     ("broker", "broker: the MQTT connection"),
     ("journal", "journal: messages on disk"),
     ("rules", "rules: profiles, classes and registry"),
+    ("envelope", "envelope: what platforms forward"),
     ("decode", "decode: payload bytes to readings"),
     ("refused", "refused: messages that a stage could not use"),
     ("alarm", "alarm: the alarms"),

@@ -212,7 +212,7 @@ impl<'a> Compiler<'a> {
                 .help_last("use 1 to 64 lower-case letters, digits and hyphens");
         }
         if let Some(zone) = &spec.time_zone {
-            match parse_zone(zone.get_ref()) {
+            match crate::time::parse_zone(zone.get_ref()) {
                 Some(parsed) => self.zone = parsed,
                 None => {
                     self.problem(zone.span(), format!("`{}` is no time zone", zone.get_ref()))
@@ -440,25 +440,6 @@ impl From<ByteOrderSpec> for ByteOrder {
             ByteOrderSpec::BigWordSwapped => ByteOrder::BigWordSwapped,
             ByteOrderSpec::LittleWordSwapped => ByteOrder::LittleWordSwapped,
         }
-    }
-}
-
-/// `+08:00`, `UTC` or a name.
-pub fn parse_zone(text: &str) -> Option<TimeZone> {
-    let offset = |text: &str| {
-        let (sign, rest) = match text.as_bytes().first()? {
-            b'+' => (1, &text[1..]),
-            b'-' => (-1, &text[1..]),
-            _ => return None,
-        };
-        let (hours, minutes) = rest.split_once(':')?;
-        let (hours, minutes) = (hours.parse::<i32>().ok()?, minutes.parse::<i32>().ok()?);
-        let seconds = (hours <= 18 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60))?;
-        jiff::tz::Offset::from_seconds(seconds).ok().map(TimeZone::fixed)
-    };
-    match text {
-        "UTC" | "Z" => Some(TimeZone::UTC),
-        _ => offset(text).or_else(|| TimeZone::get(text).ok()),
     }
 }
 

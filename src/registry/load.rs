@@ -10,7 +10,7 @@ use super::{Coordinates, Index, Registry, Row, TextId};
 use crate::config::{self, tag_name};
 use crate::envelope::check_device;
 use crate::problem::{Problem, nearest};
-use crate::profile::compile::parse_zone;
+use crate::time::parse_zone;
 
 /// How many tags a point may get from the registry.
 const TAG_COLUMNS_MAX: usize = 16;

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use crate::broker::subscriber::Watched;
 use crate::config::{self, Config, Envelope, ProfileFrom};
 use crate::decode::{self, DecodeError, Readings};
-use crate::envelope::{self, Scratch, check_device};
+use crate::envelope::{self, Content, Scratch, Uplink, check_device};
 use crate::problem::Problem;
 use crate::profile::Profile;
 use crate::refused::Stage;
@@ -84,7 +84,7 @@ impl Selection {
         if let Some(envelope) = &self.envelope {
             for route in &mut routes {
                 // A route's own JSON members are better than what a command line says in a word.
-                let keep = matches!((envelope, &route.envelope), (Envelope::Json(_), Envelope::Json(_)));
+                let keep = matches!(envelope, Envelope::Json(_)) && !route.envelope.layouts().is_empty();
                 if !keep {
                     route.envelope = envelope.clone();
                 }
@@ -137,35 +137,36 @@ impl Trial {
             }
         };
         // The profile's id, as far as it is known before and after the envelope is opened.
-        let is_ours = |registered, member| {
+        let is_ours = |registered: Option<&str>, member: Option<&str>| {
             !*by_configuration || route.profile(registered, member).is_ok_and(|id| id == profile.id)
-        };
-        let uplinks = match envelope::open(&message.payload, &route, scratch) {
-            Ok(uplinks) => uplinks,
-            Err(_) if !is_ours(None, None) => return false,
-            Err(error) => {
-                each(profile, &refused(route.device, Stage::Envelope, error.reason, error.detail));
-                return true;
-            }
         };
         let topic = std::str::from_utf8(&message.topic).unwrap_or_default();
         let context = |port| decode::Context { port, topic, received: Some(message.received), zone: None };
         let mut taken = false;
-        for uplink in uplinks {
-            let registered = uplink.device.and_then(|device| registry.find(device)).and_then(|found| found.profile());
-            if !is_ours(registered, uplink.profile_member) {
-                continue;
+        envelope::open(&message.payload, &route, scratch, &mut |uplink| match uplink {
+            Ok(Uplink { content: Content::Payload(payload), device, port, profile_member, .. }) => {
+                let registered = device.and_then(|device| registry.find(device)).and_then(|found| found.profile());
+                if !is_ours(registered, profile_member) {
+                    return;
+                }
+                taken = true;
+                let decoded = decode::decode(profile, payload, &context(port), readings);
+                let identity = || readings.identity().filter(|identity| check_device(identity).is_ok());
+                let tried = Tried {
+                    device: device.or_else(identity),
+                    payload: Some(payload),
+                    outcome: decoded.as_ref().map(|()| &*readings).map_err(Refused::from),
+                };
+                each(profile, &tried);
             }
-            taken = true;
-            let decoded = decode::decode(profile, uplink.payload, &context(uplink.port), readings);
-            let identity = || readings.identity().filter(|identity| check_device(identity).is_ok());
-            let tried = Tried {
-                device: uplink.device.or_else(identity),
-                payload: Some(uplink.payload),
-                outcome: decoded.as_ref().map(|()| &*readings).map_err(Refused::from),
-            };
-            each(profile, &tried);
-        }
+            // An event has no payload that a profile could decode.
+            Ok(Uplink { content: Content::Event(_), .. }) => {}
+            Err(_) if !is_ours(None, None) => {}
+            Err(error) => {
+                taken = true;
+                each(profile, &refused(route.device, Stage::Envelope, error.reason, error.detail));
+            }
+        });
         taken
     }
 }

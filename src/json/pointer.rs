@@ -1,4 +1,6 @@
 //! JSON pointers (RFC 6901): `/deviceInfo/devEui` names a member of a JSON document.
+//!
+//! One thing is added to the standard: `*` as a step stands for each element of a list, as in `/services/*/data`.
 
 use std::fmt;
 
@@ -14,8 +16,17 @@ pub struct JsonPointer {
 pub(super) struct Token {
     /// The name of a member, unescaped.
     pub name: String,
-    /// The same as the index of a list's element: digits, without zeros in front.
-    pub index: Option<usize>,
+    /// Which elements of a list it stands for.
+    pub elements: Elements,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Elements {
+    None,
+    /// The one with this index: digits, without zeros in front.
+    One(usize),
+    /// `*`
+    Each,
 }
 
 impl JsonPointer {
@@ -42,6 +53,18 @@ impl JsonPointer {
         &self.written
     }
 
+    /// The same pointer in each element of a list: `/*` in front.
+    pub fn in_each(&self) -> JsonPointer {
+        let each = Token { name: "*".into(), elements: Elements::Each };
+        let tokens = std::iter::once(each).chain(self.tokens.iter().cloned()).collect();
+        JsonPointer { written: format!("/*{}", self.written), tokens }
+    }
+
+    /// Whether it stands for one place in each element of a list.
+    pub fn is_of_elements(&self) -> bool {
+        self.tokens.iter().any(|token| token.elements == Elements::Each)
+    }
+
     pub(super) fn tokens(&self) -> &[Token] {
         &self.tokens
     }
@@ -54,8 +77,12 @@ impl Token {
     fn parse(written: &str) -> Option<Token> {
         let name = unescape(written)?;
         let is_number = name == "0" || name.starts_with(|c: char| ('1'..='9').contains(&c));
-        let index = if is_number { name.parse().ok() } else { None };
-        Some(Token { name, index })
+        let elements = match name.parse() {
+            Ok(index) if is_number => Elements::One(index),
+            _ if name == "*" => Elements::Each,
+            _ => Elements::None,
+        };
+        Some(Token { name, elements })
     }
 }
 
