@@ -73,6 +73,8 @@ pub struct Readings {
     implausible: u32,
     /// The payload as it is behind a transform.
     scratch: Vec<u8>,
+    /// Where the members of JSON are.
+    finding: crate::json::Finding,
 }
 
 /// One reading: a moment and the values that belong to it.

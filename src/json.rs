@@ -33,7 +33,7 @@ pub enum Member<'a> {
 
 impl<'a> Member<'a> {
     /// The value that is written as `json`: one whole value of a document that was read without an error.
-    fn parse(json: &'a str) -> Member<'a> {
+    pub fn parse(json: &'a str) -> Member<'a> {
         match json.as_bytes().first() {
             None => Member::Missing,
             Some(b'n') => Member::Null,

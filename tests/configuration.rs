@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use citywire::config::{self, ByteSize, Config, Envelope, HumanDuration, ProfileFrom, Sink};
+use citywire::config::{self, ByteSize, Config, HumanDuration, ProfileFrom, Sink};
 use citywire::problem::{self, Problem};
 use support::{TempDir, assert_file, assert_snapshot};
 

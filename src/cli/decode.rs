@@ -36,7 +36,8 @@ A payload that the profile cannot decode is an error, with the byte and the prof
 pub struct Arguments {
     /// The id of a profile in force, or a profile's file (FILE#ID for one of a family)
     profile: String,
-    /// The payload in hexadecimal digits; white space is ignored; - reads it from standard input
+    /// The payload in hexadecimal digits, white space is ignored; of a profile of JSON, the JSON; - reads it from standard
+    /// input
     #[arg(value_name = "HEX|-")]
     payload: String,
     /// The port that it was sent to (LoRaWAN FPort), for profiles that choose by it
@@ -62,8 +63,8 @@ pub struct Arguments {
 const INPUT_BYTES_MAX: u64 = 1 << 20;
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let payload = payload(&arguments.payload)?;
     let profile = profile(&arguments.profile, &arguments.config)?;
+    let payload = payload(&arguments.payload, &profile)?;
     let mut readings = Readings::new();
     let received = arguments.received.unwrap_or_else(Timestamp::now);
     let topic = arguments.topic.as_deref().unwrap_or_default();
@@ -98,8 +99,12 @@ pub(super) fn text_or_input(argument: &str) -> anyhow::Result<String> {
     }
 }
 
-fn payload(argument: &str) -> anyhow::Result<Vec<u8>> {
+/// The device's bytes, in hexadecimal digits; for a profile of JSON, the JSON.
+fn payload(argument: &str, profile: &Profile) -> anyhow::Result<Vec<u8>> {
     let text = text_or_input(argument)?;
+    if profile.program.is_json {
+        return Ok(text.trim().as_bytes().to_vec());
+    }
     let payload = parse_hex(&text).map_err(|error| anyhow!("the payload: {error}"))?;
     if payload.is_empty() {
         return Err(anyhow!("the payload is empty"));

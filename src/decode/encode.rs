@@ -179,8 +179,8 @@ impl Observer for Finder<'_> {
             Convert::Epoch { epoch, unit_nanos } => Inverse::Epoch { epoch: *epoch, unit_nanos: *unit_nanos },
             Convert::Curve(points) => Inverse::Curve(points.clone()),
             Convert::Plain => Inverse::Linear(Linear { integer: true, ..Linear::NOTHING }),
-            // There is no way back through an expression.
-            Convert::Expression(_) => return,
+            // There is no way back through an expression, and none to other words of a text.
+            Convert::Expression(_) | Convert::Words(_) => return,
         };
         if !name.is_empty() || target.identity {
             self.sites.push(stored(name, site.bits, convert));
@@ -266,6 +266,16 @@ impl Stored {
             }
             Read::Calendar(calendar) => write_calendar(bytes, wanted_time(value)?, calendar),
             Read::PackedTime(packed) => write_packed_time(bytes, wanted_time(value)?, packed),
+            Read::Written(_) => {
+                let text = wanted_time(value)?.to_string();
+                match text.len() == bytes.len() {
+                    true => bytes.copy_from_slice(text.as_bytes()),
+                    false => {
+                        return Err(format!("{text} has not as many characters as the example's {}", bytes.len()));
+                    }
+                }
+                Ok(())
+            }
         }
     }
 

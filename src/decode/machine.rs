@@ -11,6 +11,7 @@ mod cursor;
 mod framing;
 mod loops;
 mod m_bus;
+mod member;
 mod number;
 mod observer;
 mod value;
@@ -67,6 +68,9 @@ fn run_frame<O: Observer>(
         index: 0,
         furthest: 0,
     };
+    if program.is_json {
+        machine.check_json()?;
+    }
     let frame = machine.choose_frame()?;
     machine.observer.frame(frame, machine.frame.clone());
     let mark = framing::run_checks(profile, &frame.checks, payload, &machine.frame, machine.observer)?;
@@ -118,7 +122,11 @@ impl<'a, O: Observer> Machine<'a, O> {
         let bytes = self.payload.get(self.frame.clone()).unwrap_or_default();
         let program = self.program;
         for frame in &program.frames {
-            match frame.conditions.iter().find(|condition| !condition.holds(bytes, self.context)) {
+            let mut holds = |condition: &Condition| match condition {
+                Condition::Member(condition) => self.member_holds(condition),
+                condition => condition.holds(bytes, self.context),
+            };
+            match frame.conditions.iter().find(|condition| !holds(condition)) {
                 None => return Ok(frame),
                 Some(condition) => self.observer.not_this_frame(frame, condition, self.frame.clone()),
             }
@@ -181,6 +189,7 @@ impl<'a, O: Observer> Machine<'a, O> {
     fn act(&mut self, action: &'a Action, line: u32, cursor: &mut Cursor) -> Result<Flow, Failed> {
         match action {
             Action::Field(field) => self.field(field, cursor)?,
+            Action::Member(both) => self.member_field(&both.0, &both.1, cursor)?,
             Action::Compute(compute) => self.compute(compute, cursor)?,
             Action::Skip(length) => {
                 let length = self.length(length, cursor, line)?;
@@ -304,6 +313,7 @@ impl Condition {
             Condition::Bytes { at, integer, bits, any_of, negate } => read::integer_at(bytes, *at, *integer)
                 .map(|word| bits.map_or(word, |bits| read::bits(word, bits)))
                 .is_some_and(|value| any_of.contains(value) != *negate),
+            Condition::Member(_) => false,
             Condition::Length(lengths) => lengths.contains(bytes.len() as i64),
             Condition::Port(ports) => context.port.is_some_and(|port| ports.contains(i64::from(port))),
             Condition::Topic { level, any_of } => {

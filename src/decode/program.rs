@@ -7,6 +7,7 @@
 use jiff::tz::TimeZone;
 
 use super::expression::Expression;
+use crate::json::{Place as JsonPlace, Places};
 use crate::time::Timestamp;
 
 mod check;
@@ -41,6 +42,8 @@ pub const VALUES_MAX: usize = 262_144;
 
 #[derive(Clone, Debug, Default)]
 pub struct Program {
+    /// The payload is JSON, and its fields are members.
+    pub is_json: bool,
     pub framing: Option<Framing>,
     pub frames: Vec<Frame>,
     pub blocks: Vec<Block>,
@@ -158,11 +161,35 @@ pub enum Condition {
     },
     Length(Ranges),
     Port(Ranges),
+    Member(Box<MemberCondition>),
     /// A level of the topic (negative: from the end) is one of these words.
     Topic {
         level: i32,
         any_of: Vec<String>,
     },
+}
+
+/// A member of JSON.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// As the profile writes it, for messages.
+    pub pointer: String,
+    pub places: Places,
+    pub place: JsonPlace,
+}
+
+#[derive(Clone, Debug)]
+pub struct MemberCondition {
+    pub member: Member,
+    pub is: MemberIs,
+    pub negate: bool,
+}
+
+#[derive(Clone, Debug)]
+pub enum MemberIs {
+    There,
+    Number(Ranges),
+    Word(Vec<String>),
 }
 
 pub type BlockId = u16;
@@ -215,7 +242,7 @@ impl Step {
             Action::Repeat(repeat) => vec![repeat.block],
             Action::Switch(switch) | Action::Mask(switch) => of_cases(&switch.cases, &switch.otherwise),
             Action::Tags(tags) => of_cases(&tags.cases, &tags.otherwise),
-            Action::Field(_) | Action::Compute(_) | Action::Skip(_) => Vec::new(),
+            Action::Field(_) | Action::Member(_) | Action::Compute(_) | Action::Skip(_) => Vec::new(),
             Action::MBus(_) | Action::Record(_) | Action::Class(_) | Action::Refuse(_) => Vec::new(),
         }
     }
@@ -224,6 +251,8 @@ impl Step {
 #[derive(Clone, Debug)]
 pub enum Action {
     Field(Box<Field>),
+    /// A field whose value is a member of JSON.
+    Member(Box<(Member, Field)>),
     /// A value that is computed from earlier ones.
     Compute(Box<Compute>),
     /// Bytes, or bits in a block of bits.
@@ -252,6 +281,8 @@ pub struct Compute {
 #[derive(Clone, Debug)]
 pub struct Call {
     pub block: BlockId,
+    /// On this member of JSON.
+    pub member: Option<Member>,
     pub length: Option<Length>,
     /// Of a block with a length: bytes that it does not read are no error.
     pub ignore_rest: bool,
@@ -267,6 +298,8 @@ pub struct Switch {
 #[derive(Clone, Debug)]
 pub struct Repeat {
     pub block: BlockId,
+    /// On each element of this list in JSON; `count` says nothing then.
+    pub member: Option<Member>,
     pub count: Count,
     pub times_max: u32,
     pub record: Option<NewRecord>,
@@ -427,6 +460,8 @@ pub enum Convert {
     Bool,
     /// The number's decimal digits, as text.
     DecimalText(Linear),
+    /// What each text stands for.
+    Words(Box<Words>),
     /// Each named bit is a field of its own.
     Flags(Box<[Flag]>),
     /// The names of the bits that hold, as one text.
@@ -463,6 +498,12 @@ pub struct Scaled {
 #[derive(Clone, Debug)]
 pub struct Enumerate {
     pub cases: Lookup<Constant>,
+    pub otherwise: Option<Constant>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Words {
+    pub cases: Vec<(Box<str>, Constant)>,
     pub otherwise: Option<Constant>,
 }
 
@@ -526,6 +567,7 @@ pub enum Read {
     },
     Calendar(Box<Calendar>),
     PackedTime(Box<PackedTime>),
+    Written(Box<WrittenTime>),
 }
 
 /// Bytes that become text.
@@ -602,6 +644,16 @@ pub enum Invalid {
 pub struct Calendar {
     pub layouts: Vec<Vec<CalendarPart>>,
     pub coding: CalendarCoding,
+    pub zone: TimeZone,
+    pub invalid: Invalid,
+}
+
+/// A date and time in characters, as in `2024-01-02T06:15:34Z` (RFC 3339) or `2024-01-02 14:15:34`.
+#[derive(Clone, Debug)]
+pub struct WrittenTime {
+    pub length: Length,
+    pub until: Option<u8>,
+    /// Of times without an offset.
     pub zone: TimeZone,
     pub invalid: Invalid,
 }

@@ -201,6 +201,19 @@ pub enum Decimal {
     Wrong,
 }
 
+/// A date and time in characters: with an offset (RFC 3339), or without one in `zone`; `/` serves for `-`.
+pub fn written_time(bytes: &[u8], zone: &TimeZone) -> Option<Timestamp> {
+    let text = std::str::from_utf8(bytes).ok()?.trim();
+    let time = match text.parse::<jiff::Timestamp>() {
+        Ok(time) => time,
+        Err(_) => {
+            let civil: jiff::civil::DateTime = text.replace('/', "-").parse().ok()?;
+            zone.to_timestamp(civil).ok()?
+        }
+    };
+    i64::try_from(time.as_nanosecond()).ok().map(Timestamp::from_nanos)
+}
+
 /// A number in decimal digits, with a sign and a point if it likes.
 pub fn decimal(bytes: &[u8]) -> Decimal {
     let Ok(text) = std::str::from_utf8(bytes) else { return Decimal::Wrong };

@@ -1,6 +1,7 @@
 //! Looks up several JSON pointers in one pass over a document.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -154,18 +155,25 @@ impl Finding {
     /// What stands at a place of the `document` in which it was looked for. A place in the elements of a list is
     /// looked up in the element with this `index`; it is missing behind the list's end.
     pub fn member<'a>(&'a self, places: &Places, place: Place, document: &'a str, index: usize) -> Member<'a> {
-        let slot = match places.places[place.0] {
-            PlaceKind::One(slot) => self.slots[slot],
-            PlaceKind::Each { list, offset } => {
-                let ListElements { count, start } = self.lists[list];
-                if index >= count {
-                    return Member::Missing;
-                }
-                self.elements[start + index * places.lists[list] + offset]
-            }
-        };
+        let Some(slot) = self.slot(places, place, index) else { return Member::Missing };
         let text = if slot.is_inner { self.inner.as_str() } else { document };
         Member::parse(&text[slot.start..slot.end])
+    }
+
+    /// Where a value is written in the document; `None` when it is missing, or within a text that holds JSON itself.
+    pub fn range(&self, places: &Places, place: Place, index: usize) -> Option<Range<usize>> {
+        let slot = self.slot(places, place, index)?;
+        (!slot.is_inner && slot.start < slot.end).then_some(slot.start..slot.end)
+    }
+
+    fn slot(&self, places: &Places, place: Place, index: usize) -> Option<Slot> {
+        match places.places[place.0] {
+            PlaceKind::One(slot) => Some(self.slots[slot]),
+            PlaceKind::Each { list, offset } => {
+                let ListElements { count, start } = self.lists[list];
+                (index < count).then(|| self.elements[start + index * places.lists[list] + offset])
+            }
+        }
     }
 
     /// How many elements the list has through which the pointer of a place goes; `None` when it goes through none.

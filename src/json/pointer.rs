@@ -53,6 +53,13 @@ impl JsonPointer {
         &self.written
     }
 
+    /// Each element of the list that it leads to: `/*` behind it.
+    pub fn elements(&self) -> JsonPointer {
+        let each = Token { name: "*".into(), elements: Elements::Each };
+        let tokens = self.tokens.iter().cloned().chain([each]).collect();
+        JsonPointer { written: format!("{}/*", self.written), tokens }
+    }
+
     /// The same pointer in each element of a list: `/*` in front.
     pub fn in_each(&self) -> JsonPointer {
         let each = Token { name: "*".into(), elements: Elements::Each };

@@ -21,6 +21,7 @@ mod field;
 mod frame;
 mod m_bus;
 mod meaning;
+mod member;
 mod name;
 mod number;
 mod step;
@@ -175,6 +176,7 @@ impl<'a> Compiler<'a> {
             fields: std::mem::take(&mut self.fields),
             labels: std::mem::take(&mut self.labels),
             program: Program {
+                is_json: spec.payload == PayloadSpec::Json,
                 framing,
                 frames,
                 blocks: std::mem::take(&mut self.blocks),
@@ -336,7 +338,10 @@ impl<'a> Compiler<'a> {
                     continue;
                 }
             }
-            let payload = self.bytes(spec.payload.get_ref(), spec.payload.span());
+            let payload = match self.spec.payload {
+                PayloadSpec::Bytes => self.bytes(spec.payload.get_ref(), spec.payload.span()),
+                PayloadSpec::Json => spec.payload.get_ref().trim().as_bytes().to_vec(),
+            };
             match Example::new(spec, span.clone(), self.line(&span), payload) {
                 Ok(example) => examples.push(example),
                 Err(error) => {

@@ -46,6 +46,7 @@ pub const BUILT_IN: &[(&str, &str)] = built_in![
     "parking/nwave-nps405.toml",
     "parking/pni-placepod.toml",
     "parking/tekzitel-tekzipark.toml",
+    "parking/wxhs-p-md.toml",
     "smoke_detector/huaqiang-nb.toml",
     "smoke_detector/jiade-nb-smoke.toml",
     "smoke_detector/milesight-gs524n.toml",

@@ -48,7 +48,7 @@ const LINE_KEYS: &[(&str, &[&str])] = &[
     ),
     ("What belongs to a verb", &["when", "cases", "otherwise", "count", "times_max", "ignore_rest", "length"]),
     ("Whose value it is", &["name", "let", "identity", "meaning", "alarm"]),
-    ("Which bytes and bits", &["at", "peek", "byte_order", "bits", "bit", "signed", "parts"]),
+    ("Which bytes and bits", &["at", "peek", "member", "byte_order", "bits", "bit", "signed", "parts"]),
     ("What a number means", &["scale", "offset", "unit", "curve", "as", "enum", "default", "flags", "list"]),
     ("Which values there are", &["absent", "equals", "range", "invalid"]),
     ("Text", &["until", "keep", "strip", "nibbles_swapped", "text", "coding"]),

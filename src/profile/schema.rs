@@ -17,6 +17,9 @@ use super::unit;
 use crate::decode::Reason;
 use crate::decode::m_bus::{Function, Qualifier, Quantity};
 
+/// A JSON pointer (RFC 6901).
+pub(super) const POINTER: &str = r"^(/([^~/]|~[01])*)*$";
+
 /// An integer, or a range with both ends.
 pub const RANGE: &str = r"^\s*(-?[0-9]+|0[xX][0-9a-fA-F]+)\s*(\.\.\s*(-?[0-9]+|0[xX][0-9a-fA-F]+)\s*)?$";
 

@@ -50,6 +50,9 @@ pub struct ProfileSpec {
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub time_zone: Option<Spanned<String>>,
+    /// What devices send: bytes, or JSON that they or a platform write.
+    #[serde(default)]
+    pub payload: PayloadSpec,
     /// How to find the frame in what the transport sends.
     #[serde(default)]
     #[schemars(with = "Option<FramingSpec>")]
@@ -74,6 +77,16 @@ pub struct ProfileSpec {
     #[serde(default, rename = "example")]
     #[schemars(with = "Vec<ExampleSpec>")]
     pub examples: Vec<Spanned<ExampleSpec>>,
+}
+
+/// What devices send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, DeriveDeserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PayloadSpec {
+    #[default]
+    Bytes,
+    /// Fields are members: each line has a `member`.
+    Json,
 }
 
 /// One device of a family.
@@ -375,6 +388,13 @@ pub struct ConditionSpec {
     /// A level of the MQTT topic.
     #[serde(default)]
     pub topic: Option<TopicSpec>,
+    /// Of JSON: a member (JSON pointer). It is there, or what `equals`, `not` or `word` says.
+    #[serde(default)]
+    #[schemars(regex(pattern = schema::POINTER))]
+    pub member: Option<String>,
+    /// The text of the member: one or a list.
+    #[serde(default)]
+    pub word: OneOrMany<String>,
 }
 
 /// A level of the MQTT topic.
@@ -403,6 +423,10 @@ pub struct ItemSpec {
     pub at: Option<i32>,
     /// Bytes ahead of the next one, read without moving.
     pub peek: Option<u32>,
+    /// Of JSON: where the value stands, as a JSON pointer (RFC 6901) from the object that the frame or block is about.
+    /// With `use`: the object that the block is about; with `repeat`: the list, each of whose elements it is about.
+    #[schemars(regex(pattern = schema::POINTER))]
+    pub member: Option<String>,
     /// How the bytes are read.
     #[serde(rename = "type")]
     #[schemars(schema_with = "schema::any_type")]
@@ -447,7 +471,8 @@ pub struct ItemSpec {
     /// UCUM unit of the value as it comes out of scale and offset.
     #[schemars(schema_with = "schema::unit")]
     pub unit: Option<String>,
-    /// What each raw value stands for: a table here, or the name of an `[enum.NAME]`.
+    /// What each raw value stands for: a table here, or the name of an `[enum.NAME]`. Of text, what each word stands
+    /// for.
     #[serde(rename = "enum")]
     pub enumeration: Option<EnumUse>,
     /// For numbers that `enum` does not name; without it they are refused.
@@ -855,8 +880,8 @@ pub struct ExampleSpec {
     pub variant: Option<String>,
     /// Who published the payload; "own" for one that was made for this profile.
     pub source: String,
-    /// Hexadecimal digits; white space is ignored.
-    #[schemars(with = "String", regex(pattern = schema::HEX))]
+    /// Hexadecimal digits; white space is ignored. Of a profile of JSON, the JSON.
+    #[schemars(with = "String")]
     pub payload: Spanned<String>,
     /// The LoRaWAN FPort or its like.
     #[serde(default)]

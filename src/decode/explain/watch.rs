@@ -291,7 +291,7 @@ impl<'w> Watch<'w> {
                 Some(port) => piece.raw = Some(Raw::Integer(i64::from(port))),
                 None => piece.how = format!("the port is not known, {}", piece.how),
             },
-            Condition::Topic { .. } => {}
+            Condition::Topic { .. } | Condition::Member(_) => {}
         }
         let mut draft = self.draft(piece, extent);
         draft.floats = true;

@@ -25,6 +25,7 @@ pub(super) fn type_of(read: &Read, bytes: usize) -> String {
         Read::Bcd { order, .. } => ordered(format!("bcd{}", bytes * 2), *order),
         Read::Decimal { .. } => format!("decimal{bytes}"),
         Read::Calendar(_) => "calendar".to_owned(),
+        Read::Written(_) => "rfc3339".to_owned(),
         Read::PackedTime(packed) => {
             ordered(format!("u{}", usize::from(packed.integer.bytes) * 8), packed.integer.order)
         }
@@ -168,7 +169,7 @@ pub(super) fn conversion(
         Convert::Epoch { epoch, unit_nanos } => epoch_words(*epoch, *unit_nanos),
         Convert::Curve(_) => "on its curve".to_owned(),
         // What the enumeration has for the number, and what an expression computes, is told when it is known.
-        Convert::Enumerate(_) | Convert::Flags(_) | Convert::Bool => String::new(),
+        Convert::Enumerate(_) | Convert::Words(_) | Convert::Flags(_) | Convert::Bool => String::new(),
         Convert::Expression(both) => conversion(profile, &both.1, written, linear, field_unit),
     }
 }
@@ -278,6 +279,14 @@ pub(super) fn condition(condition: &Condition) -> String {
         Condition::Bytes { any_of, negate, .. } => must(any_of, *negate),
         Condition::Length(lengths) => format!("bytes in the frame, must be {}", listed(lengths)),
         Condition::Port(ports) => format!("is the port, must be {}", listed(ports)),
+        Condition::Member(condition) => {
+            let pointer = &condition.member.pointer;
+            match &condition.is {
+                MemberIs::There => format!("the member {pointer} must be there"),
+                MemberIs::Number(any_of) => format!("the member {pointer} {}", must(any_of, condition.negate)),
+                MemberIs::Word(words) => format!("the member {pointer} must be {}", words.join(" or ")),
+            }
+        }
         Condition::Topic { level, any_of } => format!("level {level} of the topic must be {}", any_of.join(" or ")),
     }
 }

@@ -18,6 +18,9 @@ impl<'a, O: Observer> Machine<'a, O> {
     }
 
     pub(super) fn call_bounded(&mut self, call: &'a Call, cursor: &mut Cursor, line: u32) -> Result<Flow, Failed> {
+        if let Some(member) = &call.member {
+            return self.call_member(member, call.block, cursor, line);
+        }
         let Some(length) = &call.length else { return self.call(call.block, cursor, line) };
         let length = self.length(length, cursor, line)?;
         let end = self.inner_end(cursor, length, line, || "the inner block".into())?;
@@ -96,6 +99,9 @@ impl<'a, O: Observer> Machine<'a, O> {
     }
 
     pub(super) fn repeat(&mut self, repeat: &'a Repeat, cursor: &mut Cursor, line: u32) -> Result<Flow, Failed> {
+        if let Some(member) = &repeat.member {
+            return self.repeat_member(member, repeat, cursor, line);
+        }
         let outer = self.index;
         let flow = self.rounds(repeat, cursor, line);
         self.index = outer;

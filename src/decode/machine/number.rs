@@ -118,7 +118,7 @@ impl<'a, O: Observer> Machine<'a, O> {
                 }
             }
             Convert::Bool => Value::Bool(number != 0.0),
-            Convert::DecimalText(_) | Convert::Flags(_) | Convert::FlagList(_) => {
+            Convert::DecimalText(_) | Convert::Words(_) | Convert::Flags(_) | Convert::FlagList(_) => {
                 return Err(self.not_whole(target, number, range));
             }
         };

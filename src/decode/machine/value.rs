@@ -93,6 +93,18 @@ impl<'a, O: Observer> Machine<'a, O> {
                     read::Decimal::Wrong => self.invalid(target, *invalid, &range, "a number in decimal digits"),
                 }
             }
+            Read::Written(written) => {
+                let (length, ended) = self.text_length(&written.length, written.until, cursor, line)?;
+                let range = self.take_field(field, length, cursor)?;
+                self.step_over(ended, cursor, line);
+                self.site(field, target, None, &range, None, cursor);
+                let zone = self.context.zone.unwrap_or(&written.zone);
+                match read::written_time(self.bytes(&range), zone) {
+                    Some(time) => self.time(target, time),
+                    None => return self.invalid(target, written.invalid, &range, "a date and time in characters"),
+                }
+                Ok(())
+            }
             Read::Calendar(calendar) => {
                 let length = read::calendar_bytes(calendar);
                 let range = self.take_field(field, length, cursor)?;
@@ -126,7 +138,7 @@ impl<'a, O: Observer> Machine<'a, O> {
         self.payload.get(range.clone()).unwrap_or_default()
     }
 
-    fn site(
+    pub(super) fn site(
         &mut self,
         field: &'a Field,
         target: &'a Target,
@@ -220,6 +232,8 @@ impl<'a, O: Observer> Machine<'a, O> {
                     };
                 })
             }
+            // Only text is of this kind.
+            Convert::Words(_) => self.emit(target, Value::Integer(raw), range),
             Convert::Flags(flags) => {
                 self.remember(target.slot, raw as f64);
                 for flag in flags {
@@ -529,7 +543,31 @@ impl<'a, O: Observer> Machine<'a, O> {
             self.observer.identity(self.readings.text(&text));
             self.readings.identity = Some(text.clone());
         }
+        if let Convert::Words(words) = &target.convert {
+            return self.word(target, words, &text, range);
+        }
         self.emit(target, Value::Text(text), range)
+    }
+
+    /// What a text stands for.
+    fn word(
+        &mut self,
+        target: &'a Target,
+        words: &Words,
+        text: &Range<u32>,
+        range: &Range<usize>,
+    ) -> Result<(), Failed> {
+        let text = self.readings.text(text);
+        let constant = words.cases.iter().find(|(word, _)| **word == *text).map(|(_, constant)| *constant);
+        match constant.or(words.otherwise) {
+            Some(constant) => self.emit(target, constant.into(), range),
+            None => Err(self.error(Reason::Value, target.line, Some(range.start), || {
+                format!(
+                    "{} is \"{text}\", which its enum does not name; name it, or give a `default`",
+                    self.name(target)
+                )
+            })),
+        }
     }
 
     pub(super) fn time(&mut self, target: &'a Target, time: Timestamp) {

@@ -18,19 +18,7 @@ impl<'a> Compiler<'a> {
         canonical: Option<&FieldInfo>,
         span: Span,
     ) -> Option<(Convert, FieldType)> {
-        let spec = self.spec;
-        let (values, default) = match enumeration {
-            EnumUse::Here(values) => (values, default),
-            EnumUse::Named(name) => match spec.enums.get(name) {
-                Some(found) => (&found.get_ref().values, default.or(found.get_ref().default.as_ref())),
-                None => {
-                    let span = self.word(span, name);
-                    let problem = Problem::at(self.file, self.source, span, format!("there is no [enum.{name}]"));
-                    self.problems.push(problem.suggest(name, spec.enums.keys().map(String::as_str)));
-                    return None;
-                }
-            },
-        };
+        let (values, default) = self.enum_table(enumeration, default, span.clone())?;
         let allowed = canonical.map(|field| field.values.clone());
         let mut types = Vec::new();
         let mut cases = Vec::new();
@@ -52,9 +40,59 @@ impl<'a> Compiler<'a> {
             constant
         });
         let cases = self.lookup(cases, span.clone())?;
+        let value_type = self.one_type(types, span)?;
+        Some((Convert::Enumerate(Box::new(Enumerate { cases, otherwise })), value_type))
+    }
+
+    /// What each word of a text stands for.
+    pub(super) fn text_words(
+        &mut self,
+        enumeration: &'a EnumUse,
+        default: Option<&'a ConstantSpec>,
+        canonical: Option<&FieldInfo>,
+        span: Span,
+    ) -> Option<(Convert, FieldType)> {
+        let (values, default) = self.enum_table(enumeration, default, span.clone())?;
+        let allowed = canonical.map(|field| field.values.clone());
+        let mut types = Vec::new();
+        let mut constant = |compiler: &mut Self, constant: &ConstantSpec| {
+            let (constant, value_type) = compiler.constant(constant, allowed.as_deref(), span.clone());
+            types.push(value_type);
+            constant
+        };
+        let cases =
+            values.iter().map(|(word, value)| (word.as_str().into(), constant(self, value))).collect::<Vec<_>>();
+        let otherwise = default.map(|default| constant(self, default));
+        let value_type = self.one_type(types, span)?;
+        Some((Convert::Words(Box::new(Words { cases, otherwise })), value_type))
+    }
+
+    fn enum_table(
+        &mut self,
+        enumeration: &'a EnumUse,
+        default: Option<&'a ConstantSpec>,
+        span: Span,
+    ) -> Option<(&'a BTreeMap<String, ConstantSpec>, Option<&'a ConstantSpec>)> {
+        let name = match enumeration {
+            EnumUse::Here(values) => return Some((values, default)),
+            EnumUse::Named(name) => name,
+        };
+        let spec = self.spec;
+        match spec.enums.get(name) {
+            Some(found) => Some((&found.get_ref().values, default.or(found.get_ref().default.as_ref()))),
+            None => {
+                let span = self.word(span, name);
+                let problem = Problem::at(self.file, self.source, span, format!("there is no [enum.{name}]"));
+                self.problems.push(problem.suggest(name, spec.enums.keys().map(String::as_str)));
+                None
+            }
+        }
+    }
+
+    fn one_type(&mut self, mut types: Vec<FieldType>, span: Span) -> Option<FieldType> {
         types.dedup();
         match types.as_slice() {
-            [value_type] => Some((Convert::Enumerate(Box::new(Enumerate { cases, otherwise })), *value_type)),
+            [value_type] => Some(*value_type),
             [] => {
                 self.problem(span, "the enum names no value");
                 None

@@ -77,6 +77,46 @@ impl<'a> Compiler<'a> {
         Some(Field { place, read: Read::Bits { count, sign }, target, parts: Vec::new() })
     }
 
+    /// A field whose value is a member of JSON; its type is of characters.
+    pub(super) fn member_field(&mut self, item: &'a ItemSpec, span: Span) -> Option<Field> {
+        let kind = match item.kind.as_deref() {
+            None => Kind::Decimal { bytes: None },
+            Some(name) => match number::parse_type(name) {
+                Some(
+                    kind @ (Kind::Decimal { bytes: None }
+                    | Kind::Text { bytes: None }
+                    | Kind::Written { bytes: None }),
+                ) => kind,
+                _ => {
+                    self.problem(self.word(span, name), format!("`{name}` is no type of a member of JSON"))
+                        .help_last("use decimal (a number, true or false), utf8 (text) or rfc3339 (a time)");
+                    return None;
+                }
+            },
+        };
+        let invalid = match item.invalid {
+            Some(InvalidSpec::Absent) => Invalid::Absent,
+            _ => Invalid::Refuse,
+        };
+        let strip = item.strip.iter().flat_map(|strip| strip.chars()).collect();
+        let (length, until) = (Length::Rest, None);
+        let read = match kind {
+            Kind::Text { .. } => {
+                Read::Text(Box::new(Text { length, until, coding: TextCoding::Utf8, invalid, keep: None, strip }))
+            }
+            Kind::Written { .. } => {
+                Read::Written(Box::new(WrittenTime { length, until, zone: self.zone.clone(), invalid }))
+            }
+            _ => Read::Decimal { length, until, invalid },
+        };
+        let mut target = self.target(item, Some(kind), span.clone())?;
+        target.identity = item.identity;
+        if item.identity && !matches!(read, Read::Text(_)) {
+            self.problem(span, "an identity is text").help_last("add type = \"utf8\"");
+        }
+        Some(Field { place: Place::Next, read, target, parts: Vec::new() })
+    }
+
     fn item_bits(&mut self, item: &ItemSpec, kind: Kind, span: Span) -> Option<Bits> {
         let text = match (&item.bits, item.bit) {
             (Some(_), Some(_)) => {
@@ -164,6 +204,12 @@ impl<'a> Compiler<'a> {
                 until: self.until(item, span)?,
                 invalid,
             },
+            Kind::Written { bytes } => Read::Written(Box::new(WrittenTime {
+                length: self.text_length(item, own_length(bytes), span.clone())?,
+                until: self.until(item, span)?,
+                zone: self.zone.clone(),
+                invalid,
+            })),
             Kind::Calendar => Read::Calendar(Box::new(self.calendar(item, invalid, span)?)),
             Kind::Packed(packed) => {
                 Read::PackedTime(Box::new(PackedTime::m_bus(packed == Packed::Cp32, self.zone.clone(), invalid)))

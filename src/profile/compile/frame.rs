@@ -49,7 +49,8 @@ impl<'a> Compiler<'a> {
             conditions,
             checks,
             block: (self.blocks.len() - 1) as BlockId,
-            ignore_rest: frame.ignore_rest,
+            // Of JSON, nobody reads every member.
+            ignore_rest: frame.ignore_rest || self.spec.payload == PayloadSpec::Json,
             line: self.line(&span),
         }
     }
@@ -64,6 +65,10 @@ impl<'a> Compiler<'a> {
         }
         if let Some(topic) = &when.topic {
             conditions.push(Condition::Topic { level: topic.level, any_of: topic.equals.0.clone() });
+        }
+        if when.member.is_some() {
+            conditions.extend(self.member_condition(when, span));
+            return conditions;
         }
         let (values, negate) = match (&when.equals, &when.not) {
             (Some(_), Some(_)) => {

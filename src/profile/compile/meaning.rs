@@ -115,12 +115,15 @@ impl<'a> Compiler<'a> {
         if let Some(time) = item.time {
             return self.epoch(item, time, kind, span);
         }
+        if let (Some(enumeration), Some(Kind::Text { .. } | Kind::Gb18030 { .. })) = (&item.enumeration, kind) {
+            return self.text_words(enumeration, item.default.as_ref(), canonical, span);
+        }
         if let Some(enumeration) = &item.enumeration {
             return self.enumeration(enumeration, item.default.as_ref(), canonical, span);
         }
         let Some(kind) = kind else { return self.computed(item, canonical, span) };
         match kind {
-            Kind::Calendar | Kind::Packed(_) => Some((Convert::Plain, FieldType::Time)),
+            Kind::Calendar | Kind::Packed(_) | Kind::Written { .. } => Some((Convert::Plain, FieldType::Time)),
             Kind::Integer { .. } if item.time_bits.is_some() => Some((Convert::Plain, FieldType::Time)),
             Kind::Digits { .. }
             | Kind::Hex { .. }

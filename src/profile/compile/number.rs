@@ -47,6 +47,10 @@ pub enum Kind {
     },
     Calendar,
     Packed(Packed),
+    /// A time in characters.
+    Written {
+        bytes: Option<u32>,
+    },
 }
 
 /// Dates of EN 13757-3, Annex A.
@@ -162,6 +166,13 @@ pub const TYPES: &[TypeForm] = &[
         meaning: "a date and time in bytes, as `layout` and `coding` say",
     },
     TypeForm {
+        written: "rfc3339",
+        pattern: "rfc3339",
+        offered: &["rfc3339"],
+        meaning: "a date and time in characters: `2024-01-02T06:15:34Z`, or without an offset in the profile's time zone, as \
+                  in `2024-01-02 14:15:34`",
+    },
+    TypeForm {
         written: "cp16, cp32",
         pattern: "cp(16|32)",
         offered: &["cp16", "cp32"],
@@ -190,7 +201,7 @@ pub fn parse_type(text: &str) -> Option<Kind> {
     let letters = text.bytes().take_while(u8::is_ascii_alphabetic).count();
     // Some names end in a digit of their own.
     let own_digits =
-        ["utf8", "gb18030", "flag_id"].into_iter().find_map(|name| Some((name, text.strip_prefix(name)?)));
+        ["utf8", "gb18030", "flag_id", "rfc3339"].into_iter().find_map(|name| Some((name, text.strip_prefix(name)?)));
     let (name, number) = own_digits.unwrap_or_else(|| text.split_at(letters));
     let number: Option<u32> = if number.is_empty() { None } else { Some(number.parse().ok().filter(|n| *n > 0)?) };
     let integer = |bits: u32, sign| (bits <= 64).then_some(Kind::Integer { bits: bits as u8, sign });
@@ -212,6 +223,7 @@ pub fn parse_type(text: &str) -> Option<Kind> {
         ("ascii" | "utf8", bytes) => Some(Kind::Text { bytes }),
         ("gb18030", bytes) => Some(Kind::Gb18030 { bytes }),
         ("decimal", bytes) => Some(Kind::Decimal { bytes }),
+        ("rfc3339", bytes) => Some(Kind::Written { bytes }),
         ("calendar", None) => Some(Kind::Calendar),
         ("flag_id", None) => Some(Kind::FlagId),
         ("cp", Some(16)) => Some(Kind::Packed(Packed::Cp16)),

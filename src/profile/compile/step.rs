@@ -31,7 +31,10 @@ impl<'a> Compiler<'a> {
             None => None,
         };
         let line = self.line(&span);
-        let reads = item.kind.is_some() || item.bit.is_some() || item.bits.is_some();
+        let is_of_block = item.block.is_some() || item.repeat.is_some();
+        let is_member = item.member.is_some() && !is_of_block;
+        let reads = item.kind.is_some() || item.bit.is_some() || item.bits.is_some() || is_member;
+        self.check_payload(item, is_member, span.clone())?;
         let verbs = [
             item.skip.is_some(),
             item.block.is_some(),
@@ -71,8 +74,9 @@ impl<'a> Compiler<'a> {
                 Some(length) => Some(self.length_of(length, span.clone())?),
                 None => None,
             };
+            let member = self.item_member(item, false, span.clone())?;
             let block = self.block(block, span)?;
-            Action::Call(Box::new(Call { block, length, ignore_rest: item.ignore_rest }))
+            Action::Call(Box::new(Call { block, member, length, ignore_rest: item.ignore_rest }))
         } else if let Some(on) = &item.switch {
             Action::Switch(Box::new(self.switch(on, item, span)?))
         } else if let Some(on) = &item.mask {
@@ -91,6 +95,9 @@ impl<'a> Compiler<'a> {
             Action::Record(new_record(record).unwrap_or(NewRecord::Shared))
         } else if let (Some(value), false) = (&item.value, reads) {
             Action::Compute(Box::new(self.compute(item, value, span)?))
+        } else if is_member {
+            let member = self.item_member(item, false, span.clone())??;
+            Action::Member(Box::new((member, self.member_field(item, span)?)))
         } else {
             Action::Field(Box::new(self.field(item, span)?))
         };
@@ -111,8 +118,9 @@ impl<'a> Compiler<'a> {
             Some(CountSpec::Expression(text)) => Count::Of(self.operand(text, span.clone())?),
         };
         let record = item.record.and_then(new_record);
+        let member = self.item_member(item, true, span.clone())?;
         let block = self.block(block, span)?;
-        Some(Repeat { block, count, times_max: item.times_max.unwrap_or(TIMES_MAX), record })
+        Some(Repeat { block, member, count, times_max: item.times_max.unwrap_or(TIMES_MAX), record })
     }
 
     fn tags(&mut self, tags: &TagsSpec, item: &'a ItemSpec, span: Span) -> Option<Tags> {

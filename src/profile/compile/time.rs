@@ -74,9 +74,7 @@ impl<'a> Compiler<'a> {
         kind: Option<Kind>,
         span: Span,
     ) -> Option<(Convert, FieldType)> {
-        let numeric =
-            |kind| matches!(kind, Kind::Integer { .. } | Kind::Sized { .. } | Kind::Bcd { .. } | Kind::Float { .. });
-        if !kind.is_none_or(numeric) {
+        if !kind.is_none_or(Kind::is_number) {
             self.problem(span, "only a number counts a time")
                 .help_last("use an integer type, or type = \"calendar\"");
             return None;

@@ -148,6 +148,7 @@ impl<'p> Points<'p> {
         if step.guard.is_some() {
             let name = match &step.action {
                 Action::Field(field) => name_of(profile, &field.target),
+                Action::Member(both) => name_of(profile, &both.1.target),
                 Action::Compute(compute) => name_of(profile, &compute.target),
                 action => verb(action).to_owned(),
             };
@@ -161,13 +162,14 @@ impl<'p> Points<'p> {
                     self.target(profile, &part.target, Some((&field.read, Some(part.bits))));
                 }
             }
+            Action::Member(both) => self.target(profile, &both.1.target, Some((&both.1.read, None))),
             Action::Compute(compute) => self.target(profile, &compute.target, None),
             Action::MBus(walk) => walk.lines.iter().for_each(|line| self.target(profile, &line.target, None)),
             Action::Switch(switch) | Action::Mask(switch) => {
                 self.choices(profile, step, &switch.cases, switch.otherwise);
             }
             Action::Tags(tags) => self.choices(profile, step, &tags.cases, tags.otherwise),
-            Action::Repeat(repeat) if !matches!(repeat.count, Count::Fixed(_)) => {
+            Action::Repeat(repeat) if repeat.member.is_some() || !matches!(repeat.count, Count::Fixed(_)) => {
                 let numbers = ["no round", "one round", "several rounds"]
                     .map(|what| self.add(Kind::Repeats, step.line, block_name(profile, repeat.block), what));
                 self.repeats.insert(key(&**repeat), numbers);
@@ -361,6 +363,7 @@ fn block_name(profile: &Profile, block: BlockId) -> &str {
 fn verb(action: &Action) -> &'static str {
     match action {
         Action::Field(_) => "type",
+        Action::Member(_) => "member",
         Action::Compute(_) => "value",
         Action::Skip(_) => "skip",
         Action::Call(_) => "use",
@@ -405,6 +408,7 @@ fn is_number(convert: &Convert) -> bool {
         Convert::Plain | Convert::Linear(_) | Convert::Scaled(_) | Convert::Curve(_) | Convert::Number(..) => true,
         Convert::DecimalText(_) => true,
         Convert::Expression(both) => is_number(&both.1),
+        Convert::Words(_) => false,
         Convert::Enumerate(_) | Convert::Bool | Convert::Flags(_) | Convert::FlagList(_) | Convert::Epoch { .. } => {
             false
         }

@@ -152,7 +152,8 @@ fn needs_order(line: &Line<'_>) -> bool {
         Some(Read::Float { .. } | Read::Sized { .. }) => true,
         Some(Read::Bcd { length, .. }) => !matches!(length, Length::Fixed(0 | 1)),
         Some(Read::PackedTime(packed)) => line.item.time_bits.is_some() && packed.integer.bytes > 1,
-        Some(Read::Text(_) | Read::Bits { .. } | Read::Decimal { .. } | Read::Calendar(_)) | None => false,
+        Some(Read::Text(_) | Read::Bits { .. } | Read::Decimal { .. } | Read::Calendar(_) | Read::Written(_))
+        | None => false,
     }
 }
 

@@ -1,0 +1,95 @@
+//! Lines of profiles whose payload is JSON.
+
+use super::{Compiler, Span};
+use crate::decode::program::*;
+use crate::json::{JsonPointer, Places};
+use crate::profile::spec::*;
+
+impl<'a> Compiler<'a> {
+    /// Checks that a line fits what the profile says devices send.
+    pub(super) fn check_payload(&mut self, item: &ItemSpec, is_member: bool, span: Span) -> Option<()> {
+        if self.spec.payload == PayloadSpec::Bytes {
+            if item.member.is_some() {
+                self.problem(span, "`member` is of JSON, and this profile's payloads are bytes")
+                    .help_last("write payload = \"json\" at the top of the profile");
+                return None;
+            }
+            return Some(());
+        }
+        let of_bytes = [
+            ("at", item.at.is_some()),
+            ("peek", item.peek.is_some()),
+            ("bits", item.bits.is_some()),
+            ("bit", item.bit.is_some()),
+            ("parts", !item.parts.is_empty()),
+            ("length", item.length.is_some()),
+            ("until", item.until.is_some()),
+            ("layout", !item.layout.0.is_empty()),
+            ("time_bits", item.time_bits.is_some()),
+            ("byte_order", item.byte_order.is_some()),
+            ("skip", item.skip.is_some()),
+            ("tags", item.tags.is_some()),
+            ("count", item.count.is_some()),
+            ("m_bus", !item.m_bus.is_empty()),
+        ];
+        if let Some((key, _)) = of_bytes.into_iter().find(|(_, given)| *given) {
+            self.problem(span, format!("`{key}` is of bytes, and this profile's payloads are JSON"))
+                .help_last("name the value's place: member = \"/temperature\"");
+            return None;
+        }
+        if (item.kind.is_some() && !is_member) || (item.repeat.is_some() && item.member.is_none()) {
+            self.problem(span, "where does it stand? The line has no `member`")
+                .help_last("write member = \"/temperature\", a JSON pointer");
+            return None;
+        }
+        Some(())
+    }
+
+    /// The member that a line names; of a list, each of its elements. The outer `None` when it is wrong.
+    pub(super) fn item_member(&mut self, item: &ItemSpec, elements: bool, span: Span) -> Option<Option<Member>> {
+        match &item.member {
+            None => Some(None),
+            Some(pointer) => self.member(pointer, elements, span).map(Some),
+        }
+    }
+
+    fn member(&mut self, written: &str, elements: bool, span: Span) -> Option<Member> {
+        let pointer = match JsonPointer::parse(written) {
+            Ok(pointer) if !pointer.is_of_elements() => pointer,
+            Ok(_) => {
+                self.problem(self.word(span, written), "a profile's JSON pointer has no `*`")
+                    .help_last("for each element of a list: { repeat = \"block\", member = \"/list\" }");
+                return None;
+            }
+            Err(error) => {
+                self.problem(self.word(span, written), error).help_last("write it as in \"/temperature\"");
+                return None;
+            }
+        };
+        let pointer = if elements { pointer.elements() } else { pointer };
+        let mut places = Places::new();
+        let place = places.add(&pointer).ok()?;
+        Some(Member { pointer: written.to_owned(), places, place })
+    }
+
+    pub(super) fn member_condition(&mut self, when: &ConditionSpec, span: Span) -> Option<Condition> {
+        if self.spec.payload == PayloadSpec::Bytes {
+            self.problem(span, "`member` is of JSON, and this profile's payloads are bytes")
+                .help_last("write payload = \"json\" at the top of the profile");
+            return None;
+        }
+        let member = self.member(when.member.as_deref().unwrap_or_default(), false, span.clone())?;
+        let words = &when.word.0;
+        let (is, negate) = match (&when.equals, &when.not, words.is_empty()) {
+            (None, None, true) => (MemberIs::There, false),
+            (Some(numbers), None, true) => (MemberIs::Number(Ranges::new(numbers.0.clone())), false),
+            (None, Some(numbers), true) => (MemberIs::Number(Ranges::new(numbers.0.clone())), true),
+            (None, None, false) => (MemberIs::Word(words.clone()), false),
+            _ => {
+                self.problem(span, "`when` has one of `equals`, `not` and `word`").help_last("write two conditions");
+                return None;
+            }
+        };
+        Some(Condition::Member(Box::new(MemberCondition { member, is, negate })))
+    }
+}
