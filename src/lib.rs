@@ -8,7 +8,7 @@
 //! | [`broker`] | an MQTT connection | [`broker::Message`] |
 //! | [`journal`] | a message | [`journal::Entry`]: sequence number, receive time, topic, bytes, on disk |
 //! | [`route`] | a topic | route::Route: which envelope and which profile it carries |
-//! | [`envelope`] | an entry and its route | envelope::Uplinks: device, time, port, payload bytes |
+//! | [`envelope`] | an entry and its route | envelope::Uplink: device, time, port, payload bytes |
 //! | [`decode`] | a profile and payload bytes | [`decode::Readings`] |
 //! | [`point`] | an uplink and a reading | [`point::Point`]: measurement, tags, fields, time |
 //! | [`sink`] | points | a receipt, which moves that sink's cursor in the journal |

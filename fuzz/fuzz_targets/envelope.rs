@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use citywire::config;
-use citywire::envelope::{PAYLOAD_BYTES_MAX, Scratch, open};
+use citywire::envelope::{Content, PAYLOAD_BYTES_MAX, Scratch, open};
 use citywire::route::Routes;
 use libfuzzer_sys::fuzz_target;
 
@@ -46,19 +46,47 @@ time = "/time"
 time_format = "unix-millis"
 "#;
 
+/// One of several layouts, with lists and names.
+const PLATFORMS: &str = r#"
+[[route]]
+topic = "ctwing/{tag}"
+profile = "profile"
+envelope = "ctwing"
+
+[[route]]
+topic = "onenet/{tag}"
+profile = "profile"
+envelope = { platform = { name = "onenet", payload_encoding = "json" } }
+
+[[route]]
+topic = "unicom/{tag}"
+profile = "profile"
+envelope = "unicom"
+
+[[route]]
+topic = "azure/{tag}"
+profile = "profile"
+envelope = "azure"
+
+[[route]]
+topic = "dragino/{tag}"
+profile = "profile"
+envelope = "dragino-nb"
+"#;
+
 static ROUTES: LazyLock<Routes> = LazyLock::new(|| {
-    let config = config::read(Path::new("citywire.toml"), CONFIGURATION, []).expect("the configuration");
+    let config = config::read(Path::new("citywire.toml"), &format!("{CONFIGURATION}{PLATFORMS}"), []).expect("the configuration");
     Routes::compile(&config.routes, ["profile"]).expect("the routes")
 });
 
 fuzz_target!(|message: &[u8]| {
-    for topic in ["raw/d", "hex/d", "base64/d", "json", "json/d"] {
+    for topic in ["raw/d", "hex/d", "base64/d", "json", "json/d", "ctwing/a", "onenet/a", "unicom/a", "azure/a", "dragino/a"] {
         let route = ROUTES.route(topic.as_bytes()).expect("a route for each");
         let mut scratch = Scratch::default();
-        if let Ok(uplinks) = open(message, &route, &mut scratch) {
-            for uplink in uplinks {
-                assert!((1..=PAYLOAD_BYTES_MAX).contains(&uplink.payload.len()), "a payload within its bounds");
+        open(message, &route, &mut scratch, &mut |uplink| {
+            if let Ok(Content::Payload(payload)) = uplink.map(|uplink| uplink.content) {
+                assert!((1..=PAYLOAD_BYTES_MAX).contains(&payload.len()), "a payload within its bounds");
             }
-        }
+        });
     }
 });
