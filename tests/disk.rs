@@ -260,6 +260,6 @@ fn storage_errors(metrics: &Metrics) -> f64 {
 fn adds_up(metrics: &Metrics) {
     let [written, refused, waiting] = ["written_messages_total", "refused_messages_total", "waiting_messages"]
         .map(|name| metrics.sum(&format!("citywire_sink_{name}"), &[]));
-    let entries = metrics.sum("citywire_journal_entries_total", &[]);
-    assert_eq!(written + refused + waiting, entries, "{written} + {refused} + {waiting}");
+    let offered = metrics.sum("citywire_sink_offered_messages_total", &[]);
+    assert_eq!(written + refused + waiting, offered, "{written} + {refused} + {waiting}");
 }

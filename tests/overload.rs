@@ -267,9 +267,9 @@ fn within_bounds(what: &str, citywire: &Citywire, broker: &Mosquitto, bytes_max:
 
 /// For each sink, what went in is what came out, what was refused and what waits.
 fn adds_up(metrics: &Metrics) {
-    let entries = metrics.sum("citywire_journal_entries_total", &[]);
     for sink in metrics.label_values("citywire_sink_waiting_messages", "sink") {
         let label = format!("sink=\"{sink}\"");
+        let entries = metrics.sum("citywire_sink_offered_messages_total", &[&label]);
         let [written, refused, waiting] = ["written_messages_total", "refused_messages_total", "waiting_messages"]
             .map(|name| metrics.sum(&format!("citywire_sink_{name}"), &[&label]));
         assert_eq!(written + refused + waiting, entries, "{sink}: {written} + {refused} + {waiting}");

@@ -64,6 +64,10 @@ impl<'a> Linter<'a> {
     }
 
     fn unread(&mut self, profile: &Profile, unread: Unread) {
+        // Of JSON, nobody reads every member.
+        if profile.program.is_json {
+            return;
+        }
         let Unread { frame, reason, bytes, place, others } = unread;
         let frame = profile.program.frames.iter().find(|candidate| Some(address(*candidate)) == frame);
         let (name, line) = frame.map_or(("", 0), |frame| (frame.name.as_str(), frame.line));
