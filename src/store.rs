@@ -23,7 +23,7 @@
 //! - `_columns` (`class`, `name`, `kind`, `column`) tells which column holds which field, and (with `kind` "tag" and
 //!   no column) which tags a class has.
 //! - `_shared` (`class`, `device`, `time`, `entry`) names all entries of a row that several have written, by a trigger on
-//!   the rare update that changes `_entry`. `_journals` numbers the journals that entries are of ([`origin`]).
+//!   the rare update that changes `_entry`. `_journals` numbers the journals that entries are of (`origin`).
 //!
 //! Layout 1 had no entries. A file of it is taken over as it is, in no time; what it holds stays of unknown origin.
 //!
