@@ -61,7 +61,7 @@ async fn a_database_slower_than_the_stream_holds_the_broker_back_and_nobody_else
          batch_points_max = 100\nbatch_delay_max = \"10ms\"\n",
         database.url()
     );
-    let small = "[journal]\nsegment_bytes = \"32KiB\"\nmax_bytes = \"256KiB\"\n";
+    let small = "[journal]\nsegment_bytes = \"32KiB\"\nmax_bytes = \"256KiB\"\ncompression = \"none\"\n";
     let mut citywire = start(&broker.url(), &profiles, &format!("{late}{EMBEDDED}{small}"));
 
     let messages = count("CITYWIRE_OVERLOAD_MESSAGES", 10_000);
