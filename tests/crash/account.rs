@@ -9,6 +9,8 @@ pub struct Given {
     pub value: u32,
     /// Whether they said that they have it. If not, they may have it and need not.
     pub acknowledged: bool,
+    /// It was said to be given again. Who has it already need not keep it a second time.
+    pub again: bool,
 }
 
 /// The sums of a comparison.
@@ -50,7 +52,8 @@ pub fn compare(given: &[Given], stored: &[Option<u32>]) -> Account {
     for (place, given) in given.iter().enumerate() {
         let places = places.entry(given.value).or_default();
         places.all.push(place);
-        places.acknowledged += usize::from(given.acknowledged);
+        places.acknowledged |= given.acknowledged;
+        places.owed += usize::from(given.acknowledged && !given.again);
     }
     let mut account = Account { stored: stored.len() as u64, ..Account::default() };
     let mut next_place = 0;
@@ -67,7 +70,8 @@ pub fn compare(given: &[Given], stored: &[Option<u32>]) -> Account {
         }
     }
     for places in places.values() {
-        account.lost += places.acknowledged.saturating_sub(places.stored) as u64;
+        let owed = places.owed.max(usize::from(places.acknowledged));
+        account.lost += owed.saturating_sub(places.stored) as u64;
         account.duplicated += places.stored.saturating_sub(places.all.len()) as u64;
     }
     account
@@ -77,7 +81,9 @@ pub fn compare(given: &[Given], stored: &[Option<u32>]) -> Account {
 #[derive(Default)]
 struct Places {
     all: Vec<usize>,
-    acknowledged: usize,
+    acknowledged: bool,
+    /// How many of them must be kept, beside the first that was acknowledged.
+    owed: usize,
     stored: usize,
 }
 
@@ -102,7 +108,8 @@ mod tests {
     use super::*;
 
     fn account(given: &[u32], stored: &[u32]) -> [u64; 4] {
-        let given: Vec<Given> = given.iter().map(|&value| Given { value, acknowledged: value != 9 }).collect();
+        let given: Vec<Given> =
+            given.iter().map(|&value| Given { value, acknowledged: value != 9, again: false }).collect();
         // 99 stands for what nobody can read.
         let stored: Vec<Option<u32>> = stored.iter().map(|&value| Some(value).filter(|value| *value != 99)).collect();
         let account = compare(&given, &stored);

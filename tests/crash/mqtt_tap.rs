@@ -31,6 +31,10 @@ pub struct Handover {
     pub payload: Bytes,
     /// Whether citywire has sent a PUBACK for it.
     pub acknowledged: bool,
+    /// Whether Mosquitto said (DUP) that it had delivered it before, under an identifier that another message has had
+    /// since: a Mosquitto that was killed goes back to an earlier state. citywire may still know it, and need not keep it
+    /// twice.
+    pub again: bool,
 }
 
 #[derive(Default)]
@@ -139,7 +143,7 @@ impl Record {
         self.by_packet_id.insert(pkid, self.handovers.len());
         // Copies: a slice would keep the whole buffer that it was read in.
         let (topic, payload) = (Bytes::copy_from_slice(&topic), Bytes::copy_from_slice(&payload));
-        self.handovers.push(Handover { topic, payload, acknowledged: false });
+        self.handovers.push(Handover { topic, payload, acknowledged: false, again: dup });
     }
 
     fn acknowledged(&mut self, packet_id: u16) {

@@ -102,7 +102,7 @@ impl Outcome {
 /// What each device published, all of it acknowledged.
 fn published(fleet: &Fleet) -> BTreeMap<String, Vec<Given>> {
     let all = |kind: Kind, count| {
-        (0..count).map(move |number| Given { value: kind.value(number), acknowledged: true }).collect()
+        (0..count).map(move |number| Given { value: kind.value(number), acknowledged: true, again: false }).collect()
     };
     fleet.published().map(|(device, kind, count)| (device.to_owned(), all(kind, count))).collect()
 }
@@ -110,11 +110,11 @@ fn published(fleet: &Fleet) -> BTreeMap<String, Vec<Given>> {
 /// What Mosquitto delivered of each device.
 fn handed_over(handovers: &[Handover]) -> BTreeMap<String, Vec<Given>> {
     let mut given: BTreeMap<String, Vec<Given>> = BTreeMap::new();
-    for Handover { topic, payload, acknowledged } in handovers {
+    for Handover { topic, payload, acknowledged, again } in handovers {
         let (device, value) = read(topic, payload);
         // A payload that no device sent: what it became on its way, Mosquitto's account shows.
         let value = value.unwrap_or(u32::MAX);
-        given.entry(device).or_default().push(Given { value, acknowledged: *acknowledged });
+        given.entry(device).or_default().push(Given { value, acknowledged: *acknowledged, again: *again });
     }
     given
 }
