@@ -38,6 +38,8 @@ pub struct Uplink<'a> {
     pub time: Option<Timestamp>,
     /// The port that the device sent to (LoRaWAN FPort).
     pub port: Option<u8>,
+    /// What platform or device tell this uplink from its others by: a sequence, a frame counter, a message id.
+    pub sequence: Option<&'a str>,
     pub content: Content<'a>,
     /// What the JSON member says that names the profile ([`Route::profile_pointer`]).
     pub profile_member: Option<&'a str>,
@@ -61,6 +63,7 @@ pub struct Scratch {
     mended: String,
     bytes: Vec<u8>,
     device: String,
+    sequence: String,
     profile_member: String,
 }
 
@@ -91,6 +94,11 @@ impl Opener {
             }
         }))
     }
+
+    /// Whether messages are JSON.
+    pub fn has_layouts(&self) -> bool {
+        matches!(self.0, Kind::Json(_))
+    }
 }
 
 /// Opens the envelope of a message whose MQTT payload is `message`: tells `each` of each uplink that it holds, in their
@@ -119,7 +127,7 @@ pub fn open(
 
 fn bare<'a>(payload: &'a [u8], route: &Route<'a>) -> Result<Uplink<'a>, EnvelopeError> {
     let content = Content::Payload(within_limits(payload)?);
-    Ok(Uplink { device: route.device, time: None, port: None, content, profile_member: None })
+    Ok(Uplink { device: route.device, time: None, port: None, sequence: None, content, profile_member: None })
 }
 
 fn within_limits(payload: &[u8]) -> Result<&[u8], EnvelopeError> {

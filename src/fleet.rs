@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use crate::alarm::Alarms;
 use crate::config::Event;
-use crate::metrics::{DECODE_IMPLAUSIBLE_VALUES, DECODE_READINGS, ENVELOPE_EVENTS, FLEET_DEVICES};
+use crate::metrics::{
+    DECODE_IMPLAUSIBLE_VALUES, DECODE_READINGS, ENVELOPE_EVENTS, FLEET_DEVICES, POINT_REPEATED_UPLINKS,
+};
 use crate::point::FieldValue;
 use crate::profile::Library;
 pub use crate::profile::Severity;
@@ -82,6 +84,7 @@ pub struct Fleet {
     devices_max: usize,
     /// By [`Event::ALL`].
     events: [Counter; Event::ALL.len()],
+    repeated: Counter,
     inner: Mutex<Inner>,
 }
 
@@ -159,7 +162,8 @@ impl Fleet {
         inner.know_classes(classes.iter().copied());
         inner.count_classes();
         let events = Event::ALL.map(|event| ENVELOPE_EVENTS.counter(&[event.name()]));
-        Ok(Fleet { state, refused, alarms, devices_max, events, inner: Mutex::new(inner) })
+        let repeated = POINT_REPEATED_UPLINKS.counter(&[]);
+        Ok(Fleet { state, refused, alarms, devices_max, events, repeated, inner: Mutex::new(inner) })
     }
 
     /// The last journal entry whose effects are on disk: the consumer goes on with the next one, and what it tells of
@@ -188,6 +192,13 @@ impl Fleet {
     pub fn event(&self, sequence: u64, event: Event) {
         if sequence > self.lock().position {
             self.events[event as usize].increment(1);
+        }
+    }
+
+    /// An uplink of the entry `sequence` came in an earlier one before.
+    pub fn repeated(&self, sequence: u64) {
+        if sequence > self.lock().position {
+            self.repeated.increment(1);
         }
     }
 

@@ -86,6 +86,8 @@ metrics! {
 
     ENVELOPE_EVENTS = Counter "citywire_envelope_events_total" ["event"] "Messages of a platform that hold no reading but tell something of a device: online, offline, command_answer, other.";
 
+    POINT_REPEATED_UPLINKS = Counter "citywire_point_repeated_uplinks_total" [] "Uplinks that came before in another message, by another way or pushed twice; the first has given their points.";
+
     DECODE_READINGS = Counter "citywire_decode_readings_total" ["class"] "Readings decoded, by device class.";
     DECODE_IMPLAUSIBLE_VALUES = Counter "citywire_decode_implausible_values_total" ["class"] "Values outside the plausible range of their field; left out of the point and named in it.";
     REFUSED_MESSAGES = Counter "citywire_refused_messages_total" ["stage", "reason"] "Messages that a stage could not use; each is kept with its reason (citywire refused list).";

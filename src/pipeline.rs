@@ -15,7 +15,7 @@ use crate::config::Event;
 use crate::decode::{self, Context, Readings};
 use crate::envelope::{self, Content, EnvelopeError, Scratch, Uplink, check_device};
 use crate::journal::Entry;
-use crate::point::{Origin, Point, Points};
+use crate::point::{Origin, Point, Points, TimeSource};
 use crate::profile::Profile;
 use crate::refused::{Refusal, Stage};
 use crate::registry::{Registered, RegistryError};
@@ -24,6 +24,10 @@ use crate::rules::Rules;
 use crate::sink::{Decode, Outcome};
 
 mod guard;
+mod repeated;
+
+pub use repeated::LOOK_BACK_ENTRIES;
+use repeated::{Mark, Recent, Sent};
 
 /// The reason of a message that made us panic, at whatever stage.
 pub const BUG: &str = "bug";
@@ -37,6 +41,9 @@ pub trait Receiver {
 
     /// The message holds no reading, but this event of the device.
     fn event(&mut self, _device: &str, _event: Event) {}
+
+    /// The message, or one uplink of it, came before in another message, which gave its points.
+    fn repeated(&mut self) {}
 
     /// So many values were left out because they are implausible.
     fn implausible(&mut self, _profile: &Profile, _values: u32) {}
@@ -84,6 +91,7 @@ pub struct Pipeline {
     rules: Arc<Rules>,
     scratch: Scratch,
     decoder: Decoder,
+    recent: Recent,
     /// How far the present message has come.
     stage: Cell<Stage>,
 }
@@ -100,11 +108,11 @@ impl Pipeline {
         let rules = Arc::clone(&in_force.borrow_and_update());
         guard::install();
         let (scratch, decoder) = (Scratch::default(), Decoder::new(&rules));
-        Pipeline { in_force, rules, scratch, decoder, stage: Cell::new(Stage::Route) }
+        Pipeline { in_force, rules, scratch, decoder, recent: Recent::default(), stage: Cell::new(Stage::Route) }
     }
 
     /// Takes an entry through the stages, by the rules that are in force now. The same entry gives the same points
-    /// whenever it is asked, as long as the rules are the same.
+    /// whenever it is asked, as long as the rules are the same; none when an earlier one gave them already.
     ///
     /// A panic of a stage, or of the receiver when it is given something, ends the message and nothing else.
     pub fn process(&mut self, entry: &Entry, receiver: &mut dyn Receiver) {
@@ -120,7 +128,7 @@ impl Pipeline {
     }
 
     fn stages(&mut self, entry: &Entry, receiver: &mut dyn Receiver) {
-        let (rules, stage) = (&self.rules, &self.stage);
+        let (rules, stage, recent) = (&self.rules, &self.stage, &mut self.recent);
         stage.set(Stage::Route);
         let route = match rules.routes.route(&entry.topic) {
             Ok(route) => route,
@@ -130,7 +138,7 @@ impl Pipeline {
         let decoder = &mut self.decoder;
         envelope::open(&entry.payload, &route, &mut self.scratch, &mut |uplink| {
             let taken = match &uplink {
-                Ok(uplink) => decoder.uplink(rules, entry, &route, uplink, stage, receiver),
+                Ok(uplink) => decoder.uplink(rules, entry, &route, uplink, recent, stage, receiver),
                 Err(error) => {
                     let fault = fault(Stage::Envelope, error.reason, error.detail.clone());
                     Err(Fault { device: route.device, ..fault })
@@ -141,6 +149,38 @@ impl Pipeline {
                 receiver.refused(fault);
             }
         });
+    }
+
+    /// Reads entries up to `through`, after which others will be processed, to know their uplinks again; their points are
+    /// not wanted. Nothing is read when no message has an envelope that may tell a time or a sequence: what such messages
+    /// are known again by, their own times, makes their points overwrite each other anyway.
+    ///
+    /// # Errors
+    /// What `read` says; it appends the next entries to the list, none when there are no more.
+    pub fn look_back<E>(
+        &mut self,
+        through: u64,
+        mut read: impl FnMut(&mut Vec<Entry>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        struct Unwanted;
+        impl Receiver for Unwanted {
+            fn point(&mut self, _profile: &Profile, _point: &Point<'_>) {}
+            fn refused(&mut self, _fault: Fault<'_>) {}
+        }
+        self.keep_up();
+        let mut entries = Vec::new();
+        while self.rules.routes.have_layouts() {
+            entries.clear();
+            read(&mut entries)?;
+            entries
+                .iter()
+                .take_while(|entry| entry.sequence <= through)
+                .for_each(|entry| self.process(entry, &mut Unwanted));
+            if entries.last().is_none_or(|entry| entry.sequence >= through) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Takes the rules in force if they are others than before, which lets go of the old ones. When they are not, that
@@ -164,6 +204,7 @@ impl Decoder {
         entry: &Entry,
         route: &Route<'a>,
         uplink: &Uplink<'a>,
+        recent: &mut Recent,
         stage: &Cell<Stage>,
         receiver: &mut dyn Receiver,
     ) -> Result<(), Fault<'a>> {
@@ -223,14 +264,24 @@ impl Decoder {
                 (device, admitted(rules.registry.admit(device), None)?)
             }
         };
-        if self.readings.implausible_values() > 0 {
-            receiver.implausible(profile, self.readings.implausible_values());
-        }
         stage.set(Stage::Point);
         let mut tags: [(&str, &str); TAGS_MAX] = [("", ""); TAGS_MAX];
         let given = registered.into_iter().flat_map(|device| device.tags()).chain(route.tags());
         let count = tags.iter_mut().zip(given).map(|(place, tag)| *place = tag).count();
         let origin = Origin { device, tags: &tags[..count], platform_time: uplink.time, received: entry.received };
+        let time = match self.points.time_source(&origin, &self.readings) {
+            TimeSource::Device => Some(Mark::OwnTimes),
+            TimeSource::Platform => uplink.time.map(Mark::PlatformTime),
+            TimeSource::Received => None,
+        };
+        let sent = Sent { device, profile: &profile.id, port: uplink.port, payload };
+        if recent.is_repeated(entry.sequence, &sent, time.into_iter().chain(uplink.sequence.map(Mark::Sequence))) {
+            receiver.repeated();
+            return Ok(());
+        }
+        if self.readings.implausible_values() > 0 {
+            receiver.implausible(profile, self.readings.implausible_values());
+        }
         self.points.make(&origin, profile, &self.readings, &mut |point| {
             stage.set(Stage::Sink);
             receiver.point(profile, point);
@@ -288,7 +339,8 @@ impl Decode for Pipeline {
         struct Counted<'a> {
             emit: &'a mut dyn FnMut(&Point<'_>),
             points: usize,
-            events: usize,
+            /// Events, and uplinks that came before.
+            others: usize,
             broken: Option<String>,
         }
         impl Receiver for Counted<'_> {
@@ -297,7 +349,10 @@ impl Decode for Pipeline {
                 (self.emit)(point);
             }
             fn event(&mut self, _device: &str, _event: Event) {
-                self.events += 1;
+                self.others += 1;
+            }
+            fn repeated(&mut self) {
+                self.others += 1;
             }
             fn refused(&mut self, fault: Fault<'_>) {
                 if (fault.stage, fault.reason) == (Stage::Sink, BUG) {
@@ -305,12 +360,12 @@ impl Decode for Pipeline {
                 }
             }
         }
-        let mut counted = Counted { emit, points: 0, events: 0, broken: None };
+        let mut counted = Counted { emit, points: 0, others: 0, broken: None };
         self.process(entry, &mut counted);
         match counted {
             Counted { broken: Some(detail), .. } => Outcome::Broken(detail),
-            Counted { points: 0, events: 0, .. } => Outcome::Refused,
-            // An event is done with as soon as it was seen: there is nothing to write.
+            Counted { points: 0, others: 0, .. } => Outcome::Refused,
+            // There is nothing to write of an event, and of what came before it is written.
             _ => Outcome::Written,
         }
     }

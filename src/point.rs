@@ -34,8 +34,8 @@ pub enum FieldValue<'a> {
     Text(&'a str),
 }
 
-/// Where a point's time is from; the value of its field `time_source`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where a point's time is from, the best first; the value of its field `time_source`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TimeSource {
     /// The payload's own time.
     Device,
@@ -131,6 +131,12 @@ impl Points {
             self.text = text;
         }
         self.tags = recycle(tags);
+    }
+
+    /// Where the times of a message's points are from: of several, the one that says least of when it was sent.
+    pub fn time_source(&self, origin: &Origin<'_>, readings: &Readings) -> TimeSource {
+        let sources = readings.records().iter().map(|record| self.time_of(record, origin).1);
+        sources.max().unwrap_or(TimeSource::Received)
     }
 
     /// The first of device's, platform's and receive time that is there and sane.

@@ -83,6 +83,11 @@ impl Routes {
         Ok(Routes { rules, profiles })
     }
 
+    /// Whether any route's envelope is JSON, and so may tell a time or a sequence of its messages.
+    pub fn have_layouts(&self) -> bool {
+        self.rules.iter().any(|rule| rule.opener.has_layouts())
+    }
+
     /// The filters to subscribe to, each once.
     pub fn subscriptions(&self) -> Vec<&str> {
         let mut filters = Vec::new();

@@ -18,7 +18,7 @@ use crate::config::{self, Config};
 use crate::fleet::{self, Fleet};
 use crate::journal::{self, Journal, JournalError};
 use crate::metrics;
-use crate::pipeline::{self, Pipeline};
+use crate::pipeline::{self, LOOK_BACK_ENTRIES, Pipeline};
 use crate::problem::Problem;
 use crate::refused::{Limits, Refused, Stage};
 use crate::reload::Watcher;
@@ -226,7 +226,7 @@ fn watch_alarms(
     stopped: watch::Receiver<bool>,
 ) -> Result<(), ServiceError> {
     let cursor = JournalCursor(journal.cursor(ALARM_CURSOR)?);
-    let pipeline = Pipeline::new(rules.clone());
+    let pipeline = stages(journal, alarms.position(), rules);
     let (ending, ended) = watch::channel(false);
     let (seen, journal) = (Arc::clone(alarms), journal.clone());
     let consumer = async move {
@@ -249,7 +249,7 @@ fn follow(
     let fleet = Arc::clone(fleet);
     let cursor = JournalCursor(journal.cursor(FLEET_CURSOR)?);
     let entries = entries(journal, fleet.position());
-    let pipeline = Pipeline::new(rules.clone());
+    let pipeline = stages(journal, fleet.position(), rules);
     let follow = async move { fleet::consumer::run(&fleet, pipeline, entries, cursor, stopped, grace).await };
     consumers.start(FLEET_CURSOR, follow)
 }
@@ -268,10 +268,11 @@ fn start_sink(
     let (status, shown) = watch::channel(sink::Status::default());
     let part = SinkPart::new(sink, &config.data_directory, shown, cursor.clone());
     let cursor = JournalCursor(cursor);
+    let position = sink::Cursor::position(&cursor).sequence;
     let upstream = sink::Upstream {
-        entries: entries(journal, sink::Cursor::position(&cursor).sequence),
+        entries: entries(journal, position),
         cursor,
-        decode: Pipeline::new(rules.clone()),
+        decode: stages(journal, position, rules),
         rejections: Arc::clone(refused),
     };
     let grace = config.shutdown_grace.0;
@@ -295,6 +296,19 @@ fn start_sink(
 fn entries(journal: &Journal, after: u64) -> JournalEntries {
     JournalEntries { journal: journal.clone(), reader: journal.reader(after) }
 }
+
+/// The stages for the entries after `after`, which know the uplinks of those shortly before.
+fn stages(journal: &Journal, after: u64, rules: &watch::Receiver<Arc<Rules>>) -> Pipeline {
+    let mut pipeline = Pipeline::new(rules.clone());
+    let mut before = journal.reader(after.saturating_sub(LOOK_BACK_ENTRIES).max(journal.oldest().saturating_sub(1)));
+    let seen = pipeline.look_back(after, |entries| before.read(entries, LOOK_BACK_READ_BYTES).map(drop));
+    if let Err(error) = seen {
+        tracing::warn!(%error, "Uplinks that came before the start, and come again, are taken as new: the journal cannot be read.");
+    }
+    pipeline
+}
+
+const LOOK_BACK_READ_BYTES: usize = 1 << 20;
 
 /// Where messages come from.
 enum Source {

@@ -97,6 +97,10 @@ section! {
         pub time_zone: Zone = Zone::default(), like "\"+08:00\"";
         /// The port that the device sent to (LoRaWAN FPort).
         pub port: Option<JsonPointer> = None, like "\"/fPort\"";
+        /// What the platform or the device tells this uplink from the device's others by: a sequence, a frame counter, a
+        /// message id. An uplink that comes a second time with the same one is taken once, whatever its time; it needs
+        /// none where times are the same. A negative number and an empty text are none.
+        pub sequence: Pointers = Pointers::default(), like "\"/deduplicationId\"";
         /// The message holds no reading but tells this of the device.
         pub event: Option<Event> = None, like "\"online\"";
         /// Understand what is nearly JSON, too: texts in single quotes, lists in braces, bare words.
@@ -118,6 +122,8 @@ section! {
         pub payload_encoding: Option<PayloadEncoding> = None, like "\"base64\"";
         /// Another identity of the device than the one that is usual on the platform.
         pub device: Pointers = Pointers::default(), like "\"/deviceId\"";
+        /// What tells an uplink from the device's others, where it comes from several servers, as in `"/fCnt"`.
+        pub sequence: Pointers = Pointers::default(), like "\"/fCnt\"";
     }
 }
 
@@ -130,6 +136,9 @@ impl PlatformEnvelope {
             }
             if layout.event.is_some() {
                 continue;
+            }
+            if !self.sequence.0.is_empty() {
+                layout.sequence = self.sequence.clone();
             }
             if let Some(encoding) = self.payload_encoding.filter(|_| layout.payload_encoding != PayloadEncoding::Json)
             {
@@ -451,6 +460,7 @@ fn read_envelope_word(text: &str, node: &Node, reader: &mut Reader<'_>) -> Optio
             payload: None,
             payload_encoding: None,
             device: Pointers::default(),
+            sequence: Pointers::default(),
         }));
     }
     let known =

@@ -2,7 +2,7 @@
 
 use super::entries::Entries;
 use super::error::At;
-use super::member::{names_something, read_device, read_payload, read_port, read_time};
+use super::member::{names_something, read_device, read_payload, read_port, read_time, tells_uplinks_apart};
 use super::{Content, EnvelopeError, JsonPointer, Scratch, UPLINKS_MAX, Uplink, within_limits};
 use crate::config::{Event, JsonEnvelope, PayloadEncoding, TimeFormat, Zone};
 use crate::json::{Finding, Member, Place, Places, PlacesError, mend};
@@ -27,6 +27,7 @@ struct Layout {
     time_format: TimeFormat,
     zone: Zone,
     port: Option<Pointed>,
+    sequence: Vec<Pointed>,
 }
 
 #[derive(Clone, Debug)]
@@ -58,22 +59,26 @@ impl Layouts {
         scratch: &mut Scratch,
         each: &mut dyn FnMut(Result<Uplink<'_>, EnvelopeError>),
     ) {
-        let Scratch { finding, mended, bytes, device: device_buffer, profile_member } = scratch;
+        let Scratch { finding, mended, bytes, device: device_buffer, sequence, profile_member } = scratch;
         let document = match self.read(message, finding, mended) {
             Ok(document) => document,
             Err(error) => return each(Err(error)),
         };
         let found = Found { places: &self.places, finding, document };
-        let count = match self.layout(found, 0).and_then(|layout| layout.count(found)) {
+        let first = match self.layout(found, 0) {
+            Ok(layout) => layout,
+            Err(error) => return each(Err(error)),
+        };
+        let count = match first.count(found) {
             Ok(count) => count,
             Err(error) => return each(Err(error)),
         };
         for index in 0..count {
             let profile_member = self.profile.and_then(|place| found.get(place, index).text(profile_member));
             bytes.clear();
-            let uplink = self
-                .layout(found, index)
-                .and_then(|layout| layout.uplink(found, index, device, bytes, device_buffer));
+            let layout = if index == 0 { Ok(first) } else { self.layout(found, index) };
+            let buffers = Buffers { bytes: &mut *bytes, device: &mut *device_buffer, sequence: &mut *sequence };
+            let uplink = layout.and_then(|layout| layout.uplink(found, index, device, buffers));
             each(uplink.map(|uplink| Uplink { profile_member, ..uplink }));
         }
     }
@@ -86,17 +91,13 @@ impl Layouts {
         mended: &'a mut String,
     ) -> Result<&'a str, EnvelopeError> {
         let document = std::str::from_utf8(message).map_err(|error| EnvelopeError::not_json(&error))?;
-        match self.places.find(document, finding) {
-            Ok(()) => Ok(document),
-            Err(error) => {
-                let Some(json) = mend(document).filter(|_| self.lenient) else {
-                    return Err(EnvelopeError::not_json(&error));
-                };
-                *mended = json;
-                self.places.find(mended, finding).map_err(|_| EnvelopeError::not_json(&error))?;
-                Ok(mended)
-            }
-        }
+        let Err(error) = self.places.find(document, finding) else { return Ok(document) };
+        let Some(json) = self.lenient.then(|| mend(document)).flatten() else {
+            return Err(EnvelopeError::not_json(&error));
+        };
+        *mended = json;
+        self.places.find(mended, finding).map_err(|_| EnvelopeError::not_json(&error))?;
+        Ok(mended)
     }
 
     /// The layout that fits, of those that look into lists the one that fits this element.
@@ -144,6 +145,7 @@ impl Layout {
             time_format: layout.time_format,
             zone: layout.time_zone.clone(),
             port: layout.port.as_ref().map(&mut pointed).transpose()?,
+            sequence: layout.sequence.0.iter().map(&mut pointed).collect::<Result<_, _>>()?,
         })
     }
 
@@ -175,9 +177,9 @@ impl Layout {
         found: Found<'_>,
         index: usize,
         device: Option<&'b str>,
-        bytes: &'b mut Vec<u8>,
-        device_buffer: &'b mut String,
+        buffers: Buffers<'b>,
     ) -> Result<Uplink<'b>, EnvelopeError> {
+        let Buffers { bytes, device: device_buffer, sequence } = buffers;
         if let What::Payload { at, encoding, entries } = &self.what {
             let member = found.get(at.place, index);
             match entries {
@@ -197,11 +199,13 @@ impl Layout {
             None => None,
         };
         let time = self.time(found, index)?;
+        let sequences = self.sequence.iter().map(|pointed| found.get(pointed.place, index));
+        let sequence = sequences.filter(tells_uplinks_apart).next().and_then(|member| member.text(sequence));
         let content = match &self.what {
             What::Payload { .. } => Content::Payload(within_limits(bytes)?),
             What::Event(event) => Content::Event(*event),
         };
-        Ok(Uplink { device, time, port, content, profile_member: None })
+        Ok(Uplink { device, time, port, sequence, content, profile_member: None })
     }
 
     fn time(&self, found: Found<'_>, index: usize) -> Result<Option<Timestamp>, EnvelopeError> {
@@ -215,6 +219,13 @@ impl Layout {
             false => Ok(None),
         }
     }
+}
+
+/// What is written into while an uplink is taken out of its message.
+struct Buffers<'b> {
+    bytes: &'b mut Vec<u8>,
+    device: &'b mut String,
+    sequence: &'b mut String,
 }
 
 /// Whether a member has this value, as a layout's `when` writes it.

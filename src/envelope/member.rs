@@ -97,6 +97,15 @@ pub(super) fn read_device<'b>(
     Ok(device)
 }
 
+/// Whether the member can tell an uplink from others: platforms write -1, or nothing, where they know none.
+pub(super) fn tells_uplinks_apart(member: &Member<'_>) -> bool {
+    match member {
+        Member::Whole(number) => *number >= 0,
+        Member::Text(_) => names_something(member),
+        _ => false,
+    }
+}
+
 /// A time that is there must be readable.
 pub(super) fn read_time(
     member: &Member<'_>,

@@ -127,6 +127,10 @@ impl Receiver for Told<'_> {
         self.fleet.event(self.entry.sequence, event);
     }
 
+    fn repeated(&mut self) {
+        self.fleet.repeated(self.entry.sequence);
+    }
+
     fn implausible(&mut self, profile: &Profile, values: u32) {
         self.fleet.implausible(profile.class(0), values);
     }

@@ -15,6 +15,7 @@ use super::{Selection, Side};
 use crate::config::{self, Config};
 use crate::fleet::{Corrections, read_rules};
 use crate::journal::{self, Reader};
+use crate::pipeline::LOOK_BACK_ENTRIES;
 use crate::problem;
 use crate::refused::{self, Filter, Limits, Refused};
 use crate::reload;
@@ -23,6 +24,8 @@ use crate::service::FLEET_CURSOR;
 use crate::state::{self, State};
 use crate::store::Settled;
 use crate::time::Timestamp;
+
+const LOOK_BACK_READ_BYTES: usize = 1 << 20;
 
 /// What is to be replayed, and how.
 #[derive(Debug)]
@@ -206,6 +209,9 @@ fn passes(
     watch: &mut Watch<'_>,
 ) -> Result<(), ReplayError> {
     let journal = replay.journal.clone();
+    let position = replay.progress.position;
+    let mut before = Reader::open(&journal, position.saturating_sub(LOOK_BACK_ENTRIES))?;
+    replay.side.pipeline.look_back(position, |entries| before.read(entries, LOOK_BACK_READ_BYTES).map(drop))?;
     if replay.progress.phase == Phase::Delete {
         replay.pass(Source::journal(&journal, replay.progress.position)?, watch)?;
         (replay.progress.phase, replay.progress.position) = (Phase::Write, replay.progress.start);

@@ -34,6 +34,12 @@ What is a text that holds JSON is entered as if it were that JSON. One message m
 them that is wrong is refused alone. Messages that hold no reading (`event`) are noted: the device was heard of, and
 `citywire_envelope_events_total` counts them.
 
+An uplink that comes by two ways, as by push and by MQTT, or that a platform sends again, gives one reading, and
+`citywire_point_repeated_uplinks_total` counts the other. It is known by its device, its bytes, and its time: that in the
+payload, else the platform's. Two servers that each give a time of their own need a `sequence` that both tell. Without
+time and sequence two messages are two readings, however alike. What came within the last 30,000 messages is remembered,
+also over a restart. Where one way calls the device by another name, the registry has both.
+
 | name | platform |
 | --- | --- |
 ";
