@@ -91,7 +91,6 @@ pub struct Pipeline {
     rules: Arc<Rules>,
     scratch: Scratch,
     decoder: Decoder,
-    recent: Recent,
     /// How far the present message has come.
     stage: Cell<Stage>,
 }
@@ -101,6 +100,7 @@ pub struct Pipeline {
 struct Decoder {
     readings: Readings,
     points: Points,
+    recent: Recent,
 }
 
 impl Pipeline {
@@ -108,7 +108,7 @@ impl Pipeline {
         let rules = Arc::clone(&in_force.borrow_and_update());
         guard::install();
         let (scratch, decoder) = (Scratch::default(), Decoder::new(&rules));
-        Pipeline { in_force, rules, scratch, decoder, recent: Recent::default(), stage: Cell::new(Stage::Route) }
+        Pipeline { in_force, rules, scratch, decoder, stage: Cell::new(Stage::Route) }
     }
 
     /// Takes an entry through the stages, by the rules that are in force now. The same entry gives the same points
@@ -119,7 +119,9 @@ impl Pipeline {
         self.keep_up();
         if let Err(words) = guard::caught(|| self.stages(entry, receiver)) {
             // A panic may have left them half changed.
-            (self.scratch, self.decoder) = (Scratch::default(), Decoder::new(&self.rules));
+            self.scratch = Scratch::default();
+            let recent = std::mem::take(&mut self.decoder.recent);
+            self.decoder = Decoder { recent, ..Decoder::new(&self.rules) };
             let stage = self.stage.get();
             guard::complain(entry, stage, &words);
             let detail = format!("BUG: citywire panicked: {words}; please report it, with this message");
@@ -128,7 +130,7 @@ impl Pipeline {
     }
 
     fn stages(&mut self, entry: &Entry, receiver: &mut dyn Receiver) {
-        let (rules, stage, recent) = (&self.rules, &self.stage, &mut self.recent);
+        let (rules, stage) = (&self.rules, &self.stage);
         stage.set(Stage::Route);
         let route = match rules.routes.route(&entry.topic) {
             Ok(route) => route,
@@ -138,7 +140,7 @@ impl Pipeline {
         let decoder = &mut self.decoder;
         envelope::open(&entry.payload, &route, &mut self.scratch, &mut |uplink| {
             let taken = match &uplink {
-                Ok(uplink) => decoder.uplink(rules, entry, &route, uplink, recent, stage, receiver),
+                Ok(uplink) => decoder.uplink(rules, entry, &route, uplink, stage, receiver),
                 Err(error) => {
                     let fault = fault(Stage::Envelope, error.reason, error.detail.clone());
                     Err(Fault { device: route.device, ..fault })
@@ -195,7 +197,7 @@ impl Pipeline {
 
 impl Decoder {
     fn new(rules: &Rules) -> Decoder {
-        Decoder { readings: Readings::new(), points: Points::new(rules.max_clock_skew) }
+        Decoder { readings: Readings::new(), points: Points::new(rules.max_clock_skew), recent: Recent::default() }
     }
 
     fn uplink<'a>(
@@ -204,7 +206,6 @@ impl Decoder {
         entry: &Entry,
         route: &Route<'a>,
         uplink: &Uplink<'a>,
-        recent: &mut Recent,
         stage: &Cell<Stage>,
         receiver: &mut dyn Receiver,
     ) -> Result<(), Fault<'a>> {
@@ -275,7 +276,8 @@ impl Decoder {
             TimeSource::Received => None,
         };
         let sent = Sent { device, profile: &profile.id, port: uplink.port, payload };
-        if recent.is_repeated(entry.sequence, &sent, time.into_iter().chain(uplink.sequence.map(Mark::Sequence))) {
+        let marks = time.into_iter().chain(uplink.sequence.map(Mark::Sequence));
+        if self.recent.is_repeated(entry.sequence, &sent, marks) {
             receiver.repeated();
             return Ok(());
         }

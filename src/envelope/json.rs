@@ -199,8 +199,8 @@ impl Layout {
             None => None,
         };
         let time = self.time(found, index)?;
-        let sequences = self.sequence.iter().map(|pointed| found.get(pointed.place, index));
-        let sequence = sequences.filter(tells_uplinks_apart).next().and_then(|member| member.text(sequence));
+        let mut sequences = self.sequence.iter().map(|pointed| found.get(pointed.place, index));
+        let sequence = sequences.find(tells_uplinks_apart).and_then(|member| member.text(sequence));
         let content = match &self.what {
             What::Payload { .. } => Content::Payload(within_limits(bytes)?),
             What::Event(event) => Content::Event(*event),
