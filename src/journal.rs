@@ -173,7 +173,7 @@ impl Journal {
         let inner = Inner { shared: shared.clone(), thread: Mutex::new(Some(thread)), compressor: Mutex::default() };
         if shared.options.compression == Compression::Zstd {
             let for_thread = shared.clone();
-            let compressor = start_thread("compression", &shared, move || compression::run(&for_thread))?;
+            let compressor = start_thread("compression", &shared, move || compression::run(for_thread))?;
             inner.compressor.lock().unwrap_or_else(PoisonError::into_inner).replace(compressor);
         }
         Ok((Journal(Arc::new(inner)), recovery))

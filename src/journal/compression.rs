@@ -12,7 +12,7 @@ mod write;
 use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::JournalError;
@@ -28,7 +28,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(60);
 const BYTES_PER_SECOND: f64 = (64 << 20) as f64;
 
 /// Compresses what is to be, until the journal is closed.
-pub fn run(shared: &Shared) {
+pub fn run(shared: Arc<Shared>) {
     lower_priority();
     let mut compressor = Compressor::new(shared);
     loop {
@@ -37,15 +37,15 @@ pub fn run(shared: &Shared) {
             Step::Nothing => None,
             Step::Failed => Some(Instant::now() + RETRY_INTERVAL),
         };
-        if !shared.compressor.wait(retry_at) {
+        if !compressor.shared.compressor.wait(retry_at) {
             return;
         }
     }
 }
 
 /// Decides what is compressed next, and does it.
-pub struct Compressor<'a> {
-    shared: &'a Shared,
+pub struct Compressor {
+    shared: Arc<Shared>,
     /// Segments that stay as they are: damaged, or no smaller when compressed.
     left_alone: HashSet<u64>,
     /// Plain files of compressed segments that could not be removed.
@@ -61,8 +61,8 @@ pub enum Step {
     Failed,
 }
 
-impl Compressor<'_> {
-    pub fn new(shared: &Shared) -> Compressor<'_> {
+impl Compressor {
+    pub fn new(shared: Arc<Shared>) -> Compressor {
         Compressor { shared, left_alone: HashSet::new(), leftovers: Vec::new() }
     }
 
@@ -123,7 +123,7 @@ impl Compressor<'_> {
 
     /// Compresses a segment. False when it was deleted meanwhile.
     fn compress(&mut self, segment: &Segment, end: u64) -> Result<bool, Unfinished> {
-        let shared = self.shared;
+        let shared = self.shared.clone();
         let (files, directory) = (&*shared.files, &shared.options.directory);
         let plain = segment::path(directory, segment.first);
         let free = files.free_bytes(directory).map_err(|error| JournalError::file("look at", directory, error))?;
@@ -131,7 +131,7 @@ impl Compressor<'_> {
         if free < shared.options.segment_bytes + segment.bytes {
             return Err(Unfinished::NoRoom);
         }
-        let published = write::write_compressed(shared, segment, end)
+        let published = write::write_compressed(&shared, segment, end)
             .and_then(|Written { bytes }| Ok(shared.publish_compressed(segment.first, bytes)?));
         if !matches!(published, Ok(true)) {
             // As good as never written; the plain file is there, or was deleted by retention.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::compression::{Compressor, Step};
 use super::files::FileSystem;
 use super::queue::Item;
 use super::shared::Shared;
@@ -36,6 +37,12 @@ impl Driven {
         items.into_iter().for_each(|item| self.writer.accept(item));
         self.writer.acknowledge();
         matches!(self.writer.commit(now), Progress::Committed | Progress::Idle)
+    }
+
+    /// Compresses all closed segments that can be, as the thread for it does.
+    pub fn compress(&self) {
+        let mut compressor = Compressor::new(self.shared.clone());
+        while compressor.step() == Step::Compressed {}
     }
 
     /// The cursor of the sink `name`.

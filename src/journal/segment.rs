@@ -119,19 +119,19 @@ pub fn remove_leftovers(files: &dyn FileSystem, directory: &Path) -> Result<(), 
 
 /// The segments in a directory, oldest first. Reads their headers only, so it is quick for any number of entries.
 pub fn list(files: &dyn FileSystem, directory: &Path) -> Result<Vec<Segment>, JournalError> {
-    let mut segments = Vec::new();
-    let listed = files.list(directory).map_err(|error| JournalError::file("list", directory, error))?;
-    for file in listed {
-        let read = match form_of(&file.name) {
-            Some((first, Form::Plain)) => read_header(files, &path(directory, first), first, file.bytes),
-            Some((first, Form::Compressed)) => read_compressed_header(files, directory, first, file.bytes),
-            Some((_, Form::Compressing)) | None => continue,
-        };
-        match read {
-            Ok(segment) => segments.push(segment),
-            // Removed by retention since the directory was listed.
-            Err(JournalError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+    let (mut segments, mut vanished) = (Vec::new(), BTreeSet::new());
+    for (first, form, bytes) in list_forms(files, directory)? {
+        match read_header_of(files, directory, first, form, bytes)? {
+            Some(segment) => segments.push(segment),
+            None => drop(vanished.insert(first)),
+        }
+    }
+    // Removed by retention since the directory was listed, or compressed.
+    if !vanished.is_empty() {
+        for (first, form, bytes) in list_forms(files, directory)? {
+            if form == Form::Compressed && vanished.contains(&first) {
+                segments.extend(read_header_of(files, directory, first, form, bytes)?);
+            }
         }
     }
     // Of two forms of a segment the plain one counts.
@@ -148,6 +148,31 @@ pub fn list(files: &dyn FileSystem, directory: &Path) -> Result<Vec<Segment>, Jo
         created = segment.created;
     }
     Ok(segments)
+}
+
+/// The segments' files in a directory, finished ones only: first entry, form, and bytes of the file.
+fn list_forms(files: &dyn FileSystem, directory: &Path) -> Result<Vec<(u64, Form, u64)>, JournalError> {
+    let listed = files.list(directory).map_err(|error| JournalError::file("list", directory, error))?;
+    let forms = listed.iter().filter_map(|file| form_of(&file.name).map(|(first, form)| (first, form, file.bytes)));
+    Ok(forms.filter(|(_, form, _)| *form != Form::Compressing).collect())
+}
+
+/// Reads the header of a segment's file; `None` when it is not there any more.
+fn read_header_of(
+    files: &dyn FileSystem,
+    directory: &Path,
+    first: u64,
+    form: Form,
+    bytes: u64,
+) -> Result<Option<Segment>, JournalError> {
+    let read = match form {
+        Form::Plain => read_header(files, &path(directory, first), first, bytes),
+        Form::Compressed | Form::Compressing => read_compressed_header(files, directory, first, bytes),
+    };
+    match read {
+        Err(JournalError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
+    }
 }
 
 /// How long a segment with a damaged header is.

@@ -268,8 +268,13 @@ impl Shared {
         let _retention = lock(&self.retention);
         let Some(oldest) = self.oldest_passed() else { return Ok(false) };
         let directory = &self.options.directory;
-        // Both are there for a moment while it is compressed.
-        for path in [segment::path(directory, oldest), segment::compressed_path(directory, oldest)] {
+        // Both are there for a moment while it is compressed. The one that is read goes last: if that fails, it stays whole.
+        let mut paths = [segment::path(directory, oldest), segment::compressed_path(directory, oldest)];
+        let is_compressed = self.index().segment_mut(oldest).is_some_and(|segment| segment.is_compressed());
+        if !is_compressed {
+            paths.reverse();
+        }
+        for path in paths {
             match self.files.remove(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(JournalError::file("remove", &path, error));

@@ -33,6 +33,9 @@ pub enum Operation {
 
 type Fault = Box<dyn FnMut(Operation, &Path) -> Option<io::Error> + Send>;
 
+/// What another thread does amid somebody's work: so many operations on segments later.
+type Interruption = (u32, Box<dyn FnOnce() + Send>);
+
 /// Clones are the same disk.
 #[derive(Clone, Default)]
 pub struct SimulatedDisk(Arc<Mutex<Disk>>);
@@ -45,6 +48,7 @@ struct Disk {
     /// A file that cannot be read from this byte on.
     unreadable: Option<(PathBuf, u64)>,
     fault: Option<Fault>,
+    interruption: Option<Interruption>,
     /// How many operations more that change something; then the process is killed in the middle of the next one.
     operations_left: Option<u32>,
     dead: bool,
@@ -137,6 +141,16 @@ impl SimulatedDisk {
         self.disk().dead
     }
 
+    /// Lets another thread do something in the middle of what uses the disk: so many operations on the contents of
+    /// segments later, in front of the next one. Those are done without a lock that the other one could wait for.
+    pub fn interrupt_after(&self, operations: u32, other: impl FnOnce() + Send + 'static) {
+        self.disk().interruption = Some((operations, Box::new(other)));
+    }
+
+    pub fn clear_interruption(&self) {
+        self.disk().interruption = None;
+    }
+
     /// For the next process.
     pub fn revive(&self) {
         let mut disk = self.disk();
@@ -186,6 +200,25 @@ impl SimulatedDisk {
         (name.now, name.durable) = (id, id);
     }
 
+    /// For an operation on a file's content: whoever is to come in between does so now.
+    fn disk_for(&self, path: &Path) -> MutexGuard<'_, Disk> {
+        let mut disk = self.disk();
+        if !is_segment(path) || disk.dead {
+            return disk;
+        }
+        match &mut disk.interruption {
+            Some((left, _)) if *left > 0 => *left -= 1,
+            _ => {
+                if let Some((_, other)) = disk.interruption.take() {
+                    drop(disk);
+                    other();
+                    return self.disk();
+                }
+            }
+        }
+        disk
+    }
+
     fn disk(&self) -> MutexGuard<'_, Disk> {
         self.0.lock().expect("no test panics while it holds the disk")
     }
@@ -214,6 +247,12 @@ impl Outcome {
             Outcome::Killed => Err(killed()),
         }
     }
+}
+
+/// Whether a file is a segment, whatever its form.
+pub fn is_segment(path: &Path) -> bool {
+    let name = path.file_name().map_or(&b""[..], |name| name.as_bytes());
+    name.len() > 20 && name[20..].starts_with(b".segment")
 }
 
 fn killed() -> io::Error {
@@ -358,7 +397,7 @@ impl FileSystem for SimulatedDisk {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        let mut disk = self.disk();
+        let mut disk = self.disk_for(path);
         let killed = disk.ask_whole(Operation::Create, path)?;
         if disk.id(path).is_ok() {
             return Err(io::ErrorKind::AlreadyExists.into());
@@ -370,7 +409,7 @@ impl FileSystem for SimulatedDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        let mut disk = self.disk();
+        let mut disk = self.disk_for(path);
         disk.ask_whole(Operation::Open, path)?;
         let id = disk.id(path)?;
         Ok(self.handle(path, id))
@@ -458,7 +497,7 @@ struct SimulatedFile {
 
 impl File for SimulatedFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut disk = self.disk.disk();
+        let mut disk = self.disk.disk_for(&self.path);
         disk.ask_whole(Operation::Read, &self.path)?;
         let end = offset + buffer.len() as u64;
         if disk.unreadable.as_ref().is_some_and(|(path, from)| *path == self.path && end > *from) {
@@ -470,7 +509,7 @@ impl File for SimulatedFile {
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let mut disk = self.disk.disk();
+        let mut disk = self.disk.disk_for(&self.path);
         let outcome = disk.ask(Operation::Write, &self.path)?;
         let mut fits = bytes.len();
         if let Some(capacity) = disk.capacity {
@@ -490,7 +529,7 @@ impl File for SimulatedFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let mut guard = self.disk.disk();
+        let mut guard = self.disk.disk_for(&self.path);
         let disk = &mut *guard;
         let outcome = disk.ask(Operation::Sync, &self.path)?;
         disk.syncs += 1;
@@ -505,7 +544,7 @@ impl File for SimulatedFile {
     }
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {
-        let mut disk = self.disk.disk();
+        let mut disk = self.disk.disk_for(&self.path);
         let killed = disk.ask_whole(Operation::Truncate, &self.path)?;
         disk.contents[self.id].resize(bytes as usize);
         end((), killed)

@@ -11,8 +11,8 @@ pub const COMPRESSED_HEADER_BYTES: usize = SKIPPABLE_BYTES + 2 * COPY_BYTES;
 pub const FRAME_HEADER_BYTES: usize = SKIPPABLE_BYTES + DESCRIPTION_BYTES;
 
 /// A frame is closed before it would hold more of the segment than this, so that reading one entry decompresses little
-/// more. Small in tests, so that small segments have several.
-pub const FRAME_CONTENT_BYTES: usize = if cfg!(test) { 2 << 10 } else { 256 << 10 };
+/// more. Small in tests and when fuzzing, so that small segments have several.
+pub const FRAME_CONTENT_BYTES: usize = if cfg!(any(test, fuzzing)) { 2 << 10 } else { 256 << 10 };
 
 /// No frame holds more: a record is never divided between frames.
 pub const FRAME_CONTENT_BYTES_MAX: usize = FRAME_CONTENT_BYTES + ENTRY_BYTES_MAX;

@@ -67,7 +67,7 @@ fn written(segments: usize, options: Options) -> Files {
 }
 
 fn compress_all(session: &Session) {
-    let mut compressor = Compressor::new(&session.shared);
+    let mut compressor = Compressor::new(session.shared.clone());
     while compressor.step() == Step::Compressed {}
 }
 
@@ -192,7 +192,7 @@ fn readers_that_began_before_a_segment_was_compressed_read_on() {
                 reader.read(entries, 1).expect("readable");
             }
         }
-        Compressor::new(&session.shared).step();
+        Compressor::new(session.shared.clone()).step();
         for (reader, mut entries) in [&mut live, &mut snapshot].into_iter().zip(entries) {
             entries.extend(read_all(reader));
             assert_eq!((entries.len(), reader.lost()), (before.len(), 0), "after {read_before}");
@@ -335,7 +335,7 @@ fn a_damaged_segment_is_left_as_it_is() {
     compress_all(&session);
     assert_eq!((forms(&disk)[&1].join(" "), disk.file(&segment_path(1))), ("segment".into(), Some(bytes)));
     assert_eq!(forms(&disk).values().filter(|forms| forms.join(" ") == "segment.zst").count(), 3);
-    assert_eq!(Compressor::new(&session.shared).step(), Step::Compressed, "a new start looks once more");
+    assert_eq!(Compressor::new(session.shared.clone()).step(), Step::Compressed, "a new start looks once more");
 }
 
 #[test]
@@ -360,7 +360,7 @@ fn operations() -> usize {
         counted.fetch_add(1, Ordering::Relaxed);
         None
     });
-    assert_eq!(Compressor::new(&session.shared).step(), Step::Compressed);
+    assert_eq!(Compressor::new(session.shared.clone()).step(), Step::Compressed);
     count.load(Ordering::Relaxed)
 }
 
@@ -384,8 +384,7 @@ fn whatever_fails_while_compressing_the_segment_is_there_once_and_it_is_tried_ag
             let (disk, mut session) = journal();
             let before = session.read_all();
             fail_at(&disk, number, errno);
-            let shared = session.shared.clone();
-            let mut compressor = Compressor::new(&shared);
+            let mut compressor = Compressor::new(session.shared.clone());
             compressor.step();
             disk.clear_fault();
             assert_eq!(session.read_all(), before, "operation {number}");
@@ -395,7 +394,7 @@ fn whatever_fails_while_compressing_the_segment_is_there_once_and_it_is_tried_ag
             assert!(told <= there && there - told < 2048, "operation {number}: {told} of {there} bytes are counted");
             assert_eq!(session.read_all().len(), before.len() + 1, "operation {number}");
             assert!(is_sound(&disk), "operation {number}");
-            drop((session, shared));
+            drop((session, compressor));
             let session = try_open(&disk, several_frames()).expect("opens");
             assert_eq!(session.read_all().len(), before.len() + 1, "operation {number}");
             assert!(forms(&disk).values().all(|forms| forms.len() == 1), "operation {number}: {:?}", forms(&disk));
@@ -415,7 +414,7 @@ fn a_crash_or_a_loss_of_power_at_any_moment_leaves_one_good_copy_and_no_litter()
             left -= u64::from(left > 0 && operation != Operation::Read);
             gone.then(|| io::Error::from_raw_os_error(libc::EIO))
         });
-        Compressor::new(&session.shared).step();
+        Compressor::new(session.shared.clone()).step();
         disk.clear_fault();
         drop(session);
         if number % 3 > 0 {
@@ -440,7 +439,7 @@ fn a_crash_or_a_loss_of_power_at_any_moment_leaves_one_good_copy_and_no_litter()
 fn without_room_for_both_forms_nothing_is_tried_and_the_writer_has_its_reserve() {
     let (disk, mut session) = journal();
     disk.set_capacity(Some(disk.used_bytes() + (20 << 10)));
-    assert_eq!(Compressor::new(&session.shared).step(), Step::Failed);
+    assert_eq!(Compressor::new(session.shared.clone()).step(), Step::Failed);
     assert!(forms(&disk).values().all(|forms| forms.join(" ") == "segment"));
     session.write(&[b"goes on"]);
     disk.set_capacity(None);

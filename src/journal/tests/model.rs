@@ -54,7 +54,7 @@ impl Run {
             80..84 => self.fail_something(),
             84..87 => self.run_full(),
             87..89 => self.session.writer.expire(now()),
-            89..90 => drop(Compressor::new(&self.session.shared).step()),
+            89..90 => drop(Compressor::new(self.session.shared.clone()).step()),
             90..96 => self.restart(false),
             _ => self.restart(true),
         }

@@ -1,10 +1,11 @@
 //! What a crash or a bad disk leaves, and what is made of it.
 
 use super::*;
+use crate::journal::compression::{Compressor, Step};
 use crate::journal::inspect::inspect_on;
 use crate::journal::simulated::Operation;
 use crate::journal::verify::verify_on;
-use crate::journal::{Position, Severity, scan_segment};
+use crate::journal::{Position, Severity, scan_segment, segment};
 
 const PAYLOADS: [&[u8]; 6] = [b"one", b"two", b"", b"four", b"five", b"six"];
 
@@ -98,12 +99,15 @@ fn any_cut_keeps_the_whole_entries_before_it() {
     }
 }
 
-/// Three small segments, each with a commit of its own or two, and two cursors.
+/// As those, but for the first two, which fill a frame each when they are compressed.
+const LONGER: [&[u8]; 6] = [&[1; 1200], &[2; 1200], PAYLOADS[2], PAYLOADS[3], PAYLOADS[4], PAYLOADS[5]];
+
+/// Three segments with two entries each, the first one compressed, and two cursors.
 fn several_files() -> SimulatedDisk {
     let disk = SimulatedDisk::default();
     let mut session = open(&disk);
-    session.write(&PAYLOADS[..2]);
-    for (packet_id, payload) in (3..).zip(&PAYLOADS[2..]) {
+    session.write(&LONGER[..2]);
+    for (packet_id, payload) in (3..).zip(&LONGER[2..]) {
         session.append(packet_id, payload);
         if packet_id % 2 == 1 {
             // A segment is left after a failed sync.
@@ -115,14 +119,23 @@ fn several_files() -> SimulatedDisk {
     for (name, sequence) in [("city", 4), ("fleet", 2)] {
         session.cursor(name).advance(Position { sequence, written: sequence, refused: 0 }).expect("advances");
     }
-    assert_eq!((segment_files(&disk), session.contents()), (vec![1, 3, 5], numbered(&PAYLOADS)));
+    let mut compressor = Compressor::new(session.shared.clone());
+    while compressor.step() == Step::Compressed {}
+    assert_eq!((segment_files(&disk), session.contents()), (vec![1, 3, 5], numbered(&LONGER)));
+    assert_eq!(plain_segment_files(&disk), [3, 5]);
     disk
+}
+
+/// Every segment file on this disk, with the number of its first entry.
+fn every_segment(disk: &SimulatedDisk) -> Vec<(PathBuf, u64)> {
+    let segments = segment::list(disk, Path::new(DIRECTORY)).expect("listed");
+    segments.iter().map(|segment| (segment.path(Path::new(DIRECTORY)), segment.first)).collect()
 }
 
 /// Every file of the journal on this disk.
 fn every_file(disk: &SimulatedDisk) -> Vec<PathBuf> {
     let cursors = ["city", "fleet"].map(|name| Path::new(DIRECTORY).join(format!("cursors/{name}.cursor")));
-    segment_files(disk).into_iter().map(segment_path).chain(cursors).collect()
+    every_segment(disk).into_iter().map(|(path, _)| path).chain(cursors).collect()
 }
 
 /// A copy of the disk with other bytes in one file.
@@ -145,7 +158,7 @@ fn check_several(disk: &SimulatedDisk, changed: &Path, what: &str) -> (Vec<u64>,
     let mut reader = session.reader(0);
     let kept: Vec<(u64, Vec<u8>)> =
         read_all(&mut reader).into_iter().map(|entry| (entry.sequence, entry.payload.to_vec())).collect();
-    let expected = numbered(&PAYLOADS);
+    let expected = numbered(&LONGER);
     assert!(kept.iter().all(|entry| expected.contains(entry)), "{what}: {kept:?}");
     assert!(kept.is_sorted_by(|one, other| one.0 < other.0), "{what}: {kept:?}");
     let last = session.recovery.last_sequence;
@@ -171,9 +184,8 @@ fn any_flipped_byte_of_any_file_costs_one_entry_or_one_cursor_at_most() {
             bytes[position] ^= 0x10;
             let what = format!("{} byte {position}", path.display());
             let (kept, told) = check_several(&with_file(&disk, &path, &bytes), &path, &what);
-            assert!(kept.len() >= PAYLOADS.len() - 1, "{what}: {kept:?}");
-            let costs_something =
-                kept.len() < PAYLOADS.len() || path.extension().is_some_and(|kind| kind == "cursor");
+            assert!(kept.len() >= LONGER.len() - 1, "{what}: {kept:?}");
+            let costs_something = kept.len() < LONGER.len() || path.extension().is_some_and(|kind| kind == "cursor");
             assert!(told || !costs_something, "{what}: not told");
         }
     }
@@ -184,12 +196,12 @@ fn any_cut_of_any_file_keeps_every_whole_entry() {
     let disk = several_files();
     for path in every_file(&disk) {
         let whole = disk.file(&path).expect("listed");
-        let first = segment_files(&disk).into_iter().find(|&first| segment_path(first) == path);
+        let first = every_segment(&disk).into_iter().find_map(|(one, first)| (one == path).then_some(first));
         for length in 0..whole.len() {
             let what = format!("{} cut to {length} bytes", path.display());
             let (kept, told) = check_several(&with_file(&disk, &path, &whole[..length]), &path, &what);
             let Some(first) = first else {
-                assert_eq!((kept.len(), told), (PAYLOADS.len(), true), "{what}");
+                assert_eq!((kept.len(), told), (LONGER.len(), true), "{what}");
                 continue;
             };
             // Two entries are in each file; the others are in files that are whole.
@@ -197,7 +209,7 @@ fn any_cut_of_any_file_keeps_every_whole_entry() {
             let left = scan.as_ref().map_or(0, |scan| scan.entries.len() as u64);
             // The newest file cut between two entries looks as if the second one had never been written.
             let between = first == 5 && scan.is_ok_and(|scan| scan.assessment.end == length as u64);
-            assert!(told || between || kept.len() == PAYLOADS.len(), "{what}: not told");
+            assert!(told || between || kept.len() == LONGER.len(), "{what}: not told");
             let expected: Vec<u64> = (1..=6).filter(|&entry| entry < first + left || entry > first + 1).collect();
             assert_eq!(kept, expected, "{what}");
         }

@@ -1,6 +1,6 @@
 //! Journal and acknowledgement, in every order of events that a seed can draw.
 //!
-//! One thread, no clock: the journal's writer, queue, memory of redeliveries, recovery, readers and cursors, and the
+//! One thread, no clock: the journal's writer, queue, memory of redeliveries, recovery, readers, cursors and compressor, and the
 //! client's handover, as they are, on a simulated disk, between simulated brokers, devices and consumers. A seed draws
 //! a schedule: messages, connections that end, sessions that are lost, consumers that crash and are retired, a disk
 //! that fails, is full and loses power, a process that is killed in the middle of a write. A model in memory tells
@@ -11,6 +11,8 @@
 //! - a redelivery is not stored again, and only a redelivery is taken for one;
 //! - PUBACKs go out in the order of arrival, on the connection by which the message came;
 //! - no cursor is ahead of its consumer, nor behind what was confirmed to it; start, written, refused and waiting add up;
+//! - a replay beside the service reads what is durable, however much of it is compressed or deleted meanwhile;
+//! - each segment is there once, compressed or not, and nothing is left half done;
 //! - a crash is no damage, and when nothing fails any more, everything goes on by itself.
 //!
 //! A run that breaks one of these is cut down to the steps that it takes, and printed with its seed.
@@ -18,6 +20,7 @@
 mod consumer;
 mod model;
 mod peer;
+mod replay;
 mod schedule;
 mod shrink;
 mod world;
@@ -27,7 +30,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use schedule::Schedule;
 
 /// Runs in each `cargo test`.
-const SEEDS: u64 = 30_000;
+const SEEDS: u64 = 20_000;
 
 /// How many seeds to run in place of those, and the first of them. Without a first one, a new one is drawn.
 const SEEDS_VARIABLE: &str = "CITYWIRE_SIMULATION_SEEDS";

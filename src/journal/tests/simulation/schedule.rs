@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::{DIRECTORY, options};
 use crate::journal::Options;
-use crate::journal::simulated::Operation;
+use crate::journal::simulated::{Operation, is_segment};
 
 /// One run: the world as it is at first, and what happens in it.
 #[derive(Clone)]
@@ -91,6 +91,15 @@ pub enum Step {
     Expire {
         hours: u8,
     },
+    /// The compressor takes a step. So many operations on segments later, somebody else does something in between.
+    Compress {
+        after: u8,
+        meanwhile: Option<Meanwhile>,
+    },
+    /// So many operations on segments later, the compressor takes a step in the middle of what is being done then.
+    CompressAmid {
+        after: u8,
+    },
     /// PUBACKs are written to the connection.
     SendAcks {
         peer: usize,
@@ -113,6 +122,10 @@ pub enum Step {
     },
     Read {
         consumer: usize,
+        bytes: u16,
+    },
+    /// A replay reads on, in a process of its own; or begins.
+    Replay {
         bytes: u16,
     },
     /// The consumer's database has confirmed what was read: its cursor advances.
@@ -149,6 +162,17 @@ pub enum Step {
     Stop,
 }
 
+/// What happens while a segment is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meanwhile {
+    Read {
+        consumer: usize,
+        bytes: u16,
+    },
+    /// The oldest segment is deleted, if every consumer has passed it.
+    Retention,
+}
+
 /// Which files an operation fails for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -163,7 +187,7 @@ impl Place {
     pub fn includes(self, path: &Path) -> bool {
         match self {
             Place::Anywhere => true,
-            Place::Segments => path == Path::new(DIRECTORY) || path.extension().is_some_and(|kind| kind == "segment"),
+            Place::Segments => path == Path::new(DIRECTORY) || is_segment(path),
             Place::Cursors => path.starts_with(Path::new(DIRECTORY).join("cursors")),
         }
     }
@@ -196,12 +220,15 @@ enum Kind {
     CommitAll,
     Mark,
     Expire,
+    Compress,
+    CompressAmid,
     SendAcks,
     ReceiveAcks,
     Exchange,
     Disconnect,
     Connect,
     Read,
+    Replay,
     Advance,
     CrashConsumer,
     Retire,
@@ -215,7 +242,7 @@ enum Kind {
 }
 
 /// The kinds of step, how often each comes, and whether runs may be without it.
-const KINDS: [(Kind, u32, bool); 27] = [
+const KINDS: [(Kind, u32, bool); 30] = [
     (Kind::Publish, 12, false),
     (Kind::Exchange, 6, false),
     (Kind::Send, 8, false),
@@ -228,11 +255,14 @@ const KINDS: [(Kind, u32, bool); 27] = [
     (Kind::CommitAll, 5, false),
     (Kind::Mark, 3, true),
     (Kind::Expire, 3, true),
+    (Kind::Compress, 6, true),
+    (Kind::CompressAmid, 3, true),
     (Kind::SendAcks, 5, false),
     (Kind::ReceiveAcks, 4, false),
     (Kind::Disconnect, 3, true),
     (Kind::Connect, 9, false),
     (Kind::Read, 6, true),
+    (Kind::Replay, 3, true),
     (Kind::Advance, 6, true),
     (Kind::CrashConsumer, 2, true),
     (Kind::Retire, 1, true),
@@ -326,11 +356,21 @@ impl Schedule {
                 Kind::CommitAll => Step::CommitAll,
                 Kind::Mark => Step::Mark,
                 Kind::Expire => Step::Expire { hours: random.u8(..40) },
+                Kind::Compress => compress(random, consumer),
+                Kind::CompressAmid => {
+                    steps.push(Step::CompressAmid { after: random.u8(..8) });
+                    match random.u8(..3) {
+                        0 => Step::Exchange { peer },
+                        1 => Step::Read { consumer, bytes: random.u16(..4000) },
+                        _ => Step::Replay { bytes: random.u16(..4000) },
+                    }
+                }
                 Kind::SendAcks => Step::SendAcks { peer },
                 Kind::ReceiveAcks => Step::ReceiveAcks { peer, count: random.u8(1..5) },
                 Kind::Disconnect => Step::Disconnect { peer, packets: random.u8(..3), acks: random.u8(..3) },
                 Kind::Connect => Step::Connect { peer, session_lost: random.u8(..5) == 0 },
                 Kind::Read => Step::Read { consumer, bytes: random.u16(..4000) },
+                Kind::Replay => Step::Replay { bytes: random.u16(..4000) },
                 Kind::Advance => Step::Advance { consumer },
                 Kind::CrashConsumer => Step::CrashConsumer { consumer },
                 Kind::Retire => Step::Retire { consumer },
@@ -341,7 +381,7 @@ impl Schedule {
                 Kind::Room => Step::Room(random.bool().then(|| random.u16(..3000))),
                 Kind::Heal => Step::Heal,
                 Kind::DieAfter => {
-                    steps.push(Step::DieAfter { operations: random.u8(..10), power: random.u8(..3) == 0 });
+                    steps.push(Step::DieAfter { operations: random.u8(..16), power: random.u8(..3) == 0 });
                     provoke(random, peer, consumer, &mut steps)
                 }
                 Kind::Kill => Step::Kill,
@@ -356,15 +396,26 @@ impl Schedule {
 
 /// Something that uses the disk, so that what is about to fail does.
 fn provoke(random: &mut fastrand::Rng, peer: usize, consumer: usize, steps: &mut Vec<Step>) -> Step {
-    match random.u8(..8) {
+    match random.u8(..11) {
         0..3 => Step::Exchange { peer },
         3..6 => {
             steps.push(Step::Read { consumer, bytes: random.u16(..4000) });
             Step::Advance { consumer }
         }
-        6 => Step::Kill,
+        6..9 => compress(random, consumer),
+        9 => Step::Kill,
         _ => Step::Expire { hours: random.u8(..40) },
     }
+}
+
+fn compress(random: &mut fastrand::Rng, consumer: usize) -> Step {
+    let meanwhile = match random.u8(..4) {
+        0 => Some(Meanwhile::Read { consumer, bytes: random.u16(..4000) }),
+        1 => Some(Meanwhile::Retention),
+        _ => None,
+    };
+    // A segment takes some forty operations.
+    Step::Compress { after: random.u8(..40), meanwhile }
 }
 
 fn fault(random: &mut fastrand::Rng) -> Step {
