@@ -16,6 +16,8 @@ mod account;
 mod database_tap;
 #[path = "crash/device.rs"]
 mod device;
+#[path = "crash/missing.rs"]
+mod missing;
 #[path = "crash/mqtt_tap.rs"]
 mod mqtt_tap;
 #[path = "crash/outcome.rs"]

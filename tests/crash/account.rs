@@ -5,12 +5,15 @@ use std::collections::HashMap;
 /// A message that somebody was given, of one device.
 #[derive(Clone, Copy, Debug)]
 pub struct Given {
-    /// What tells it from others, as far as anything does.
+    /// What tells it from others, as far as what is kept does.
     pub value: u32,
+    /// What tells it from all others of its device, for the witness. A message may be given more than once: then it may be
+    /// kept as often, and must be once.
+    pub number: u32,
     /// Whether they said that they have it. If not, they may have it and need not.
     pub acknowledged: bool,
-    /// It was said to be given again. Who has it already need not keep it a second time.
-    pub again: bool,
+    /// Nothing tells it from another message that they have: they may have taken it for that one.
+    pub indistinct: bool,
 }
 
 /// The sums of a comparison.
@@ -20,6 +23,8 @@ pub struct Account {
     pub published: u64,
     pub stored: u64,
     pub lost: u64,
+    /// May have been taken for another that is there. How many of them were, nothing tells.
+    pub indistinct: u64,
     pub duplicated: u64,
     /// There, and nobody's message.
     pub altered: u64,
@@ -33,13 +38,14 @@ impl Account {
         self.published += other.published;
         self.stored += other.stored;
         self.lost += other.lost;
+        self.indistinct += other.indistinct;
         self.duplicated += other.duplicated;
         self.altered += other.altered;
         self.disordered += other.disordered;
         self.repeated += other.repeated;
     }
 
-    /// Whether each message is there once, as it was, and in its place.
+    /// Whether each message is there once, as it was, and in its place, as far as it can be told from others.
     pub fn is_clean(&self) -> bool {
         self.lost + self.duplicated + self.altered + self.disordered == 0
     }
@@ -52,8 +58,9 @@ pub fn compare(given: &[Given], stored: &[Option<u32>]) -> Account {
     for (place, given) in given.iter().enumerate() {
         let places = places.entry(given.value).or_default();
         places.all.push(place);
-        places.acknowledged |= given.acknowledged;
-        places.owed += usize::from(given.acknowledged && !given.again);
+        if given.acknowledged {
+            *places.acknowledged.entry(given.number).or_insert(true) &= given.indistinct;
+        }
     }
     let mut account = Account { stored: stored.len() as u64, ..Account::default() };
     let mut next_place = 0;
@@ -70,8 +77,8 @@ pub fn compare(given: &[Given], stored: &[Option<u32>]) -> Account {
         }
     }
     for places in places.values() {
-        let owed = places.owed.max(usize::from(places.acknowledged));
-        account.lost += owed.saturating_sub(places.stored) as u64;
+        account.lost += places.distinct().saturating_sub(places.stored) as u64;
+        account.indistinct += (places.acknowledged.len() - places.distinct()) as u64;
         account.duplicated += places.stored.saturating_sub(places.all.len()) as u64;
     }
     account
@@ -81,10 +88,16 @@ pub fn compare(given: &[Given], stored: &[Option<u32>]) -> Account {
 #[derive(Default)]
 struct Places {
     all: Vec<usize>,
-    acknowledged: bool,
-    /// How many of them must be kept, beside the first that was acknowledged.
-    owed: usize,
+    /// The numbers of those that were acknowledged, and whether each may have been taken for another whenever it was given.
+    acknowledged: HashMap<u32, bool>,
     stored: usize,
+}
+
+impl Places {
+    /// How many must be there.
+    fn distinct(&self) -> usize {
+        self.acknowledged.values().filter(|&&indistinct| !indistinct).count()
+    }
 }
 
 /// Messages that give the same point when they have the same value: given once, acknowledged if any of them was.
@@ -107,9 +120,13 @@ pub fn once(given: &[Given]) -> Vec<Given> {
 mod tests {
     use super::*;
 
-    fn account(given: &[u32], stored: &[u32]) -> [u64; 4] {
-        let given: Vec<Given> =
-            given.iter().map(|&value| Given { value, acknowledged: value != 9, again: false }).collect();
+    fn given(value: u32, number: u32) -> Given {
+        Given { value, number, acknowledged: value != 9, indistinct: false }
+    }
+
+    /// Each given message is one of its own.
+    fn account(values: &[u32], stored: &[u32]) -> [u64; 4] {
+        let given: Vec<Given> = (0..).zip(values).map(|(number, &value)| given(value, number)).collect();
         // 99 stands for what nobody can read.
         let stored: Vec<Option<u32>> = stored.iter().map(|&value| Some(value).filter(|value| *value != 99)).collect();
         let account = compare(&given, &stored);
@@ -143,7 +160,22 @@ mod tests {
 
     #[test]
     fn a_message_that_was_given_twice_may_be_kept_twice() {
-        assert_eq!(account(&[1, 2, 1, 2], &[1, 2, 1, 2]), [0, 0, 0, 0]);
-        assert_eq!(account(&[1, 9, 2, 9, 3], &[1, 2, 9, 3]), [0, 0, 0, 0]);
+        let twice = [given(1, 1), given(2, 2), given(1, 1), given(2, 2)];
+        assert!(compare(&twice, &[Some(1), Some(2)]).is_clean());
+        assert!(compare(&twice, &[Some(1), Some(2), Some(1), Some(2)]).is_clean());
+        assert_eq!(compare(&twice, &[Some(1)]).lost, 1);
+        assert_eq!(compare(&twice, &[Some(1), Some(1), Some(1), Some(2)]).duplicated, 1);
+    }
+
+    #[test]
+    fn what_may_have_been_taken_for_another_is_counted_apart_from_what_is_lost() {
+        let unclear = |number| Given { indistinct: true, ..given(5, number) };
+        let count = |given: &[Given], stored: usize| {
+            let account = compare(given, &vec![Some(5); stored]);
+            (account.lost, account.indistinct)
+        };
+        let one_of_three = [given(5, 1), given(5, 2), unclear(3)];
+        assert_eq!([3, 2, 1].map(|stored| count(&one_of_three, stored)), [(0, 1), (0, 1), (1, 1)]);
+        assert_eq!(count(&[given(5, 1), unclear(2), given(5, 2)], 1), (1, 0), "it was given again, and clearly");
     }
 }

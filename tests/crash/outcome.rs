@@ -8,7 +8,8 @@ use citywire::journal::Reader;
 use super::account::{Account, Given, compare, once};
 use super::database_tap::{Record, Sample, whole};
 use super::device::{Fleet, Kind, device_of};
-use super::mqtt_tap::Handover;
+use super::missing::missing;
+use super::mqtt_tap::Handovers;
 use super::rig::{Broker, GRACE, Rig};
 use super::scenario::{Kills, Scenario};
 use crate::support::{Metrics, Series};
@@ -21,6 +22,8 @@ pub struct Outcome {
     pub rows: Vec<Row>,
     /// Whatever is wrong beside the counts.
     pub faults: Vec<String>,
+    /// What the witness knows of each message that is lost or indistinct in the journal.
+    pub missing: Vec<String>,
 }
 
 /// One place where messages are kept, and its account.
@@ -46,17 +49,19 @@ impl Outcome {
             faults.push(format!("at the end citywire stopped with {status} after {:?}", told.elapsed()));
         }
         let published = published(&rig.fleet);
-        let (given, mosquitto) = match &rig.broker {
-            Broker::Embedded => (published.clone(), None),
+        let (given, mosquitto, handovers) = match &rig.broker {
+            Broker::Embedded => (published.clone(), None, Handovers::default()),
             Broker::Mosquitto(_, tap) => {
-                let handed = handed_over(&tap.handovers());
-                // What it delivered and citywire never acknowledged, it had to deliver again.
-                let mut delivered = handed.clone();
-                delivered.values_mut().for_each(|given| given.retain(|given| given.acknowledged));
-                let mut account = each(&published, &values(&delivered), false);
-                account.repeated = tap.deliveries() - tap.handovers().len() as u64;
+                let handovers = tap.handovers();
+                let handed = handed_over(&handovers);
+                if handovers.iter().any(|handover| handover.number.is_none()) {
+                    faults
+                        .push("Mosquitto has not passed on the numbers that the devices gave their messages".into());
+                }
+                let mut account = each(&numbered(&published), &delivered(&handovers), false);
+                account.repeated = tap.deliveries() - handovers.len() as u64;
                 // Where Mosquitto has lost and repeated nothing, the devices are the witnesses.
-                (if kills.mosquitto == 0 { published.clone() } else { handed }, Some(account))
+                (if kills.mosquitto == 0 { published.clone() } else { handed }, Some(account), handovers)
             }
         };
 
@@ -88,7 +93,8 @@ impl Outcome {
             let all = matches!(row.place, "journal" | "Mosquitto");
             row.account.published = if all { count(&published) } else { count(&readable(&published)) };
         }
-        Outcome { scenario, kills, took: started.elapsed(), rows, faults }
+        let missing = missing(&handovers, &values(&journal));
+        Outcome { scenario, kills, took: started.elapsed(), rows, faults, missing }
     }
 
     /// What must not be, in words.
@@ -102,24 +108,48 @@ impl Outcome {
 /// What each device published, all of it acknowledged.
 fn published(fleet: &Fleet) -> BTreeMap<String, Vec<Given>> {
     let all = |kind: Kind, count| {
-        (0..count).map(move |number| Given { value: kind.value(number), acknowledged: true, again: false }).collect()
+        let given = move |number| Given { value: kind.value(number), number, acknowledged: true, indistinct: false };
+        (0..count).map(given).collect()
     };
     fleet.published().map(|(device, kind, count)| (device.to_owned(), all(kind, count))).collect()
 }
 
 /// What Mosquitto delivered of each device.
-fn handed_over(handovers: &[Handover]) -> BTreeMap<String, Vec<Given>> {
+fn handed_over(handovers: &Handovers) -> BTreeMap<String, Vec<Given>> {
     let mut given: BTreeMap<String, Vec<Given>> = BTreeMap::new();
-    for Handover { topic, payload, acknowledged, again } in handovers {
-        let (device, value) = read(topic, payload);
+    for (place, handover) in handovers.iter().enumerate() {
+        let (device, value) = read(&handover.topic, &handover.payload);
         // A payload that no device sent: what it became on its way, Mosquitto's account shows.
         let value = value.unwrap_or(u32::MAX);
-        given.entry(device).or_default().push(Given { value, acknowledged: *acknowledged, again: *again });
+        let number = handover.number.unwrap_or(u32::MAX);
+        let acknowledged = handover.acknowledged_on.is_some();
+        let indistinct = acknowledged && handovers.taken_for(place).is_some();
+        given.entry(device).or_default().push(Given { value, number, acknowledged, indistinct });
     }
     given
 }
 
-fn read(topic: &[u8], payload: &[u8]) -> (String, Option<u32>) {
+/// The same messages, told apart by their numbers.
+fn numbered(given: &BTreeMap<String, Vec<Given>>) -> BTreeMap<String, Vec<Given>> {
+    let numbered = |all: &Vec<Given>| all.iter().map(|given| Given { value: given.number, ..*given }).collect();
+    given.iter().map(|(device, all)| (device.clone(), numbered(all))).collect()
+}
+
+/// The numbers of what Mosquitto delivered and citywire acknowledged; none where the bytes are not those of the number. What
+/// citywire never acknowledged, Mosquitto had to deliver again.
+fn delivered(handovers: &Handovers) -> BTreeMap<String, Vec<Option<u32>>> {
+    let mut delivered: BTreeMap<String, Vec<Option<u32>>> = BTreeMap::new();
+    for handover in handovers.iter().filter(|handover| handover.acknowledged_on.is_some()) {
+        let (device, value) = read(&handover.topic, &handover.payload);
+        let kind = Kind::of(&device);
+        let is_whole = |number: &u32| kind.is_some_and(|kind| value == Some(kind.value(*number)));
+        delivered.entry(device).or_default().push(handover.number.filter(is_whole));
+    }
+    delivered
+}
+
+/// Device and value of a message.
+pub fn read(topic: &[u8], payload: &[u8]) -> (String, Option<u32>) {
     let device = device_of(topic).unwrap_or("nobody");
     (device.to_owned(), Kind::of(device).and_then(|kind| kind.value_of(payload)))
 }
@@ -145,24 +175,8 @@ fn each(given: &BTreeMap<String, Vec<Given>>, stored: &BTreeMap<String, Vec<Opti
     sum
 }
 
-trait HasValue {
-    fn value(&self) -> Option<u32>;
-}
-
-impl HasValue for (i64, Option<u32>) {
-    fn value(&self) -> Option<u32> {
-        self.1
-    }
-}
-
-impl HasValue for Given {
-    fn value(&self) -> Option<u32> {
-        Some(self.value)
-    }
-}
-
-fn values<T: HasValue>(stored: &BTreeMap<String, Vec<T>>) -> BTreeMap<String, Vec<Option<u32>>> {
-    let values = |all: &Vec<T>| all.iter().map(HasValue::value).collect();
+fn values(stored: &Stored) -> BTreeMap<String, Vec<Option<u32>>> {
+    let values = |all: &Vec<(i64, Option<u32>)>| all.iter().map(|(_, value)| *value).collect();
     stored.iter().map(|(device, all)| (device.clone(), values(all))).collect()
 }
 

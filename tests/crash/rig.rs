@@ -42,7 +42,10 @@ impl Rig {
                 false => Mosquitto::start_quietly(),
             };
             let (tap, port) = (MqttTap::start(mosquitto.port()).await, mosquitto.port());
-            let source = format!("[broker]\nurl = \"{}\"\nreconnect_delay_max = \"1s\"\n", tap.url());
+            // MQTT 5 only: while Mosquitto is down the tap closes connections, which citywire may take for a broker that speaks
+            // nothing newer than 3.1.1; that passes on no number of a message.
+            let source =
+                format!("[broker]\nurl = \"{}\"\nprotocol = \"5\"\nreconnect_delay_max = \"1s\"\n", tap.url());
             (Broker::Mosquitto(mosquitto, tap), port, source)
         };
         let launched = Instant::now();

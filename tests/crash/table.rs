@@ -3,12 +3,13 @@
 use super::account::Account;
 use super::outcome::{Outcome, Row};
 
-const HEAD: [&str; 11] = [
+const HEAD: [&str; 12] = [
     "scenario",
     "place",
     "published",
     "stored",
     "lost",
+    "indistinct",
     "duplicated",
     "altered",
     "disordered",
@@ -39,16 +40,22 @@ pub fn table(outcomes: &[Outcome]) -> String {
     text.push_str(
         "\nThe rows VictoriaMetrics and Mosquitto tell what those programs lost or repeated by themselves; the other rows do \
          not count that.\nRepeated: redelivered by Mosquitto and known to the journal, or written again to a sink as the \
-         same point.\n\n",
+         same point.\nIndistinct: acknowledged, and perhaps taken for an earlier message of the same bytes: a Mosquitto \
+         that was killed gave it the packet identifier of that one, and its first delivery was lost with the connection.\n\n",
     );
     for outcome in outcomes {
         text.push_str(&format!("{}: {}\n", outcome.scenario.name, kills(outcome)));
+    }
+    for outcome in outcomes {
+        for line in &outcome.missing {
+            text.push_str(&format!("{}: {line}\n", outcome.scenario.name));
+        }
     }
     text
 }
 
 fn line(outcome: &Outcome, row: &Row, is_first: bool) -> [String; HEAD.len()] {
-    let Account { published, stored, lost, duplicated, altered, disordered, repeated } = row.account;
+    let Account { published, stored, lost, indistinct, duplicated, altered, disordered, repeated } = row.account;
     let once = |text: String| if is_first { text } else { String::new() };
     let all = outcome.kills;
     [
@@ -57,6 +64,7 @@ fn line(outcome: &Outcome, row: &Row, is_first: bool) -> [String; HEAD.len()] {
         published.to_string(),
         stored.to_string(),
         lost.to_string(),
+        indistinct.to_string(),
         duplicated.to_string(),
         altered.to_string(),
         disordered.to_string(),

@@ -22,7 +22,8 @@ pub type Checked<T = ()> = Result<T, String>;
 
 #[derive(Default)]
 pub struct Model {
-    /// Peers that send again in any order: how far back, only the window tells.
+    /// Peers that send again in any order, or went back to an earlier state: how far back, only the window tells, and what
+    /// they begin anew may be stored again.
     careless: Vec<usize>,
     pub messages: Vec<Published>,
     pub receipts: Vec<Receipt>,
@@ -184,6 +185,13 @@ impl Model {
             return if uncertain { Due::NewOrRepeat(entry) } else { Due::Repeat(entry) };
         }
         Due::New
+    }
+
+    /// A broker went back to an earlier state.
+    pub fn rolled_back(&mut self, peer: usize) {
+        if self.conforms(peer) {
+            self.careless.push(peer);
+        }
     }
 
     /// The writer was told that a session ended.

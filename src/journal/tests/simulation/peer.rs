@@ -17,6 +17,8 @@ pub struct Peer {
     /// Messages sent, or about to be, of which it has no PUBACK; in the order in which they were sent first.
     in_flight: Vec<InFlight>,
     last_id: u16,
+    /// What a broker goes back to when it is killed.
+    saved: Option<Saved>,
     pub session_present: bool,
     /// How many sessions we were told of as new.
     pub sessions: u32,
@@ -25,10 +27,19 @@ pub struct Peer {
     pub client: Option<(Handovers, mpsc::UnboundedReceiver<PublishAck>)>,
 }
 
+#[derive(Clone)]
 struct InFlight {
     packet_id: u16,
     message: usize,
     sent: bool,
+}
+
+/// A broker's state on its disk.
+#[derive(Clone)]
+struct Saved {
+    queue: VecDeque<usize>,
+    in_flight: Vec<InFlight>,
+    last_id: u16,
 }
 
 /// What is under way between a peer and us, and our end of it.
@@ -63,6 +74,7 @@ impl Peer {
             queue: VecDeque::new(),
             in_flight: Vec::new(),
             last_id: 0,
+            saved: None,
             session_present: false,
             sessions: 0,
             connection: None,
@@ -112,7 +124,23 @@ impl Peer {
     pub fn lose_session(&mut self) {
         self.in_flight.clear();
         self.last_id = 0;
+        self.saved = None;
         self.session_present = false;
+    }
+
+    /// The broker saves its state, in which so many of the latest messages under way have their identifier and were not sent.
+    pub fn save(&mut self, unsent: usize) {
+        let mut in_flight = self.in_flight.clone();
+        in_flight.iter_mut().rev().take(unsent).for_each(|one| one.sent = false);
+        self.saved = Some(Saved { queue: self.queue.clone(), in_flight, last_id: self.last_id });
+    }
+
+    /// The broker is killed and goes back to what it saved last: what came since is gone, PUBACKs since are forgotten, and
+    /// identifiers since are given again. False when it has saved nothing.
+    pub fn roll_back(&mut self) -> bool {
+        let Some(Saved { queue, in_flight, last_id }) = self.saved.clone() else { return false };
+        (self.queue, self.in_flight, self.last_id) = (queue, in_flight, last_id);
+        true
     }
 
     /// Takes a PUBACK. Gives the message that it acknowledges; none when it was acknowledged before.

@@ -120,6 +120,16 @@ pub enum Step {
         peer: usize,
         session_lost: bool,
     },
+    /// The broker saves its state; so many of the messages under way count as not sent in it.
+    Save {
+        peer: usize,
+        unsent: u8,
+    },
+    /// The broker is killed and goes back to the state that it saved; so many packets under way still arrive.
+    RollBack {
+        peer: usize,
+        packets: u8,
+    },
     Read {
         consumer: usize,
         bytes: u16,
@@ -227,6 +237,8 @@ enum Kind {
     Exchange,
     Disconnect,
     Connect,
+    Save,
+    RollBack,
     Read,
     Replay,
     Advance,
@@ -242,7 +254,7 @@ enum Kind {
 }
 
 /// The kinds of step, how often each comes, and whether runs may be without it.
-const KINDS: [(Kind, u32, bool); 30] = [
+const KINDS: [(Kind, u32, bool); 32] = [
     (Kind::Publish, 12, false),
     (Kind::Exchange, 6, false),
     (Kind::Send, 8, false),
@@ -261,6 +273,8 @@ const KINDS: [(Kind, u32, bool); 30] = [
     (Kind::ReceiveAcks, 4, false),
     (Kind::Disconnect, 3, true),
     (Kind::Connect, 9, false),
+    (Kind::Save, 2, true),
+    (Kind::RollBack, 2, true),
     (Kind::Read, 6, true),
     (Kind::Replay, 3, true),
     (Kind::Advance, 6, true),
@@ -369,6 +383,8 @@ impl Schedule {
                 Kind::ReceiveAcks => Step::ReceiveAcks { peer, count: random.u8(1..5) },
                 Kind::Disconnect => Step::Disconnect { peer, packets: random.u8(..3), acks: random.u8(..3) },
                 Kind::Connect => Step::Connect { peer, session_lost: random.u8(..5) == 0 },
+                Kind::Save => Step::Save { peer, unsent: random.u8(..4) },
+                Kind::RollBack => Step::RollBack { peer, packets: random.u8(..4) },
                 Kind::Read => Step::Read { consumer, bytes: random.u16(..4000) },
                 Kind::Replay => Step::Replay { bytes: random.u16(..4000) },
                 Kind::Advance => Step::Advance { consumer },

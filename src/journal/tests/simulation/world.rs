@@ -138,6 +138,8 @@ impl World {
                 self.disconnect(peer, acks.into())?;
             }
             Step::Connect { peer, session_lost } => self.connect(peer, session_lost)?,
+            Step::Save { peer, unsent } => self.peers[peer].save(unsent.into()),
+            Step::RollBack { peer, packets } => self.roll_back(peer, packets.into())?,
             Step::Read { consumer, bytes } => drop(self.read(consumer, bytes.into())?),
             Step::Replay { bytes } => self.replay(bytes.into())?,
             Step::Advance { consumer } => self.consumers[consumer].advance(&self.model)?,

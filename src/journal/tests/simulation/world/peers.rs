@@ -58,6 +58,19 @@ impl World {
         Ok(())
     }
 
+    /// Devices keep what they have.
+    pub(super) fn roll_back(&mut self, peer: usize, packets: usize) -> Checked {
+        if self.peers[peer].nature == Nature::Device {
+            return Ok(());
+        }
+        self.receive(peer, packets);
+        self.disconnect(peer, 0)?;
+        if self.peers[peer].roll_back() {
+            self.model.rolled_back(peer);
+        }
+        Ok(())
+    }
+
     pub(super) fn receive_acks(&mut self, peer: usize, count: usize) -> Checked {
         for _ in 0..count {
             let Some(connection) = &mut self.peers[peer].connection else { return Ok(()) };
