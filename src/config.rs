@@ -239,12 +239,15 @@ section! {
 section! {
     /// The city's list of devices. Without a file, every device is accepted.
     pub struct Registry {
-        /// A CSV file with the columns `device` and, as far as wanted, `profile`, `latitude`, `longitude`; every
-        /// further column (`pilot`, `district`, `site`, …) is a tag of the device's points; `time_zone` is also the zone
-        /// of its clock.
+        /// A CSV file with the columns `device` and, as far as wanted, `aliases` (its further identities), `profile`,
+        /// `latitude`, `longitude`; every further column (`pilot`, `district`, `site`, …) is a tag of the device's
+        /// points; `time_zone` is also the zone of its clock: docs/registry.md.
         pub file: Option<PathBuf> = None, like "\"devices.csv\"";
         /// What becomes of messages from devices that the file does not list.
         pub unknown: Unknown = Unknown::Quarantine;
+        /// Whether each point of a device whose place the file has says where it is, in the fields `latitude_deg` and
+        /// `longitude_deg`. Devices that tell their place themselves do so anyway.
+        pub location_fields: bool = true;
     }
     check rules::registry
 }

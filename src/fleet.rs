@@ -26,6 +26,7 @@ use metrics::{Counter, Gauge};
 pub mod consumer;
 mod correction;
 mod device;
+mod identity;
 mod reading;
 mod storage;
 mod view;
@@ -108,6 +109,8 @@ struct Unsaved {
     /// The last entry that was processed.
     through: u64,
     rows: Vec<u32>,
+    /// Numbers in `state.sqlite` of devices that are listed no more.
+    removed: Vec<i64>,
     refusals: Vec<Refusal>,
 }
 
@@ -248,6 +251,7 @@ impl Fleet {
         };
         let written = self.state.write(|transaction| {
             let change = self.refused.insert(transaction, &unsaved.refusals)?;
+            storage::remove(transaction, &unsaved.removed)?;
             storage::write(transaction, &rows, unsaved.through)?;
             Ok(change)
         });
@@ -298,6 +302,12 @@ impl Fleet {
         // Counting refused messages takes a second for a million: it shall not be what this thread does all the time.
         inner.ask_others = now + (now.elapsed() * 20).max(OTHERS_INTERVAL);
         Ok(())
+    }
+
+    /// The refused messages and what a replay has found are looked at by the next [`Fleet::keep_up`].
+    pub(crate) fn look_again(&self) {
+        let mut inner = self.lock();
+        (inner.others, inner.ask_others) = (None, Instant::now());
     }
 
     /// By which rules the service decodes ([`crate::reload::fingerprint`]), for a replay beside it.
@@ -467,6 +477,7 @@ impl Inner {
         let newer = std::mem::take(&mut self.unsaved.rows);
         let known: std::collections::HashSet<u32> = unsaved.rows.iter().copied().collect();
         unsaved.rows.extend(newer.into_iter().filter(|row| !known.contains(row)));
+        unsaved.removed.append(&mut self.unsaved.removed);
         unsaved.refusals.append(&mut self.unsaved.refusals);
         self.unsaved = unsaved;
     }

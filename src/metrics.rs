@@ -84,6 +84,8 @@ metrics! {
     RULES_REFUSED = Gauge "citywire_rules_refused" [] "1 while the files of profiles, classes and registry as they are now are refused, and those loaded before stay in force; else 0.";
     RULES_LOADED = Gauge "citywire_rules_loaded_timestamp_seconds" [] "Unix time at which the profiles, classes and registry in force were loaded.";
 
+    REGISTRY_RELEASED = Counter "citywire_registry_released_messages_total" [] "Messages of devices that the registry did not list, set aside when they came, that were taken through the stages again and left the refused ones because it lists their devices now.";
+
     ENVELOPE_EVENTS = Counter "citywire_envelope_events_total" ["event"] "Messages of a platform that hold no reading but tell something of a device: online, offline, command_answer, other.";
 
     POINT_REPEATED_UPLINKS = Counter "citywire_point_repeated_uplinks_total" [] "Uplinks that came before in another message, by another way or pushed twice; the first has given their points.";

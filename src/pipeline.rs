@@ -6,6 +6,7 @@
 //!
 //! A message that makes a stage panic is refused like any other that cannot be used, with the reason [`BUG`].
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -61,7 +62,7 @@ pub struct Fault<'a> {
     /// The profile's line that was being applied, of a refusal by decode.
     pub line: Option<u32>,
     /// As far as they were known.
-    pub device: Option<&'a str>,
+    pub device: Option<Cow<'a, str>>,
     pub profile: Option<&'a str>,
 }
 
@@ -76,7 +77,7 @@ impl Fault<'_> {
             detail: self.detail,
             topic: entry.topic.to_vec(),
             payload: entry.payload.to_vec(),
-            device: self.device.map(str::to_owned),
+            device: self.device.map(Cow::into_owned),
             profile: self.profile.map(str::to_owned),
             sink: None,
         }
@@ -143,7 +144,7 @@ impl Pipeline {
                 Ok(uplink) => decoder.uplink(rules, entry, &route, uplink, stage, receiver),
                 Err(error) => {
                     let fault = fault(Stage::Envelope, error.reason, error.detail.clone());
-                    Err(Fault { device: route.device, ..fault })
+                    Err(Fault { device: route.device.map(Cow::Borrowed), ..fault })
                 }
             };
             stage.set(Stage::Envelope);
@@ -185,6 +186,11 @@ impl Pipeline {
         Ok(())
     }
 
+    /// The rules in force when that was last looked at.
+    pub fn rules(&self) -> &Arc<Rules> {
+        &self.rules
+    }
+
     /// Takes the rules in force if they are others than before, which lets go of the old ones. When they are not, that
     /// costs one atomic load. [`Pipeline::process`] does so by itself; others do while no message comes.
     pub fn keep_up(&mut self) {
@@ -211,12 +217,13 @@ impl Decoder {
     ) -> Result<(), Fault<'a>> {
         stage.set(Stage::Registry);
         let registered = match uplink.device {
-            Some(device) => {
-                admitted(rules.registry.admit(device), Some(device)).inspect_err(|_| receiver.heard(device, None))?
-            }
+            Some(device) => admitted(rules.registry.admit(device), || device.into())
+                .inspect_err(|_| receiver.heard(device, None))?,
             None => None,
         };
-        let payload = match (uplink.content, uplink.device) {
+        // Whichever of its identities the message bears, from here on it is the one device.
+        let named = uplink.device.map(|device| canonical(device, registered));
+        let payload = match (uplink.content, named) {
             (Content::Payload(payload), _) => payload,
             (Content::Event(event), Some(device)) => {
                 receiver.heard(device, None);
@@ -228,10 +235,11 @@ impl Decoder {
                 return Err(fault(Stage::Route, error.reason, error.detail));
             }
         };
-        let profile = profile(rules, route, uplink, registered).inspect_err(|_| {
-            if let Some(device) = uplink.device {
+        let profile = profile(rules, route, uplink, registered).map_err(|fault| {
+            if let Some(device) = named {
                 receiver.heard(device, None);
             }
+            Fault { device: named.map(Cow::Borrowed), ..fault }
         })?;
         let topic = std::str::from_utf8(&entry.topic).unwrap_or_default();
         let context = Context {
@@ -244,15 +252,16 @@ impl Decoder {
         #[cfg(test)]
         tests::panic_if_asked(payload);
         let decoded = decode::decode(profile, payload, &context, &mut self.readings);
-        if let Some(device) = uplink.device {
+        if let Some(device) = named {
             receiver.heard(device, Some(profile));
         }
-        let known = |fault: Fault<'a>| Fault { device: uplink.device, profile: Some(&profile.id), ..fault };
+        let known =
+            |fault: Fault<'a>| Fault { device: named.map(Cow::Borrowed), profile: Some(&profile.id), ..fault };
         if let Err(error) = decoded {
             let line = error.line;
             return Err(Fault { line, ..known(fault(Stage::Decode, error.reason.name(), error.to_string())) });
         }
-        let (device, registered) = match uplink.device {
+        let (device, registered) = match named {
             Some(device) => (device, registered),
             // Neither topic nor envelope say who sent it; the payload may.
             None => {
@@ -261,15 +270,27 @@ impl Decoder {
                     let error = route.no_device();
                     return Err(known(fault(Stage::Route, error.reason, error.detail)));
                 };
+                let registered =
+                    admitted(rules.registry.admit(device), || device.to_owned().into()).map_err(|fault| {
+                        receiver.heard(device, Some(profile));
+                        Fault { profile: Some(&profile.id), ..fault }
+                    })?;
+                let device = canonical(device, registered);
                 receiver.heard(device, Some(profile));
-                (device, admitted(rules.registry.admit(device), None)?)
+                (device, registered)
             }
         };
         stage.set(Stage::Point);
         let mut tags: [(&str, &str); TAGS_MAX] = [("", ""); TAGS_MAX];
         let given = registered.into_iter().flat_map(|device| device.tags()).chain(route.tags());
         let count = tags.iter_mut().zip(given).map(|(place, tag)| *place = tag).count();
-        let origin = Origin { device, tags: &tags[..count], platform_time: uplink.time, received: entry.received };
+        let origin = Origin {
+            device,
+            tags: &tags[..count],
+            location: registered.and_then(|device| device.location()),
+            platform_time: uplink.time,
+            received: entry.received,
+        };
         let time = match self.points.time_source(&origin, &self.readings) {
             TimeSource::Device => Some(Mark::OwnTimes),
             TimeSource::Platform => uplink.time.map(Mark::PlatformTime),
@@ -317,18 +338,23 @@ fn profile<'a>(
     let registered = registered.and_then(|device| device.profile());
     let id = route
         .profile(registered, uplink.profile_member)
-        .map_err(|error| Fault { device: uplink.device, ..fault(Stage::Route, error.reason, error.detail) })?;
+        .map_err(|error| fault(Stage::Route, error.reason, error.detail))?;
     rules.library.get(id).ok_or_else(|| {
         let detail = format!("there is no profile `{id}`; add it to profiles.directory, or correct the route");
-        Fault { device: uplink.device, profile: Some(id), ..fault(Stage::Route, "no_profile", detail) }
+        Fault { profile: Some(id), ..fault(Stage::Route, "no_profile", detail) }
     })
+}
+
+/// The name of a device that is known by this identity.
+fn canonical<'a>(identity: &'a str, registered: Option<Registered<'a>>) -> &'a str {
+    registered.map_or(identity, |registered| registered.device())
 }
 
 fn admitted<'a>(
     admitted: Result<Option<Registered<'a>>, RegistryError>,
-    device: Option<&'a str>,
+    device: impl FnOnce() -> Cow<'a, str>,
 ) -> Result<Option<Registered<'a>>, Fault<'a>> {
-    admitted.map_err(|error| Fault { device, ..fault(Stage::Registry, error.reason, error.detail) })
+    admitted.map_err(|error| Fault { device: Some(device()), ..fault(Stage::Registry, error.reason, error.detail) })
 }
 
 fn fault(stage: Stage, reason: &'static str, detail: String) -> Fault<'static> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::decode::{Readings, Record, Value};
 use crate::profile::Profile;
+use crate::registry::Coordinates;
 use crate::time::Timestamp;
 
 pub mod line_protocol;
@@ -61,6 +62,8 @@ pub struct Origin<'a> {
     pub device: &'a str,
     /// From route and registry, in any order; empty values are left out, `device` and `profile` are not taken.
     pub tags: &'a [(&'a str, &'a str)],
+    /// Where the registry says that the device is. A device whose profile has a field for that tells it itself.
+    pub location: Option<Coordinates>,
     pub platform_time: Option<Timestamp>,
     pub received: Timestamp,
 }
@@ -106,6 +109,7 @@ impl Points {
         tags.push(("profile", profile.id.as_str()));
         tags.sort_unstable_by_key(|(key, _)| *key);
         tags.dedup_by_key(|(key, _)| *key);
+        let location = origin.location.filter(|_| !tells_location(profile));
         for record in readings.records() {
             let (time, source) = self.time_of(record, origin);
             // One record alone shares its time with none, which is what most messages are.
@@ -125,6 +129,10 @@ impl Points {
                 };
                 (profile.field_name(*field), float_if_declared(profile, *field, value))
             }));
+            if let Some(Coordinates { latitude, longitude }) = location {
+                fields.push((LATITUDE, FieldValue::Float(latitude)));
+                fields.push((LONGITUDE, FieldValue::Float(longitude)));
+            }
             fields.push(("time_source", FieldValue::Text(source.name())));
             emit(&Point { measurement: profile.class(record.class), tags: &tags, fields: &fields, time });
             self.fields = recycle(fields);
@@ -170,6 +178,15 @@ impl Points {
     }
 }
 
+/// The vocabulary's fields for where a device is, in degrees of WGS 84.
+const LATITUDE: &str = "latitude_deg";
+const LONGITUDE: &str = "longitude_deg";
+
+/// Whether a device says itself where it is, at least now and then: a tracker is not where the registry thinks.
+fn tells_location(profile: &Profile) -> bool {
+    profile.fields.iter().any(|field| field.used && (field.name == LATITUDE || field.name == LONGITUDE))
+}
+
 /// Writes the record's times, one behind the other; each ends in `Z`.
 fn write_times(readings: &Readings, record: &Record, text: &mut String) {
     text.clear();
@@ -213,14 +230,46 @@ mod tests {
         let mut readings = Readings::new();
         decode::decode(profile, &payload, &decode::Context::default(), &mut readings).unwrap();
         let mut all = Vec::new();
-        let origin =
-            Origin { device: "d1", tags: &[("pilot", "p"), ("empty", "")], platform_time, received: RECEIVED };
+        let origin = Origin {
+            device: "d1",
+            tags: &[("pilot", "p"), ("empty", "")],
+            location: None,
+            platform_time,
+            received: RECEIVED,
+        };
         Points::new(Duration::from_secs(86_400)).make(&origin, profile, &readings, &mut |point| {
             assert_eq!(point.tags.iter().map(|(key, _)| *key).collect::<Vec<_>>(), ["device", "pilot", "profile"]);
             let source = point.fields.iter().find(|(name, _)| *name == "time_source").map(|(_, value)| *value);
             all.push((point.time, format!("{source:?}")));
         });
         all
+    }
+
+    #[test]
+    fn a_device_with_a_receiver_of_its_own_is_not_where_the_registry_thinks() {
+        let library = Library::built_in().unwrap();
+        let located = |id: &str| {
+            let profile = library.get(id).unwrap();
+            let (mut readings, mut found) = (Readings::new(), Vec::new());
+            for example in &profile.examples {
+                if decode::decode(profile, &example.payload, &example.context(), &mut readings).is_err() {
+                    continue;
+                }
+                let location = Some(Coordinates { latitude: 31.25, longitude: 121.5 });
+                let origin = Origin { device: "d", tags: &[], location, platform_time: None, received: RECEIVED };
+                Points::new(Duration::ZERO).make(&origin, profile, &readings, &mut |point| {
+                    let is_ours = |field: &(&str, FieldValue<'_>)| {
+                        *field == (LATITUDE, FieldValue::Float(31.25))
+                            || *field == (LONGITUDE, FieldValue::Float(121.5))
+                    };
+                    found.push(point.fields.iter().copied().filter(is_ours).count());
+                });
+            }
+            found
+        };
+        assert!(located("cjt188").iter().all(|fields| *fields == 2) && !located("cjt188").is_empty());
+        let tracker = located("dingtek-df702");
+        assert!(tracker.iter().all(|fields| *fields == 0) && !tracker.is_empty(), "{tracker:?}");
     }
 
     fn source_of(times: &[(Timestamp, String)]) -> &str {

@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 mod archive;
 mod replace;
 
-pub use archive::{Archive, Filter, Kept, open_read_only};
+pub use archive::{Archive, Extent, Filter, Kept, open_read_only};
 pub use replace::{Exchanged, Replaced};
 
 /// The stage that refused a message. Also the value of the metric label `stage`.
@@ -298,7 +298,10 @@ fn insert_new(transaction: &Transaction<'_>, refusal: &Refusal) -> rusqlite::Res
 /// which the standard library does not promise of its own hasher.
 fn digest(refusal: &Refusal) -> u64 {
     let received = refusal.received.as_nanos().to_le_bytes();
-    let parts: [&[u8]; 4] = [&received, refusal.stage.name().as_bytes(), refusal.reason.as_bytes(), &refusal.payload];
+    // One message may hold uplinks of several devices, each of which is registered at a time of its own.
+    let device = refusal.device.as_deref().filter(|_| refusal.stage == Stage::Registry).unwrap_or_default();
+    let parts: [&[u8]; 5] =
+        [&received, refusal.stage.name().as_bytes(), refusal.reason.as_bytes(), &refusal.payload, device.as_bytes()];
     parts
         .into_iter()
         .flatten()

@@ -1,33 +1,44 @@
 //! The city's list of devices, which its people keep in a spreadsheet: which profile each has, and which tags its
 //! points carry.
 //!
-//! The file is checked whole before it takes effect. In memory a device takes its identity and a few numbers: texts
+//! The file is checked whole before it takes effect. In memory a device takes its identities and a few numbers: texts
 //! that repeat (profiles, pilots, districts) are kept once.
+//!
+//! A device may be known by several identities: the IMEI of its modem, the deviceId that an operator's platform gave it,
+//! the address on the meter's nameplate. One of them stands in the column `device` and is its name everywhere; by each of
+//! the others, its aliases, it is found just the same.
 
 use std::collections::HashMap;
 
 use jiff::tz::TimeZone;
 
-use std::hash::{BuildHasher, RandomState};
-
 use crate::config::Unknown;
 
+mod cell;
+mod index;
 mod load;
+
+use index::{ALIAS, Identity, Index};
 
 /// The devices of the city, by identity.
 #[derive(Debug)]
 pub struct Registry {
     /// What becomes of devices that are not listed.
     unknown: Unknown,
-    /// All identities, one after the other.
+    /// The names of all devices, one after the other.
     devices: String,
     rows: Vec<Row>,
+    /// The aliases of all devices, one after the other, in the order of the rows.
+    alias_texts: String,
+    aliases: Vec<Alias>,
     /// The tags of all rows, one row after the other, a text each.
     tag_values: Vec<TextId>,
     tag_names: Vec<String>,
     texts: Texts,
-    /// Where devices stand; only if the file has the columns.
-    coordinates: Vec<Option<Coordinates>>,
+    /// Where devices stand, in degrees, which are NaN where that is not known; only if the file has the columns.
+    places: Vec<[f64; 2]>,
+    /// Whether points say where their device is.
+    location_fields: bool,
     /// The tag that is the devices' time zone, and the zones that it names.
     zone_tag: Option<usize>,
     zones: HashMap<TextId, TimeZone>,
@@ -65,7 +76,8 @@ impl RegistryError {
     pub const REASONS: [&'static str; 2] = [QUARANTINED, UNREGISTERED];
 }
 
-const QUARANTINED: &str = "quarantined";
+/// Why a message is refused that is to be used once its device is listed.
+pub(crate) const QUARANTINED: &str = "quarantined";
 const UNREGISTERED: &str = "unregistered";
 
 impl Registry {
@@ -75,10 +87,13 @@ impl Registry {
             unknown: Unknown::Accept,
             devices: String::new(),
             rows: Vec::new(),
+            alias_texts: String::new(),
+            aliases: Vec::new(),
             tag_values: Vec::new(),
             tag_names: Vec::new(),
             texts: Texts::default(),
-            coordinates: Vec::new(),
+            places: Vec::new(),
+            location_fields: true,
             zone_tag: None,
             zones: HashMap::new(),
             index: Index::with_room_for(0),
@@ -99,10 +114,15 @@ impl Registry {
         &self.tag_names
     }
 
-    /// What is known of a device.
-    pub fn find(&self, device: &str) -> Option<Registered<'_>> {
-        let row = self.index.find(device, |row| self.device(row))?;
-        Some(Registered { registry: self, row })
+    /// Whether any device has aliases.
+    pub fn has_aliases(&self) -> bool {
+        !self.aliases.is_empty()
+    }
+
+    /// What is known of a device, by its name or any of its aliases.
+    pub fn find(&self, identity: &str) -> Option<Registered<'_>> {
+        let found = self.index.find(identity, |identity| self.identity(identity))?;
+        Some(Registered { registry: self, row: self.row_of(found) })
     }
 
     /// What is known of a device, or nothing when devices that are not listed are accepted.
@@ -135,11 +155,39 @@ impl Registry {
         let start = row.checked_sub(1).map_or(0, |before| self.rows[before].device_end);
         &self.devices[start as usize..self.rows[row].device_end as usize]
     }
+
+    fn alias(&self, number: usize) -> &str {
+        let start = number.checked_sub(1).map_or(0, |before| self.aliases[before].end);
+        &self.alias_texts[start as usize..self.aliases[number].end as usize]
+    }
+
+    fn identity(&self, identity: Identity) -> &str {
+        match identity.checked_sub(ALIAS) {
+            Some(alias) => self.alias(alias as usize),
+            None => self.device(identity as usize),
+        }
+    }
+
+    fn row_of(&self, identity: Identity) -> usize {
+        match identity.checked_sub(ALIAS) {
+            Some(alias) => self.aliases[alias as usize].row as usize,
+            None => identity as usize,
+        }
+    }
 }
 
 impl<'a> Registered<'a> {
+    /// The name under which its readings are stored, by whichever of its identities it was found.
     pub fn device(&self) -> &'a str {
         self.registry.device(self.row)
+    }
+
+    /// Its further identities, in the order of the file.
+    pub fn aliases(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        let (registry, row) = (self.registry, self.row);
+        let first = registry.aliases.partition_point(|alias| (alias.row as usize) < row);
+        let last = registry.aliases.partition_point(|alias| alias.row as usize <= row);
+        (first..last).map(|number| registry.alias(number))
     }
 
     /// The id of the device's profile; without it, the route's profile decodes what the device sends.
@@ -163,15 +211,28 @@ impl<'a> Registered<'a> {
     }
 
     pub fn coordinates(&self) -> Option<Coordinates> {
-        self.registry.coordinates.get(self.row).copied().flatten()
+        let [latitude, longitude] = *self.registry.places.get(self.row)?;
+        (!latitude.is_nan()).then_some(Coordinates { latitude, longitude })
+    }
+
+    /// Where its points say that it is: nowhere, if `registry.location_fields` does not want that.
+    pub fn location(&self) -> Option<Coordinates> {
+        self.coordinates().filter(|_| self.registry.location_fields)
     }
 }
 
-/// A device: its identity ends where it says and begins where the one before ends.
+/// A device: its name ends where it says and begins where the one before ends.
 #[derive(Clone, Copy, Debug)]
 struct Row {
     device_end: u32,
     profile: TextId,
+}
+
+/// A further identity of the device in this row; its text ends where it says and begins where the one before ends.
+#[derive(Clone, Copy, Debug)]
+struct Alias {
+    end: u32,
+    row: u32,
 }
 
 /// A text that is kept once; 0 is no text.
@@ -184,50 +245,6 @@ struct Texts(Vec<String>);
 impl Texts {
     fn get(&self, id: TextId) -> Option<&str> {
         (id.0 as usize).checked_sub(1).and_then(|index| self.0.get(index)).map(String::as_str)
-    }
-}
-
-/// A hash table of row numbers (open addressing, linear probing): it does not hold the identities a second time.
-#[derive(Debug)]
-struct Index {
-    /// Row numbers, counted from 1; 0 is an empty place. A power of two of them, at most half of them taken.
-    places: Vec<u32>,
-    hasher: RandomState,
-}
-
-impl Index {
-    fn with_room_for(rows: usize) -> Index {
-        let places = rows.saturating_mul(2).next_power_of_two().max(2);
-        Index { places: vec![0; places], hasher: RandomState::new() }
-    }
-
-    /// The row of a device; `device_of` gives the identity of a row.
-    fn find<'d>(&self, device: &str, device_of: impl Fn(usize) -> &'d str) -> Option<usize> {
-        self.probe(device, device_of).ok()
-    }
-
-    /// Adds a row, unless one has the same device already: that one is given back.
-    fn insert<'d>(&mut self, device: &str, row: u32, device_of: impl Fn(usize) -> &'d str) -> Result<(), usize> {
-        match self.probe(device, device_of) {
-            Ok(earlier) => Err(earlier),
-            Err(place) => {
-                self.places[place] = row + 1;
-                Ok(())
-            }
-        }
-    }
-
-    /// The row of a device, or the empty place where it would stand. There always is one.
-    fn probe<'d>(&self, device: &str, device_of: impl Fn(usize) -> &'d str) -> Result<usize, usize> {
-        let mask = self.places.len() - 1;
-        let mut place = self.hasher.hash_one(device) as usize & mask;
-        loop {
-            match (self.places[place] as usize).checked_sub(1) {
-                None => return Err(place),
-                Some(row) if device_of(row) == device => return Ok(row),
-                Some(_) => place = (place + 1) & mask,
-            }
-        }
     }
 }
 

@@ -20,6 +20,7 @@ mod decoded;
 mod difference;
 mod outcome;
 mod progress;
+mod release;
 mod report;
 mod run;
 mod source;
@@ -28,6 +29,7 @@ mod target;
 
 pub use outcome::Value;
 pub use progress::{Asked, Keeper, Phase, Progress, ProgressError};
+pub use release::Release;
 pub use report::{
     Cause, FieldChanges, Group, Moved, OtherCause, OtherSeries, ProfileChanges, Reason, Report, Sample, ValueChange,
 };
@@ -114,14 +116,23 @@ impl Comparison<'_> {
 struct Side {
     pipeline: Pipeline,
     outcome: Outcome,
-    /// Nobody exchanges these rules; a pipeline asks nevertheless whether somebody has.
-    _rules: watch::Sender<Arc<Rules>>,
+    /// Of rules that nobody exchanges; a pipeline asks nevertheless whether somebody has.
+    _rules: Option<watch::Sender<Arc<Rules>>>,
 }
 
 impl Side {
     fn new(rules: Rules) -> Side {
-        let (sender, in_force) = watch::channel(Arc::new(rules));
-        Side { pipeline: Pipeline::new(in_force), outcome: Outcome::default(), _rules: sender }
+        Side::of(Arc::new(rules))
+    }
+
+    fn of(rules: Arc<Rules>) -> Side {
+        let (sender, in_force) = watch::channel(rules);
+        Side { _rules: Some(sender), ..Side::following(in_force) }
+    }
+
+    /// By the rules in force, whichever these are when a message comes.
+    fn following(in_force: watch::Receiver<Arc<Rules>>) -> Side {
+        Side { pipeline: Pipeline::new(in_force), outcome: Outcome::default(), _rules: None }
     }
 
     fn outcome(&mut self, entry: &Entry) -> &Outcome {

@@ -22,6 +22,7 @@ use crate::pipeline::{self, LOOK_BACK_ENTRIES, Pipeline};
 use crate::problem::Problem;
 use crate::refused::{Limits, Refused, Stage};
 use crate::reload::Watcher;
+use crate::replay::Release;
 use crate::rules::Rules;
 use crate::sink::{self, embedded::Embedded as EmbeddedSink, influxdb2::Influxdb2};
 use crate::state::{State, StateError};
@@ -122,6 +123,8 @@ pub async fn run(
     for sink in &config.sinks {
         sinks.push(start_sink(&mut consumers, sink, &config, &journal, &rules, &refused, stopped.clone())?);
     }
+    let release = Release::new(&config, &journal, &rules, &refused, &fleet)?;
+    consumers.start("registry", release.run(stopped.clone()))?;
     let rules_status = watcher.status();
     consumers.start("rules", watcher.run(Arc::clone(&fleet), look, stopped.clone()))?;
     let filters = rules.borrow().routes.subscriptions().into_iter().map(str::to_owned).collect();

@@ -9,6 +9,7 @@ use citywire::decode::{self, Readings};
 use citywire::point::{Origin, Points};
 use citywire::profile::Library;
 use citywire::profile::example::Expect;
+use citywire::registry::Coordinates;
 use citywire::time::Timestamp;
 
 thread_local! {
@@ -60,7 +61,13 @@ fn a_payload_is_decoded_and_made_points_of_without_an_allocation() {
     for profile in library.profiles() {
         for example in profile.examples.iter().filter(|example| matches!(example.expect, Expect::Readings(_))) {
             let tags = [("pilot", "huichuan"), ("district", "east")];
-            let origin = Origin { device: "d1", tags: &tags, platform_time: None, received: Timestamp::now() };
+            let origin = Origin {
+                device: "d1",
+                tags: &tags,
+                location: Some(Coordinates { latitude: 31.2304, longitude: 121.4737 }),
+                platform_time: None,
+                received: Timestamp::now(),
+            };
             let mut made = 0;
             let mut once = || {
                 decode::decode(profile, &example.payload, &example.context(), &mut readings).unwrap();

@@ -31,7 +31,7 @@ fn refused(source: &str, variables: Variables) -> String {
 #[test]
 fn without_a_file_citywire_is_a_broker_and_a_store_of_its_own() {
     let config = config::load(None, environment(&[])).unwrap();
-    let accepts_all = config::Registry { file: None, unknown: config::Unknown::Accept };
+    let accepts_all = config::Registry { unknown: config::Unknown::Accept, ..config::Registry::default() };
     assert_eq!(config, Config { registry: accepts_all, ..Config::default() });
     assert_eq!(config.broker.url, None);
     assert_eq!(config.broker.embedded.listen.to_string(), "127.0.0.1:1883");

@@ -99,10 +99,10 @@ pub(super) struct Devices {
     pub rows: Vec<Device>,
     pub names: Names,
     pub fields: FieldTable,
-    by_name: HashMap<Arc<str>, u32>,
+    pub(super) by_name: HashMap<Arc<str>, u32>,
     /// Row numbers in the order of their devices' names, but for those added since it was last sorted.
-    sorted: Vec<u32>,
-    is_sorted: bool,
+    pub(super) sorted: Vec<u32>,
+    pub(super) is_sorted: bool,
     /// The highest row number in `state.sqlite`.
     last_id: i64,
 }

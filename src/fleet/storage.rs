@@ -75,6 +75,12 @@ pub(super) fn rows(devices: &Devices, rows: &[u32]) -> Vec<DeviceRow> {
     rows.iter().filter_map(|number| devices.rows.get(*number as usize)).map(row).collect()
 }
 
+/// Removes the devices of these numbers.
+pub(super) fn remove(transaction: &Transaction<'_>, ids: &[i64]) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached("DELETE FROM device WHERE id = ?1")?;
+    ids.iter().try_for_each(|id| statement.execute([id]).map(drop))
+}
+
 /// Writes devices, and that every entry up to `through` is in them.
 pub(super) fn write(transaction: &Transaction<'_>, rows: &[DeviceRow], through: u64) -> rusqlite::Result<()> {
     let mut statement = transaction.prepare_cached(
@@ -82,8 +88,8 @@ pub(super) fn write(transaction: &Transaction<'_>, rows: &[DeviceRow], through: 
                              last_decoded, last_refused, refusal, reading_time, reading)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
          ON CONFLICT (id) DO UPDATE SET
-             class = excluded.class, profile = excluded.profile, last_heard = excluded.last_heard,
-             messages = excluded.messages, readings = excluded.readings, refused = excluded.refused,
+             name = excluded.name, class = excluded.class, profile = excluded.profile, last_heard = excluded.last_heard,
+             first_heard = excluded.first_heard, messages = excluded.messages, readings = excluded.readings, refused = excluded.refused,
              last_decoded = excluded.last_decoded, last_refused = excluded.last_refused,
              refusal = excluded.refusal, reading_time = excluded.reading_time, reading = excluded.reading",
     )?;

@@ -5,6 +5,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use super::*;
 use crate::alarm::Reading;
 use crate::refused::{Archive, Filter, Limits, Stage, open_read_only};
+use crate::registry::Registry;
 use crate::test_directory::TestDirectory;
 
 struct Setup {
@@ -134,6 +135,34 @@ fn of_several_readings_in_a_message_the_last_by_time_is_shown() {
     assert_eq!((device.reading_time, &device.reading[0].value), (Some(at(52)), &Value::Float(3.0)));
     f.decoded(2, "w-1", "parking", &[field("volume_m3", 4.0)]);
     assert_eq!(f.device("w-1").reading_time, Some(at(2)), "a later message counts, whatever its clock says");
+}
+
+#[test]
+fn devices_that_turn_out_to_be_one_are_one_in_the_list() {
+    let f = setup();
+    f.decoded(1, "imei-1", "parking", &[field("battery_v", 3.5)]);
+    f.decoded(2, "W-1", "parking", &[field("battery_v", 3.25)]);
+    f.refused(3, "platform-1");
+    f.decoded(4, "imei-2", "smoke_detector", &[field("battery_v", 3.0)]);
+    f.decoded(5, "other", "parking", &[]);
+    f.fleet.flush().unwrap();
+    f.decoded(6, "imei-1", "parking", &[field("battery_v", 2.5)]);
+
+    let registry = "device,aliases\nW-1,imei-1 platform-1\nW-2,imei-2\n";
+    let registry = Registry::parse(std::path::Path::new("devices.csv"), registry.as_bytes(), None).unwrap();
+    f.fleet.adopt_names(&registry).unwrap();
+    f.decoded(7, "W-2", "smoke_detector", &[field("battery_v", 2.75)]);
+    f.fleet.flush().unwrap();
+    let f = f.restarted();
+    assert_eq!(f.listed(Query { page_size: 100, ..Query::default() }), ["W-1", "W-2", "other"]);
+    let device = f.device("W-1");
+    assert_eq!((device.messages, device.readings, device.refused), (4, 3, 1));
+    assert_eq!((device.first_heard, device.last_heard, device.last_decoded), (at(1), at(6), Some(at(6))));
+    assert_eq!(device.reading[0].value, Value::Float(2.5));
+    assert_eq!(device.last_refusal.unwrap().received, at(3));
+    assert_eq!((f.device("W-2").messages, f.device("W-2").first_heard), (2, at(4)));
+    let classes: Vec<_> = f.all().classes.into_iter().filter(|class| class.devices > 0).collect();
+    assert_eq!(classes.iter().map(|class| class.devices).collect::<Vec<_>>(), [2, 1], "{classes:?}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::*;
 use crate::config;
 use crate::profile::Library;
+use crate::registry::Registry;
 use crate::time::Timestamp;
 
 /// A payload that makes the stage `decode` panic, in tests only.
@@ -17,11 +18,14 @@ pub(super) fn panic_if_asked(payload: &[u8]) {
 
 /// Rules with one route, `{profile}/{device}`, and the shipped profiles.
 pub(crate) fn rules() -> watch::Receiver<Arc<Rules>> {
+    watch::Sender::new(Arc::new(new_rules())).subscribe()
+}
+
+fn new_rules() -> Rules {
     let routes = "[[route]]\ntopic = \"{profile}/{device}\"\nprofile = { level = \"profile\" }\n\
                   [registry]\nunknown = \"accept\"\n";
     let config = config::read(Path::new("citywire.toml"), routes, []).unwrap();
-    let rules = Rules::with_library(&config, Library::built_in()).unwrap();
-    watch::Sender::new(Arc::new(rules)).subscribe()
+    Rules::with_library(&config, Library::built_in()).unwrap()
 }
 
 /// A message of a parking sensor.
@@ -102,6 +106,49 @@ fn a_sink_that_panicked_keeps_the_message_and_others_leave_it_to_the_fleet() {
     assert!(matches!(&broken, Outcome::Broken(words) if words.contains("panicked: no room, at src/")), "{broken:?}");
     assert_eq!(outcome(POISON, &mut |_| {}), Outcome::Refused);
     assert_eq!(outcome(parked(), &mut |_| {}), Outcome::Written);
+}
+
+/// What a registry with this content makes of entries: measurement, tags and place of each point.
+fn with_registry(content: &str, entries: &[Entry]) -> Vec<String> {
+    #[derive(Default)]
+    struct Told(Vec<String>);
+    impl Receiver for Told {
+        fn heard(&mut self, device: &str, _profile: Option<&Profile>) {
+            self.0.push(format!("heard {device}"));
+        }
+        fn point(&mut self, _profile: &Profile, point: &Point<'_>) {
+            let tags: Vec<String> = point.tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let place = point.fields.iter().filter(|(name, _)| name.ends_with("itude_deg"));
+            let place: Vec<String> = place.map(|(name, value)| format!("{name}={value:?}")).collect();
+            self.0.push(format!("{} {}", tags.join(","), place.join(",")));
+        }
+        fn refused(&mut self, fault: Fault<'_>) {
+            self.0.push(format!("{} of {}", fault.reason, fault.device.unwrap_or_default()));
+        }
+    }
+    let registry = Registry::parse(Path::new("devices.csv"), content.as_bytes(), None).unwrap();
+    let rules = Rules { registry, ..new_rules() };
+    let mut pipeline = Pipeline::new(watch::Sender::new(Arc::new(rules)).subscribe());
+    let mut told = Told::default();
+    entries.iter().for_each(|entry| pipeline.process(entry, &mut told));
+    told.0
+}
+
+#[test]
+fn by_whichever_identity_a_device_comes_it_is_the_one_device() {
+    let registry = "device,aliases,pilot\nP-1,866123456789012 4a1f,harbour\n";
+    let told = with_registry(registry, &[entry(1, "866123456789012", parked()), entry(2, "4a1f", b"x")]);
+    assert_eq!(told[..2], ["heard P-1", "device=P-1,pilot=harbour,profile=foxcodenine-nb-parking "]);
+    assert_eq!(told[2], "heard P-1");
+    assert!(told[3].ends_with(" of P-1"), "{}", told[3]);
+}
+
+#[test]
+fn a_point_says_where_the_registry_has_its_device() {
+    let registry = "device,latitude,longitude\nP-1,31.2304,121.4737\nP-2,,\n";
+    let told = with_registry(registry, &[entry(1, "P-1", parked()), entry(2, "P-2", parked())]);
+    assert!(told[1].ends_with(" latitude_deg=Float(31.2304),longitude_deg=Float(121.4737)"), "{}", told[1]);
+    assert_eq!(told[3], "device=P-2,profile=foxcodenine-nb-parking ");
 }
 
 #[test]

@@ -77,12 +77,15 @@ impl Archive {
         run().map_err(|source| StateError::of(&self.path, source))
     }
 
-    /// In the order of their journal entries, from the one after `after` on: to go through all of
-    /// them. An entry has one for each of its uplinks and each sink that refused it; the limit may come between them.
-    pub fn by_sequence(&self, filter: &Filter, after: u64) -> Result<Vec<Kept>, StateError> {
+    /// In the order of their journal entries and, within one, of their ids, from the one after `after` on: to go through
+    /// all of them. An entry has one for each of its uplinks and each sink that refused it; the limit may come between
+    /// them.
+    pub fn by_sequence(&self, filter: &Filter, after: (u64, i64)) -> Result<Vec<Kept>, StateError> {
+        let (sequence, id) = after;
         let (condition, values) = filter.condition();
         let query = format!(
-            "SELECT {COLUMNS} FROM refused WHERE {condition} AND sequence > {after} ORDER BY sequence LIMIT {}",
+            "SELECT {COLUMNS} FROM refused WHERE {condition} AND (sequence, id) > ({sequence}, {id})
+             ORDER BY sequence, id LIMIT {}",
             filter.limit
         );
         let run = || {
@@ -93,14 +96,39 @@ impl Archive {
         run().map_err(|source| StateError::of(&self.path, source))
     }
 
-    /// The last journal entry of those that the filter wants, and how many messages they are.
-    pub fn extent(&self, filter: &Filter) -> Result<(u64, u64), StateError> {
+    /// The last journal entry of those that the filter wants; 0 when there is none.
+    pub fn extent(&self, filter: &Filter) -> Result<u64, StateError> {
         let (condition, values) = filter.condition();
-        let query = format!("SELECT coalesce(max(sequence), 0), count(*) FROM refused WHERE {condition}");
-        let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned()));
+        let query = format!("SELECT coalesce(max(sequence), 0) FROM refused WHERE {condition}");
         self.connection
-            .query_row(&query, params_from_iter(values), read)
+            .query_row(&query, params_from_iter(values), |row| row.get(0).map(i64::cast_unsigned))
             .map_err(|source| StateError::of(&self.path, source))
+    }
+
+    /// Which messages there are of those that the filter wants and whose device is wanted, too. Looks at each.
+    pub fn extent_of_devices(
+        &self,
+        filter: &Filter,
+        wants_device: impl Fn(&str) -> bool,
+    ) -> Result<Option<Extent>, StateError> {
+        let (condition, values) = filter.condition();
+        let query = format!("SELECT device, sequence FROM refused WHERE {condition} AND device IS NOT NULL");
+        let run = || {
+            let mut statement = self.connection.prepare(&query)?;
+            let mut rows = statement.query(params_from_iter(values))?;
+            let mut extent: Option<Extent> = None;
+            while let Some(row) = rows.next()? {
+                if !wants_device(row.get_ref(0)?.as_str()?) {
+                    continue;
+                }
+                let sequence = row.get::<_, i64>(1)?.cast_unsigned();
+                let known = extent.get_or_insert(Extent { first: sequence, last: sequence, messages: 0 });
+                (known.first, known.last) = (known.first.min(sequence), known.last.max(sequence));
+                known.messages += 1;
+            }
+            Ok(extent)
+        };
+        run().map_err(|source| StateError::of(&self.path, source))
     }
 
     /// One message by its id; `None` when there is no such message, or no longer.
@@ -115,6 +143,14 @@ impl Archive {
     pub fn count_by_reason(&self) -> Result<Vec<ReasonCount>, StateError> {
         read_reasons(&self.connection).map_err(|source| StateError::of(&self.path, source))
     }
+}
+
+/// Of messages in the archive: the journal entries of the first and the last, and how many they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    pub first: u64,
+    pub last: u64,
+    pub messages: u64,
 }
 
 impl Filter {

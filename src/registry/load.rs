@@ -6,9 +6,10 @@ use std::path::Path;
 
 use csv::StringRecord;
 
-use super::{Coordinates, Index, Registry, Row, TextId};
+use super::cell::{self, Mistake};
+use super::index::{ALIAS, Identity, Index};
+use super::{Alias, Registry, Row, TextId};
 use crate::config::{self, tag_name};
-use crate::envelope::check_device;
 use crate::problem::{Problem, nearest};
 use crate::time::parse_zone;
 
@@ -24,9 +25,13 @@ const PROBLEMS_MAX: usize = 50;
 /// The registry may be so large: its places in the file are numbers of 32 bits.
 const FILE_BYTES_MAX: usize = 1 << 30;
 
+/// How many further identities a device may have.
+const ALIASES_MAX: usize = 16;
+
 const HEADER_HELP: &str = "the first line names the columns, as in device,profile,pilot,district";
 
 const DEVICE: &str = "device";
+const ALIASES: &str = "aliases";
 const PROFILE: &str = "profile";
 const TIME_ZONE: &str = "time_zone";
 const LATITUDE: &str = "latitude";
@@ -48,6 +53,7 @@ impl Registry {
         }
         let mut registry = Registry::parse(file, &bytes, profiles)?;
         registry.unknown = config.unknown;
+        registry.location_fields = config.location_fields;
         Ok(registry)
     }
 
@@ -57,22 +63,10 @@ impl Registry {
     ///
     /// Everything that is wrong with it.
     pub fn parse(file: &Path, content: &[u8], profiles: Option<&[&str]>) -> Result<Registry, Vec<Problem>> {
-        let source = utf8(file, content).map_err(|problem| vec![*problem])?;
+        let source = cell::utf8(file, content).map_err(|problem| vec![problem])?;
         let mut loader = Loader::new(file, source, profiles);
         loader.load();
         if loader.problems.is_empty() { Ok(loader.registry) } else { Err(loader.problems) }
-    }
-}
-
-/// The text of the file, without the byte order mark that spreadsheets put in front.
-fn utf8<'s>(file: &Path, content: &'s [u8]) -> Result<&'s str, Box<Problem>> {
-    match std::str::from_utf8(content) {
-        Ok(source) => Ok(source.strip_prefix('\u{feff}').unwrap_or(source)),
-        Err(error) => {
-            let line = content[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count() + 1;
-            let problem = Problem::in_file(file, format!("line {line} is not UTF-8"));
-            Err(Box::new(problem.help("save the spreadsheet as \"CSV UTF-8\"")))
-        }
     }
 }
 
@@ -85,6 +79,7 @@ struct Line<'r> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Column {
     Device,
+    Aliases,
     Profile,
     Latitude,
     Longitude,
@@ -98,6 +93,9 @@ struct Loader<'s, 'p> {
     /// Sorted.
     profiles: Option<Vec<&'p str>>,
     columns: Vec<Column>,
+    device_column: usize,
+    /// Latitude and longitude, if the file has both.
+    place_columns: Option<[usize; 2]>,
     registry: Registry,
     text_ids: HashMap<String, TextId>,
     /// The column of the devices' time zones.
@@ -108,10 +106,19 @@ struct Loader<'s, 'p> {
     unshown_problems: usize,
 }
 
+/// A line that begins with it is skipped.
+const COMMENT: u8 = b'#';
+
+fn is_comment(line: &str) -> bool {
+    line.as_bytes().first() == Some(&COMMENT)
+}
+
+const ONE_DEVICE_HELP: &str = "an identity is of one device: remove one of the two";
+
 impl<'s, 'p> Loader<'s, 'p> {
     fn new(file: &'s Path, source: &'s str, profiles: Option<&[&'p str]>) -> Loader<'s, 'p> {
         // Spreadsheets of countries with a decimal comma separate cells by semicolons.
-        let header = source.lines().next().unwrap_or_default();
+        let header = source.lines().find(|line| !is_comment(line)).unwrap_or_default();
         let mut profiles = profiles.map(<[_]>::to_vec);
         if let Some(profiles) = &mut profiles {
             profiles.sort_unstable();
@@ -123,6 +130,8 @@ impl<'s, 'p> Loader<'s, 'p> {
             delimiter,
             profiles,
             columns: Vec::new(),
+            device_column: 0,
+            place_columns: None,
             registry: Registry::accepting_all(),
             text_ids: HashMap::new(),
             zone_column: None,
@@ -143,6 +152,9 @@ impl<'s, 'p> Loader<'s, 'p> {
             self.problems.push(Problem::in_file(self.file, message));
         }
         self.registry.devices.shrink_to_fit();
+        self.registry.alias_texts.shrink_to_fit();
+        self.registry.aliases.shrink_to_fit();
+        self.registry.places.shrink_to_fit();
         self.registry.tag_values.shrink_to_fit();
     }
 
@@ -150,6 +162,7 @@ impl<'s, 'p> Loader<'s, 'p> {
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(self.delimiter as u8)
             .trim(csv::Trim::All)
+            .comment(Some(COMMENT))
             // A line with too few or too many cells gets our message, with its place.
             .flexible(true)
             .has_headers(false)
@@ -164,7 +177,7 @@ impl<'s, 'p> Loader<'s, 'p> {
                 Err(error) => return self.report(begin..begin, format!("this is not CSV: {error}"), None),
             }
             end = usize::try_from(reader.position().byte()).unwrap_or(usize::MAX).min(self.source.len());
-            let line = Line { cells: &cells, span: self.trimmed(begin..end) };
+            let line = Line { cells: &cells, span: self.without_comments(begin..end) };
             if !self.columns.is_empty() {
                 self.read_row(&line);
             } else if !self.read_header(&line) {
@@ -181,6 +194,7 @@ impl<'s, 'p> Loader<'s, 'p> {
             }
             let column = match name {
                 DEVICE => Column::Device,
+                ALIASES => Column::Aliases,
                 PROFILE => Column::Profile,
                 LATITUDE => Column::Latitude,
                 LONGITUDE => Column::Longitude,
@@ -188,12 +202,15 @@ impl<'s, 'p> Loader<'s, 'p> {
             };
             self.columns.push(column);
         }
-        let has = |column| self.columns.contains(&column);
-        let (has_device, is_half_a_place) = (has(Column::Device), has(Column::Latitude) != has(Column::Longitude));
-        if !has_device {
+        let place_of = |column| self.columns.iter().position(|known| *known == column);
+        let (device, latitude, longitude) =
+            (place_of(Column::Device), place_of(Column::Latitude), place_of(Column::Longitude));
+        self.device_column = device.unwrap_or_default();
+        self.place_columns = latitude.zip(longitude).map(|(latitude, longitude)| [latitude, longitude]);
+        if device.is_none() {
             self.report(line.span.clone(), "there is no column `device`".into(), Some(HEADER_HELP.into()));
         }
-        if is_half_a_place {
+        if latitude.is_some() != longitude.is_some() {
             self.report(line.span.clone(), "`latitude` and `longitude` need each other".into(), None);
         }
         if self.registry.tag_names.len() > TAG_COLUMNS_MAX {
@@ -205,7 +222,7 @@ impl<'s, 'p> Loader<'s, 'p> {
     }
 
     fn read_tag_column(&mut self, line: &Line<'_>, index: usize, name: &str) -> Column {
-        if let Some(meant) = nearest(name, [DEVICE, PROFILE, LATITUDE, LONGITUDE]) {
+        if let Some(meant) = nearest(name, [DEVICE, ALIASES, PROFILE, LATITUDE, LONGITUDE]) {
             let help = format!("name it `{meant}`, or, if it is a tag, something else");
             self.report_cell(line, index, format!("the column `{name}` resembles `{meant}`"), Some(help));
         } else if let Err(why) = tag_name(name) {
@@ -229,14 +246,16 @@ impl<'s, 'p> Loader<'s, 'p> {
             let message = format!("the line has {cells} cells, and there are {columns} columns");
             return self.report(line.span.clone(), message, Some(help));
         }
-        let (mut profile, mut latitude, mut longitude) = (TextId::default(), None, None);
+        self.begin_row(line);
         for index in 0..self.columns.len() {
             let cell = &line.cells[index];
             match self.columns[index] {
-                Column::Device => self.read_device(line, index, cell),
-                Column::Profile => profile = self.read_profile(line, index, cell),
-                Column::Latitude => latitude = self.read_degrees(line, index, cell, 90.0),
-                Column::Longitude => longitude = self.read_degrees(line, index, cell, 180.0),
+                Column::Device | Column::Latitude | Column::Longitude => {}
+                Column::Aliases => self.read_aliases(line, index, cell),
+                Column::Profile => {
+                    let profile = self.read_profile(line, index, cell);
+                    self.registry.rows.last_mut().expect("BUG: the row was begun").profile = profile;
+                }
                 Column::Tag => {
                     let value = self.read_tag(line, index, cell);
                     if self.zone_column == Some(index) {
@@ -246,44 +265,120 @@ impl<'s, 'p> Loader<'s, 'p> {
                 }
             }
         }
-        if self.columns.contains(&Column::Latitude) {
-            let is_given = |column| {
-                self.columns.iter().position(|known| *known == column).map(|index| !line.cells[index].is_empty())
-            };
-            if is_given(Column::Latitude) != is_given(Column::Longitude) {
-                self.report(line.span.clone(), "the place has only one of latitude and longitude".into(), None);
-            }
-            let coordinates = latitude.zip(longitude);
-            let coordinates = coordinates.map(|(latitude, longitude)| Coordinates { latitude, longitude });
-            self.registry.coordinates.push(coordinates);
+        if let Some(columns) = self.place_columns {
+            let place = self.read_place(line, columns).unwrap_or([f64::NAN; 2]);
+            self.registry.places.push(place);
         }
+    }
+
+    /// Adds the row with its device, which further identities may stand in front of.
+    fn begin_row(&mut self, line: &Line<'_>) {
+        let (index, row) = (self.device_column, self.registry.rows.len());
+        let device = &line.cells[index];
+        self.registry.devices.push_str(device);
         let device_end = u32::try_from(self.registry.devices.len()).unwrap_or(u32::MAX);
-        self.registry.rows.push(Row { device_end, profile });
+        self.registry.rows.push(Row { device_end, profile: TextId::default() });
         self.row_starts.push(u32::try_from(line.span.start).unwrap_or(u32::MAX));
-    }
-
-    /// Adds the device's identity to the index; its row is added when the rest of the line is read.
-    fn read_device(&mut self, line: &Line<'_>, index: usize, cell: &str) {
-        if let Err(why) = check_device(cell) {
-            let shown: String = cell.chars().take(60).flat_map(char::escape_debug).collect();
-            self.report_cell(line, index, format!("`{shown}` cannot be a device: {why}"), None);
-        } else if let Some(earlier) = self.index_device(cell) {
-            let start = self.row_starts[earlier] as usize;
-            let earlier_line = self.source[..start].bytes().filter(|&byte| byte == b'\n').count() + 1;
-            let message = format!("the device `{cell}` is listed already, in line {earlier_line}");
-            self.report_cell(line, index, message, Some("remove one of the two lines".into()));
+        if let Err(mistake) = cell::check_identity(device, DEVICE) {
+            self.report_mistake(line, index, mistake);
+        } else if let Err(earlier) = self.index(device, row as Identity) {
+            self.report_listed(line, index, device, earlier);
         }
-        self.registry.devices.push_str(cell);
     }
 
-    /// The row that has this device already, if there is one.
-    fn index_device(&mut self, device: &str) -> Option<usize> {
-        let row = u32::try_from(self.registry.rows.len()).ok()?;
-        // Taken out, because the rows that it looks at are in the registry too.
+    fn read_aliases(&mut self, line: &Line<'_>, index: usize, cell: &str) {
+        let row = self.registry.rows.len() - 1;
+        let first = self.registry.aliases.len();
+        for alias in cell::identities(cell) {
+            if let Err(mistake) = cell::check_identity(alias, "alias") {
+                self.report_mistake(line, index, mistake);
+                continue;
+            }
+            let number = self.registry.aliases.len();
+            self.registry.alias_texts.push_str(alias);
+            let end = u32::try_from(self.registry.alias_texts.len()).unwrap_or(u32::MAX);
+            self.registry.aliases.push(Alias { end, row: row as u32 });
+            let Err(earlier) = self.index(alias, ALIAS + number as Identity) else { continue };
+            // Not a second time: it stays out of the list, and is told unless the device says the same of itself twice.
+            self.registry.aliases.pop();
+            self.registry.alias_texts.truncate(self.registry.alias_texts.len() - alias.len());
+            if self.registry.row_of(earlier) != row {
+                self.report_listed(line, index, alias, earlier);
+            }
+        }
+        if self.registry.aliases.len() - first > ALIASES_MAX {
+            self.report_cell(line, index, format!("a device has at most {ALIASES_MAX} aliases"), None);
+        }
+    }
+
+    /// Adds an identity, which is in the registry already, to the index.
+    fn index(&mut self, text: &str, identity: Identity) -> Result<(), Identity> {
+        // Taken out, because the texts that it looks at are in the registry too.
         let mut index = std::mem::replace(&mut self.registry.index, Index::with_room_for(0));
-        let earlier = index.insert(device, row, |row| self.registry.device(row)).err();
+        let inserted = index.insert(text, identity, |identity| self.registry.identity(identity));
         self.registry.index = index;
-        earlier
+        inserted
+    }
+
+    fn report_listed(&mut self, line: &Line<'_>, index: usize, identity: &str, earlier: Identity) {
+        if self.problems.len() >= PROBLEMS_MAX {
+            // Looking for the line takes as long as the file is.
+            self.unshown_problems += 1;
+            return;
+        }
+        let row = self.registry.row_of(earlier);
+        let start = self.row_starts[row] as usize;
+        let earlier_line = self.source[..start].bytes().filter(|&byte| byte == b'\n').count() + 1;
+        let is_alias = earlier >= ALIAS;
+        let (message, help) = match (is_alias, index == self.device_column) {
+            (false, true) => (
+                format!("the device `{identity}` is listed already, in line {earlier_line}"),
+                "remove one of the two lines",
+            ),
+            (false, false) => {
+                (format!("the alias `{identity}` is a device itself, in line {earlier_line}"), ONE_DEVICE_HELP)
+            }
+            (true, _) => {
+                let other = self.registry.device(row);
+                (
+                    format!("`{identity}` is an alias of the device `{other}` already, in line {earlier_line}"),
+                    ONE_DEVICE_HELP,
+                )
+            }
+        };
+        self.report_cell(line, index, message, Some(help.into()));
+    }
+
+    fn read_place(&mut self, line: &Line<'_>, columns: [usize; 2]) -> Option<[f64; 2]> {
+        let [latitude, longitude] = columns.map(|index| &line.cells[index]);
+        match (latitude.is_empty(), longitude.is_empty()) {
+            (true, true) => return None,
+            (false, false) => {}
+            _ => self.report(line.span.clone(), "the place has only one of latitude and longitude".into(), None),
+        }
+        if cell::are_swapped(latitude, longitude) {
+            let message = format!("`{latitude}` is no latitude: latitude and longitude are the wrong way round");
+            self.report_cell(
+                line,
+                columns[0],
+                message,
+                Some("exchange the two, or the names of their columns".into()),
+            );
+            return None;
+        }
+        let limits = [cell::LATITUDE_MAX, cell::LONGITUDE_MAX];
+        let mut place = [f64::NAN; 2];
+        for ((index, limit), degrees) in columns.into_iter().zip(limits).zip(&mut place) {
+            match cell::parse_degrees(&line.cells[index], limit) {
+                Ok(read) => *degrees = read,
+                Err(_) if line.cells[index].is_empty() => {}
+                Err(mistake) => self.report_mistake(line, index, mistake),
+            }
+        }
+        if let Err(mistake) = cell::check_place(place[0], place[1]) {
+            self.report_mistake(line, columns[0], mistake);
+        }
+        Some(place)
     }
 
     fn read_profile(&mut self, line: &Line<'_>, index: usize, cell: &str) -> TextId {
@@ -296,19 +391,6 @@ impl<'s, 'p> Loader<'s, 'p> {
             self.report_cell(line, index, format!("there is no profile `{cell}`"), Some(help));
         }
         self.text_id(cell)
-    }
-
-    fn read_degrees(&mut self, line: &Line<'_>, index: usize, cell: &str, degrees_max: f64) -> Option<f64> {
-        if cell.is_empty() {
-            return None;
-        }
-        let degrees = cell.parse::<f64>().ok().filter(|degrees| degrees.abs() <= degrees_max);
-        if degrees.is_none() {
-            let message = format!("`{cell}` is no number of degrees from -{degrees_max} to {degrees_max}");
-            let help = cell.contains(',').then(|| "write a decimal point, not a comma".into());
-            self.report_cell(line, index, message, help);
-        }
-        degrees
     }
 
     fn read_tag(&mut self, line: &Line<'_>, index: usize, cell: &str) -> TextId {
@@ -329,7 +411,7 @@ impl<'s, 'p> Loader<'s, 'p> {
                 self.registry.zones.insert(value, zone);
             }
             None => {
-                let shown: String = cell.chars().take(60).flat_map(char::escape_debug).collect();
+                let shown = cell::shown(cell);
                 let help = "write an offset such as +08:00, or a name such as Europe/Berlin".to_owned();
                 self.report_cell(line, index, format!("`{shown}` is no time zone"), Some(help));
             }
@@ -347,6 +429,10 @@ impl<'s, 'p> Loader<'s, 'p> {
         let id = TextId(u32::try_from(self.registry.texts.0.len()).unwrap_or_default());
         self.text_ids.insert(text.to_owned(), id);
         id
+    }
+
+    fn report_mistake(&mut self, line: &Line<'_>, index: usize, mistake: Mistake) {
+        self.report_cell(line, index, mistake.message, mistake.help);
     }
 
     fn report_cell(&mut self, line: &Line<'_>, index: usize, message: String, help: Option<String>) {
@@ -370,6 +456,18 @@ impl<'s, 'p> Loader<'s, 'p> {
             self.problems.push(Problem { help, ..Problem::at(self.file, self.source, span, message) });
         } else {
             self.unshown_problems += 1;
+        }
+    }
+
+    /// A line of the file without the comments in front of it, and without white space at its ends.
+    fn without_comments(&self, mut span: Range<usize>) -> Range<usize> {
+        loop {
+            span = self.trimmed(span);
+            let text = &self.source[span.clone()];
+            match text.find('\n') {
+                Some(end) if is_comment(text) => span.start += end,
+                _ => return span,
+            }
         }
     }
 

@@ -45,6 +45,7 @@ fn a_device_is_found_with_all_that_its_line_says() {
 #[test]
 fn a_registry_is_read_as_spreadsheets_save_it() {
     for text in [
+        "# saved by hand;\ndevice,profile,site\nW-1,cjt188,quay\n",
         "device;profile;site\nW-1;cjt188;quay\n",
         "device\tprofile\tsite\nW-1\tcjt188\tquay\n",
         "\u{feff}device,profile,site\r\nW-1,cjt188,quay\r\n",
@@ -189,6 +190,127 @@ fn mistakes_of_the_first_line_are_told() {
         ],
     );
     f(b"device\nW\xc3\n", &["line 2 is not UTF-8"]);
+    f(b"# of the city\n\n# of today\n", &["the registry is empty"]);
+    f(b"device,alias\n", &["the column `alias` resembles `aliases`"]);
+}
+
+#[test]
+fn a_file_that_is_no_csv_in_utf_8_says_how_to_save_it() {
+    let f = |content: &[u8], message: &str| {
+        let problems = parse(content).unwrap_err();
+        assert_eq!(problems.iter().map(|problem| problem.message.as_str()).collect::<Vec<_>>(), [message]);
+        assert!(problems[0].help.as_ref().unwrap().starts_with("save the spreadsheet as \"CSV UTF-8\""));
+    };
+    // "device,site\nW-1,人民广场" in GB18030.
+    f(b"device,site\nW-1,\xc8\xcb\xc3\xf1\xb9\xe3\xb3\xa1\n", "line 2 is not UTF-8");
+    f(b"\xff\xfed\0e\0v\0i\0c\0e\0\n\0", "this is UTF-16, not UTF-8");
+    f(b"PK\x03\x04\x14\0\x06\0", "this is a workbook, not CSV");
+    f(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "this is a workbook, not CSV");
+}
+
+#[test]
+fn lines_that_begin_with_a_number_sign_are_comments() {
+    let text = "# the pilot at the harbour\n#;;\n\ndevice,pilot\n# its first\nW-1,a\n#W-2,b\n\"#3\",c\n# its last";
+    let registry = registry(text);
+    assert_eq!(registry.iter().map(|device| device.device()).collect::<Vec<_>>(), ["W-1", "#3"]);
+    let problems = parse("device,profile\n# a comment\n\n# and another\nW-1,cjt18\n").unwrap_err();
+    assert!(render(&problems, false).contains("--> devices.csv:5:5\n"), "{}", render(&problems, false));
+}
+
+#[test]
+fn a_device_is_found_by_each_of_its_identities() {
+    let registry = registry(
+        "aliases,device,profile,pilot\n\
+         866123456789012 4a1f;00000012345678,W-1,cjt188,a\n\
+         ,W-2,,b\n\
+         \" 水表-3；W-3 866123456789013;866123456789013\",W-3,,c\n",
+    );
+    for identity in ["W-1", "866123456789012", "4a1f", "00000012345678"] {
+        assert_eq!(shown(&registry, identity).as_deref(), Some("cjt188 [pilot=a] -"), "{identity}");
+        assert_eq!(registry.find(identity).unwrap().device(), "W-1");
+    }
+    let aliases = |device| registry.find(device).unwrap().aliases().collect::<Vec<_>>();
+    assert_eq!(aliases("W-1"), ["866123456789012", "4a1f", "00000012345678"]);
+    assert_eq!(aliases("W-2"), [""; 0]);
+    assert_eq!(aliases("水表-3"), ["水表-3", "866123456789013"]);
+    assert_eq!(registry.find("水表-3").unwrap().device(), "W-3");
+    assert_eq!((registry.len(), registry.has_aliases()), (3, true));
+    assert!(registry.find("866123456789014").is_none());
+}
+
+#[test]
+fn each_identity_of_many_devices_is_found() {
+    let mut text = String::from("device,aliases\n");
+    (0..5_000).for_each(|number| text.push_str(&format!("D-{number},A-{number} B-{number} C-{number}\n")));
+    let registry = registry(&text);
+    for number in 0..5_000 {
+        for kind in ["A", "B", "C", "D"] {
+            assert_eq!(registry.find(&format!("{kind}-{number}")).unwrap().device(), format!("D-{number}"));
+        }
+    }
+    assert!(registry.find("A-5000").is_none());
+}
+
+#[test]
+fn an_identity_is_of_one_device() {
+    let f = |text: &str, expected: &str| {
+        let problems = parse(text).unwrap_err();
+        let told: Vec<String> = problems.iter().map(Problem::one_line).collect();
+        assert_eq!(told, [format!("devices.csv:{expected}")]);
+    };
+    let help = "; an identity is of one device: remove one of the two";
+    f("device,aliases\nA,x y\nB,z y\n", &format!("3:3: `y` is an alias of the device `A` already, in line 2{help}"));
+    f("device,aliases\nA,x\nB,A\n", &format!("3:3: the alias `A` is a device itself, in line 2{help}"));
+    f("device,aliases\nA,B\nB,\n", &format!("3:1: `B` is an alias of the device `A` already, in line 2{help}"));
+    let many = (0..17).map(|number| format!("a{number}")).collect::<Vec<_>>().join(";");
+    f(&format!("device,aliases\nA,{many}\n"), "2:3: a device has at most 16 aliases");
+}
+
+#[test]
+fn an_identity_that_a_spreadsheet_has_spoilt_is_told() {
+    let f = |cell: &str, expected: Option<&str>| {
+        for text in [format!("device,site\n{cell},x\n"), format!("device,aliases\nW-1,{cell}\n")] {
+            let found = parse(&text).err().map(|problems| problems[0].message.clone());
+            match expected {
+                Some(expected) => assert!(found.as_ref().is_some_and(|m| m.contains(expected)), "{cell}: {found:?}"),
+                None => assert_eq!(found, None, "{cell}"),
+            }
+        }
+    };
+    f("8.66123E+14", Some("`8.66123E+14` is a number that a spreadsheet has shortened; its last digits are lost"));
+    f("8E+14", Some("shortened"));
+    f("\"8,66E+14\"", Some("shortened"));
+    f("866123456789012.0", Some("some program has taken for a number"));
+    f("=\"866123456789012\"", Some("a spreadsheet's mark for text"));
+    f("'866123456789012", Some("a spreadsheet's mark for text"));
+    f("86612\u{200b}3456789012", Some("an invisible character, U+200B"));
+    // These are identities that somebody may have.
+    ["4E14", "8E+", "E+14", "12E+3", "866123456789012", "v1.0", "0004A30B001C0530"]
+        .into_iter()
+        .for_each(|cell| f(cell, None));
+}
+
+#[test]
+fn a_place_that_cannot_be_is_told() {
+    let f = |cells: &str, expected: &str| {
+        let problems = parse(format!("device,latitude,longitude\nW-1,{cells}\n")).unwrap_err();
+        let shown = render(&problems, false);
+        assert!(shown.contains(expected) && problems.len() == 1, "{cells}: {shown}");
+    };
+    f("121.4737,31.2304", "`121.4737` is no latitude: latitude and longitude are the wrong way round");
+    f("0,0", "latitude 0, longitude 0 is in the Atlantic Ocean");
+    f("0.0,-0", "in the Atlantic Ocean");
+    f("31°14'N,121.4737", "write degrees with a fraction, as in 31.2304");
+    f("\"31,2304\",121.4737", "write a decimal point, not a comma");
+    f("NaN,121.4737", "`NaN` is no number of degrees from -90 to 90");
+}
+
+#[test]
+fn a_file_of_nothing_but_mistakes_is_refused_at_once() {
+    // Each of these lines repeats an identity; looking for the line of the first takes as long as the file is.
+    let text = format!("device,aliases\n{}", "W-1,x\n".repeat(20_000));
+    let problems = parse(text).unwrap_err();
+    assert_eq!((problems.len(), problems[50].message.starts_with("39948 further")), (51, true));
 }
 
 #[test]

@@ -152,7 +152,7 @@ impl Receiver for Outcome {
 
     fn refused(&mut self, fault: Fault<'_>) {
         if let Some(device) = fault.device {
-            self.device.get_or_insert_with(|| device.to_owned());
+            self.device.get_or_insert_with(|| device.into_owned());
         }
         if let Some(profile) = fault.profile {
             self.profile.get_or_insert_with(|| profile.to_owned());

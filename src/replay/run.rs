@@ -23,7 +23,7 @@ use super::target::{SinkTotals, Target};
 use super::{Selection, Side};
 use crate::fleet::Corrections;
 use crate::journal::{Entry, JournalError};
-use crate::refused::{Refused, Replaced};
+use crate::refused::{Refused, Replaced, Stage};
 use crate::state::StateError;
 use crate::store::{Settled, Wanted};
 
@@ -118,6 +118,8 @@ pub(super) struct Replay<'a> {
     pub side: Side,
     /// The former rules, for sinks that cannot tell what they hold.
     pub former: Option<Side>,
+    /// Rules by which the entry has to have been refused by the registry, to be replayed.
+    pub unlisted_before: Option<Side>,
     pub selection: Selection,
     /// Whether every entry up to the end is replayed.
     pub is_whole: bool,
@@ -126,7 +128,7 @@ pub(super) struct Replay<'a> {
     pub targets: Vec<Target>,
     /// The last entry of which the fleet's consumer has kept what is refused.
     pub fleet_end: u64,
-    pub refused: Refused,
+    pub refused: Arc<Refused>,
     pub journal: PathBuf,
     pub corrections: Corrections,
     /// None for a replay that need not be continued, for it may as well begin again.
@@ -214,6 +216,11 @@ impl Replay<'_> {
     /// What an entry gives, if it was asked for.
     fn wanted(&mut self, entry: Entry) -> Option<Decoded> {
         if !self.selection.has_time(entry.received) {
+            return None;
+        }
+        if let Some(before) = &mut self.unlisted_before
+            && !before.outcome(&entry).faults.iter().any(|fault| fault.stage == Stage::Registry)
+        {
             return None;
         }
         let (outcome, refusals) = decode(&mut self.side.pipeline, &entry);

@@ -16,6 +16,9 @@ pub(super) enum Source {
 
 /// Of the journal this much is in memory at a time.
 const READ_BYTES_MAX: usize = 1 << 20;
+/// Says whether the messages of a device are wanted.
+pub(super) type WantsDevice = Box<dyn Fn(&str) -> bool + Send>;
+
 /// Of the archive so many messages.
 const READ_MESSAGES_MAX: usize = 500;
 
@@ -26,12 +29,19 @@ impl Source {
         Ok(Source::Journal { reader: Box::new(reader), read: Vec::new() })
     }
 
-    /// What was refused, as far as the filter wants it.
-    pub fn archive(archive: Archive, filter: Filter, journal: &Path) -> Result<Source, ReplayError> {
+    /// What was refused, as far as the filter wants it and, if that is asked, the device it is of.
+    pub fn archive(
+        archive: Archive,
+        filter: Filter,
+        wants_device: Option<WantsDevice>,
+        journal: &Path,
+    ) -> Result<Source, ReplayError> {
         let reader = Reader::open(journal, 0)?;
         let archived = Archived {
             archive,
             filter: Filter { limit: READ_MESSAGES_MAX, ..filter },
+            wants_device,
+            read_up_to: (0, 0),
             last: 0,
             read: VecDeque::new(),
             journal: Others::new(journal.to_owned()),
@@ -65,7 +75,10 @@ impl Source {
 pub(super) struct Archived {
     archive: Archive,
     filter: Filter,
-    /// The last sequence number that was read.
+    wants_device: Option<WantsDevice>,
+    /// Sequence number and id of the last message that was read.
+    read_up_to: (u64, i64),
+    /// The last entry that was given.
     last: u64,
     read: VecDeque<Kept>,
     journal: Others,
@@ -79,13 +92,12 @@ impl Archived {
     fn next(&mut self) -> Result<Vec<Entry>, ReplayError> {
         let mut entries = Vec::new();
         while entries.is_empty() {
-            self.read.extend(self.archive.by_sequence(&self.filter, self.last)?);
-            if self.read.is_empty() {
-                break;
-            }
+            self.read.extend(self.archive.by_sequence(&self.filter, self.read_up_to)?);
+            let Some(last) = self.read.back() else { break };
+            self.read_up_to = (last.sequence, last.id);
             while let Some(kept) = self.read.pop_front() {
                 // An entry is there once for each of its uplinks and each sink.
-                if kept.sequence <= self.last {
+                if kept.sequence <= self.last || !self.wants(&kept) {
                     continue;
                 }
                 self.last = kept.sequence;
@@ -101,6 +113,10 @@ impl Archived {
             }
         }
         Ok(entries)
+    }
+
+    fn wants(&self, kept: &Kept) -> bool {
+        self.wants_device.as_ref().is_none_or(|wants| kept.device.as_deref().is_some_and(wants))
     }
 
     /// Numbers begin anew with a new journal: the entry of this number may be another message.

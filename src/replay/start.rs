@@ -108,12 +108,13 @@ pub fn replay(
     let mut replay = Replay {
         side: Side::new(rules),
         former: former.map(Side::new),
+        unlisted_before: None,
         selection,
         is_whole,
         rate,
         targets,
         fleet_end: ends.of(FLEET_CURSOR),
-        refused: Refused::open(Arc::clone(&state), Limits::default())?,
+        refused: Arc::new(Refused::open(Arc::clone(&state), Limits::default())?),
         journal,
         corrections,
         keeper: Some(&keeper),
@@ -153,18 +154,19 @@ pub fn replay_refused(
     let key = Reader::open(&journal, 0)?.key();
     let (targets, untouched) = targets(config, &[], &ends, key, runtime)?;
     let archive = refused::open_read_only(&config.data_directory)?;
-    let (last, _) = archive.extent(&filter)?;
+    let last = archive.extent(&filter)?;
     let state = Arc::new(State::open(&config.data_directory)?);
-    let source = Source::archive(archive, filter, &journal)?;
+    let source = Source::archive(archive, filter, None, &journal)?;
     let mut replay = Replay {
         side: Side::new(rules),
         former: None,
+        unlisted_before: None,
         selection: Selection::default(),
         is_whole: false,
         rate,
         targets,
         fleet_end: ends.of(FLEET_CURSOR),
-        refused: Refused::open(Arc::clone(&state), Limits::default())?,
+        refused: Arc::new(Refused::open(Arc::clone(&state), Limits::default())?),
         journal,
         corrections: Corrections::new(false),
         keeper: None,

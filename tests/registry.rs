@@ -1,0 +1,201 @@
+//! A city registers its devices: what a device sent before that is used from then on, by whichever identity it came, as if
+//! it had been listed from the start.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use support::{Citywire, TempDir, VictoriaMetrics, counter_profile, free_port, publish, wait_until};
+
+/// citywire with a broker of its own and a registry that may change.
+struct Pilot {
+    citywire: Citywire,
+    port: u16,
+    files: TempDir,
+    _profiles: TempDir,
+}
+
+impl Pilot {
+    /// With these lines of the registry, and these of configuration.
+    fn start(registry: &str, configuration: &str) -> Pilot {
+        let (port, files, profiles) = (free_port(), TempDir::new(), counter_profile());
+        let file = files.file("devices.csv", registry);
+        let citywire = Citywire::start(&format!(
+            "profiles = {{ directory = {:?}, watch_interval = \"100ms\" }}\n\
+             registry = {{ file = {file:?}, unknown = \"quarantine\" }}\n\
+             [broker.embedded]\nlisten = \"127.0.0.1:{port}\"\n\
+             [[route]]\ntopic = \"city/{{device}}/up\"\nprofile = \"counter\"\n{configuration}",
+            profiles.path()
+        ));
+        Pilot { citywire, port, files, _profiles: profiles }
+    }
+
+    /// Publishes these counts of a device.
+    async fn publish(&self, device: &str, counts: std::ops::Range<u32>) {
+        let message = |count: u32| (format!("city/{device}/up"), count.to_be_bytes().to_vec());
+        publish(self.port, counts.map(message)).await;
+    }
+
+    /// Puts other lines in the place of the registry's, as a careful program does.
+    fn register(&self, registry: &str) {
+        let new = self.files.file("devices.new", registry);
+        std::fs::rename(new, self.files.path().join("devices.csv")).expect("replace the registry");
+    }
+
+    /// What is set aside: for each message its receive time in nanoseconds, by device and count.
+    fn set_aside(&self) -> BTreeMap<(String, u32), i64> {
+        let listed = self.citywire.command(&["refused", "list", "--json", "--limit", "100000"]);
+        assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+        let lines = String::from_utf8(listed.stdout).unwrap();
+        lines
+            .lines()
+            .map(|line| {
+                let kept: Value = serde_json::from_str(line).unwrap();
+                assert_eq!((&kept["stage"], &kept["reason"]), (&"registry".into(), &"quarantined".into()));
+                let count = u32::from_str_radix(kept["payload"].as_str().unwrap(), 16).unwrap();
+                let received: jiff::Timestamp = kept["received"].as_str().unwrap().parse().unwrap();
+                ((kept["device"].as_str().unwrap().to_owned(), count), received.as_nanosecond() as i64)
+            })
+            .collect()
+    }
+
+    async fn wait_until_set_aside(&self, messages: usize) {
+        wait_until("the messages are set aside", || self.set_aside().len() == messages).await;
+    }
+
+    /// What the embedded store has of a device: the time in nanoseconds of each count.
+    fn stored(&self, device: &str) -> BTreeMap<u32, i64> {
+        let store = self.citywire.store();
+        let query = "SELECT volume_m3, time FROM _water_meter JOIN _devices ON id = device WHERE name = ?";
+        // Before the first point there is no table.
+        let Ok(mut statement) = store.prepare(query) else { return BTreeMap::new() };
+        let rows = statement.query_map([device], |row| Ok((row.get::<_, f64>(0)? as u32, row.get(1)?))).unwrap();
+        let rows: Vec<(u32, i64)> = rows.map(|row| row.expect("a count")).collect();
+        let stored: BTreeMap<u32, i64> = rows.iter().copied().collect();
+        assert_eq!(stored.len(), rows.len(), "each count is there once");
+        stored
+    }
+
+    fn metric(&self, name: &str) -> f64 {
+        self.citywire.metrics().sum(name, &[])
+    }
+
+    /// The fleet's rows of `state.sqlite`: messages and readings of each device.
+    fn fleet(&self) -> BTreeMap<String, (i64, String)> {
+        let state = rusqlite::Connection::open(self.citywire.data_directory().join("state.sqlite")).unwrap();
+        state.busy_timeout(support::PATIENCE).unwrap();
+        let mut statement = state.prepare("SELECT name, messages, reading FROM device").unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?)))).unwrap();
+        rows.map(|row| row.unwrap()).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_device_sent_before_it_was_registered_is_used_with_its_first_receive_time() {
+    let mut pilot = Pilot::start("device,pilot\nknown,a\n", "");
+    pilot.publish("known", 0..3).await;
+    pilot.publish("866123456789012", 0..5).await;
+    pilot.publish("00000012345678", 5..7).await;
+    pilot.publish("stranger", 0..4).await;
+    pilot.wait_until_set_aside(11).await;
+    let set_aside = pilot.set_aside();
+    assert!(pilot.stored("866123456789012").is_empty());
+    assert_eq!(pilot.metric("citywire_registry_released_messages_total"), 0.0);
+
+    pilot.register(
+        "device,aliases,pilot,latitude,longitude\nknown,,a,,\n\
+         W-1,866123456789012 00000012345678,b,31.2304,121.4737\n",
+    );
+    // Nobody gives a command: the service does so by itself, while other messages come in.
+    pilot.publish("known", 3..50).await;
+    wait_until("what was set aside is in use", || pilot.set_aside().len() == 4).await;
+    let stored = pilot.stored("W-1");
+    let expected: BTreeMap<u32, i64> =
+        set_aside.iter().filter(|((device, _), _)| device != "stranger").map(|((_, n), at)| (*n, *at)).collect();
+    assert_eq!(stored, expected, "each at the time at which it was first received");
+    assert!(pilot.set_aside().keys().all(|(device, _)| device == "stranger"));
+
+    let place = "SELECT DISTINCT pilot, latitude_deg, longitude_deg FROM water_meter WHERE device = 'W-1'";
+    let place: Vec<(String, f64, f64)> = {
+        let store = pilot.citywire.store();
+        let mut statement = store.prepare(place).unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+        rows.map(|row| row.unwrap()).collect()
+    };
+    assert_eq!(place, [("b".to_owned(), 31.2304, 121.4737)]);
+    pilot.citywire.wait_until_written(61).await;
+    assert_eq!(pilot.stored("known").len(), 50);
+    pilot.citywire.assert_conserved().await;
+    wait_until("the metrics tell it", || {
+        pilot.metric("citywire_registry_released_messages_total") == 7.0
+            && pilot.metric("citywire_refused_kept_messages") == 4.0
+    })
+    .await;
+    assert_eq!(pilot.metric("citywire_refused_messages_total"), 11.0, "they were counted when they came");
+    wait_until("the fleet has one device for both identities, with its last reading", || {
+        let fleet = pilot.fleet();
+        let names: Vec<&str> = fleet.keys().map(String::as_str).collect();
+        names == ["W-1", "known", "stranger"] && fleet["W-1"].0 == 7 && fleet["W-1"].1.contains("6.0")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_in_the_middle_loses_nothing_and_doubles_nothing() {
+    const MESSAGES: u32 = 3_000;
+    let mut pilot = Pilot::start("device\n", "");
+    pilot.publish("W-1", 0..MESSAGES).await;
+    pilot.wait_until_set_aside(MESSAGES as usize).await;
+    let set_aside = pilot.set_aside();
+    pilot.register("device\nW-1\n");
+    for killed_at in [1, MESSAGES as usize / 3] {
+        wait_until("a part of it is in use", || pilot.stored("W-1").len() >= killed_at).await;
+        pilot.citywire.kill();
+        let (stored, left) = (pilot.stored("W-1"), pilot.set_aside());
+        assert!(
+            set_aside.keys().all(|key| stored.contains_key(&key.1) || left.contains_key(key)),
+            "a message is among the refused until its points are written"
+        );
+        pilot.citywire.resume();
+    }
+    wait_until("all of it is in use", || pilot.set_aside().is_empty()).await;
+    let expected: BTreeMap<u32, i64> = set_aside.iter().map(|((_, count), received)| (*count, *received)).collect();
+    assert_eq!(pilot.stored("W-1"), expected);
+    pilot.citywire.assert_conserved().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_is_registered_while_citywire_is_stopped_is_not_forgotten() {
+    let mut pilot = Pilot::start("device\n", "");
+    pilot.publish("W-1", 0..20).await;
+    pilot.wait_until_set_aside(20).await;
+    assert!(pilot.citywire.stop().success());
+    pilot.register("device\nW-1\n");
+    pilot.citywire.resume();
+    wait_until("it is in use", || pilot.set_aside().is_empty()).await;
+    assert_eq!(pilot.stored("W-1").len(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_does_not_answer_holds_up_no_other_and_gets_the_points_later() {
+    let mut database = VictoriaMetrics::prepare();
+    let sinks = format!(
+        "[[sink]]\nkind = \"embedded\"\n[[sink]]\nkind = \"influxdb2\"\nname = \"city\"\nurl = {:?}\norg = \"o\"\n\
+         bucket = \"b\"\ntoken = \"t\"\n",
+        database.url()
+    );
+    let pilot = Pilot::start("device\n", &sinks);
+    pilot.publish("W-1", 0..20).await;
+    pilot.wait_until_set_aside(20).await;
+    pilot.register("device\nW-1\n");
+    wait_until("the sink that can has the points", || pilot.stored("W-1").len() == 20).await;
+    database.resume();
+    wait_until("nothing is refused any more", || pilot.set_aside().is_empty()).await;
+    wait_until("the database has them, too", || {
+        let series = database.export("water_meter");
+        let counts = series.iter().filter(|series| series.name == "water_meter_volume_m3");
+        counts.map(|series| series.samples.len()).sum::<usize>() == 20
+    })
+    .await;
+}
