@@ -25,10 +25,21 @@ pub use endpoint::{Endpoint, Security};
 pub use error::Error;
 #[cfg(test)]
 pub(crate) use mqtt::Publish;
+pub(crate) use source::source;
 pub use status::{Status, StatusNow};
 
 /// Whether this build has the broker in the process (Cargo feature `embedded-broker`).
 pub const EMBEDDED_AVAILABLE: bool = cfg!(feature = "embedded-broker");
+
+/// The first level of the topics of what platforms push over HTTP ([`crate::push`]): `$push/<source>`. No message of an
+/// MQTT connection has such a topic: clients do not publish to topics with `$` (MQTT 5.0, 4.7.2), and one that does is
+/// refused.
+pub const PUSH_LEVEL: &str = "$push";
+
+/// Whether a topic is one that only HTTP push gives to its messages.
+pub fn is_of_push(topic: &[u8]) -> bool {
+    topic.strip_prefix(PUSH_LEVEL.as_bytes()).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+}
 
 /// One PUBLISH as it was received, before anything has looked at it.
 #[derive(Debug)]
@@ -107,6 +118,11 @@ pub trait Intake: Send + Sync + 'static {
     /// Takes a message to be written to disk; its [`Ack`] is given after the fsync. Called from the tasks that poll
     /// connections, so it must return at once, whatever disk and database do.
     fn append(&self, message: Message) -> Result<(), NotTaken>;
+
+    /// Why nothing becomes durable at present, with what to do; nothing while all is well.
+    fn blocked(&self) -> Option<String> {
+        None
+    }
 
     /// The session of this source began anew: its packet identifiers mean nothing any more, and what it sends is no
     /// redelivery of what it sent before.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 mod envelope;
 mod environment;
+mod push;
 mod reference;
 mod route;
 mod rules;
@@ -23,6 +24,7 @@ pub(crate) use envelope::read_layouts;
 pub use envelope::{
     Envelope, Event, JsonEnvelope, PayloadEncoding, PlatformEnvelope, Pointers, TimeFormat, When, Zone,
 };
+pub use push::{Push, PushAuth, PushPlatform, PushSource, PushTls};
 pub use reference::{effective, reference, sample};
 pub use route::{ProfileFrom, Route};
 pub(crate) use rules::tag_name;
@@ -119,6 +121,7 @@ section! {
         /// How long a stop may take: receiving ends at once, then the sinks are given what is on its way.
         pub shutdown_grace: HumanDuration = seconds(10), in seconds(0)..=hours(1);
         pub broker: Broker = Broker::default();
+        pub push: Push = Push::default();
         pub journal: Journal = Journal::default();
         pub routes as "route": Vec<Route> = vec![Route::city()];
         pub sinks as "sink": Vec<Sink> = vec![Sink::Embedded(EmbeddedSink::default())];

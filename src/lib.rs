@@ -6,6 +6,7 @@
 //! | stage | takes | gives |
 //! | --- | --- | --- |
 //! | [`broker`] | an MQTT connection | [`broker::Message`] |
+//! | [`push`] | an HTTP request of an operator's platform | the same |
 //! | [`journal`] | a message | [`journal::Entry`]: sequence number, receive time, topic, bytes, on disk |
 //! | [`route`] | a topic | route::Route: which envelope and which profile it carries |
 //! | [`envelope`] | an entry and its route | envelope::Uplink: device, time, port, payload bytes |
@@ -27,6 +28,7 @@ pub mod envelope;
 pub mod fleet;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod http;
 pub mod journal;
 pub mod json;
 pub mod metrics;
@@ -34,6 +36,8 @@ pub mod pipeline;
 pub mod point;
 pub mod problem;
 pub mod profile;
+pub mod push;
+mod refreshed;
 pub mod refused;
 pub mod registry;
 pub mod reload;

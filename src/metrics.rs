@@ -51,15 +51,24 @@ metrics! {
     BROKER_SUBSCRIPTION_REFUSALS = Counter "citywire_broker_subscription_refusals_total" [] "Topic filters that the broker refused to subscribe us to (SUBACK with an error code).";
     BROKER_RECEIVED_MESSAGES = Counter "citywire_broker_received_messages_total" [] "PUBLISH packets received, redeliveries included.";
     BROKER_RECEIVED_BYTES = Counter "citywire_broker_received_bytes_total" [] "Bytes of payload and topic received in PUBLISH packets.";
-    BROKER_DROPPED_MESSAGES = Counter "citywire_broker_dropped_messages_total" ["reason"] "Messages received and not kept: too_large (MQTT 3.1.1: longer than broker.packet_bytes_max) or queue_full (QoS 0 while the journal's queue was full).";
+    BROKER_DROPPED_MESSAGES = Counter "citywire_broker_dropped_messages_total" ["reason"] "Messages received and not kept: too_large (MQTT 3.1.1: longer than broker.packet_bytes_max), queue_full (QoS 0 while the journal's queue was full) or reserved_topic (under $push/, which only HTTP push may use).";
     BROKER_HELD_MESSAGES = Gauge "citywire_broker_held_messages" [] "Messages received that wait for room in the journal's queue.";
     BROKER_RETURNED_MESSAGES = Counter "citywire_broker_returned_messages_total" [] "Messages received that the journal did not take because their connection ended, or the service stopped, while they waited for it. They were not acknowledged: their senders deliver them again.";
     BROKER_ACKNOWLEDGED_MESSAGES = Counter "citywire_broker_acknowledged_messages_total" [] "PUBACKs sent, each after the journal's fsync.";
     BROKER_VOID_ACKNOWLEDGEMENTS = Counter "citywire_broker_void_acknowledgements_total" [] "PUBACKs not sent because the connection they belonged to was gone; the broker delivers those messages again.";
     BROKER_UNACKNOWLEDGED_MESSAGES = Gauge "citywire_broker_unacknowledged_messages" [] "Messages received and not yet acknowledged.";
 
+    PUSH_RECEIVED_MESSAGES = Counter "citywire_push_received_messages_total" [] "Messages that platforms pushed over HTTP, were proven to be theirs and arrived whole; repetitions included.";
+    PUSH_RECEIVED_BYTES = Counter "citywire_push_received_bytes_total" [] "Bytes of these messages as they go to the journal, with their topics.";
+    PUSH_HELD_MESSAGES = Gauge "citywire_push_held_messages" [] "Messages pushed that wait for the journal to take them.";
+    PUSH_RETURNED_MESSAGES = Counter "citywire_push_returned_messages_total" [] "Messages pushed that the journal did not take in time, or before the service stopped or the connection ended. They were answered with 503 or not at all: platforms push them again.";
+    PUSH_ACKNOWLEDGED_MESSAGES = Counter "citywire_push_acknowledged_messages_total" [] "Messages pushed and answered with 200, each after the journal's fsync.";
+    PUSH_UNACKNOWLEDGED_MESSAGES = Gauge "citywire_push_unacknowledged_messages" [] "Messages pushed and not yet answered.";
+    PUSH_ANSWERS = Counter "citywire_push_answers_total" ["source", "status"] "Requests answered, by source ([[push.source]]) and HTTP status: 200, 400 (the body did not arrive whole, or its signature cannot be found), 401 (not proven to be the platform's), 405 (neither a push nor a test of the URL), 408 (too slow), 413 (longer than push.body_bytes_max), 429 (more than push.messages_per_second_max), 503 (not on disk in time).";
+    PUSH_UNKNOWN_SOURCES = Counter "citywire_push_unknown_sources_total" [] "Requests to a path that is of no source, answered with 404.";
+
     JOURNAL_ENTRIES = Counter "citywire_journal_entries_total" [] "Entries in the journal since it was created: the sequence number of the last one on disk.";
-    JOURNAL_TAKEN_MESSAGES = Counter "citywire_journal_taken_messages_total" [] "Messages that the journal took over from the broker.";
+    JOURNAL_TAKEN_MESSAGES = Counter "citywire_journal_taken_messages_total" [] "Messages that the journal took over from broker and push.";
     JOURNAL_WRITTEN_MESSAGES = Counter "citywire_journal_written_messages_total" [] "Messages of these that became new entries on disk.";
     JOURNAL_WRITTEN_BYTES = Counter "citywire_journal_written_bytes_total" [] "Bytes written to the journal.";
     JOURNAL_REDELIVERIES = Counter "citywire_journal_redeliveries_total" [] "Messages that the broker delivered again and that were in the journal already; they are acknowledged and not stored twice.";

@@ -88,10 +88,10 @@ impl Routes {
         self.rules.iter().any(|rule| rule.opener.has_layouts())
     }
 
-    /// The filters to subscribe to, each once.
+    /// The filters to subscribe to, each once. What is pushed comes from no broker.
     pub fn subscriptions(&self) -> Vec<&str> {
         let mut filters = Vec::new();
-        for rule in &self.rules {
+        for rule in self.rules.iter().filter(|rule| !rule.filter.is_of_push()) {
             if !filters.contains(&rule.filter.subscription()) {
                 filters.push(rule.filter.subscription());
             }

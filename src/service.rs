@@ -20,6 +20,7 @@ use crate::journal::{self, Journal, JournalError};
 use crate::metrics;
 use crate::pipeline::{self, LOOK_BACK_ENTRIES, Pipeline};
 use crate::problem::Problem;
+use crate::push;
 use crate::refused::{Limits, Refused, Stage};
 use crate::reload::Watcher;
 use crate::replay::Release;
@@ -76,6 +77,8 @@ pub enum ServiceError {
     #[error(transparent)]
     Broker(#[from] broker::Error),
     #[error(transparent)]
+    Push(#[from] push::Error),
+    #[error(transparent)]
     Page(#[from] web::BindError),
     #[error("no thread could be started: {0}")]
     Thread(std::io::Error),
@@ -107,6 +110,7 @@ pub async fn run(
     let watcher = Watcher::start(&config).map_err(ServiceError::Rules)?;
     let rules = watcher.in_force();
     make_data_directory(&config)?;
+    let push = bind_push(&config).await?;
     let listener = web::bind(config.http.listen).await?;
     let journal = open_journal(&config)?;
     let state = Arc::new(State::open(&config.data_directory)?);
@@ -129,6 +133,7 @@ pub async fn run(
     consumers.start("rules", watcher.run(Arc::clone(&fleet), look, stopped.clone()))?;
     let filters = rules.borrow().routes.subscriptions().into_iter().map(str::to_owned).collect();
     let source = Source::start(&config, filters, &journal).await?;
+    let push = push.map(|push| push.start(Arc::new(journal.clone())));
 
     let parts = Parts {
         broker: source.status(),
@@ -163,7 +168,12 @@ pub async fn run(
         () = consumers.ended() => {}
     }
     tracing::info!("Stopping: nothing more is received; what is on its way is finished.");
-    source.stop(config.shutdown_grace.0).await;
+    let grace = config.shutdown_grace.0;
+    tokio::join!(source.stop(grace), async {
+        if let Some(push) = push {
+            push.stop(grace).await;
+        }
+    });
     close(journal).await;
     stopping.send_replace(true);
     let joined = consumers.join().await;
@@ -172,6 +182,14 @@ pub async fn run(
     let _ = web.await;
     tracing::info!("Stopped.");
     joined
+}
+
+async fn bind_push(config: &Config) -> Result<Option<push::Bound>, ServiceError> {
+    push::count_from_zero();
+    match push::Options::new(&config.push)? {
+        Some(options) => Ok(Some(push::Bound::new(options).await?)),
+        None => Ok(None),
+    }
 }
 
 fn make_data_directory(config: &Config) -> Result<(), ServiceError> {

@@ -26,6 +26,8 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::alarm::Alarms;
 use crate::fleet::{Fleet, Snapshot};
+use crate::http::{self, Limits};
+pub use crate::http::{BindError, Listener};
 use crate::metrics::Exporter;
 use crate::refused::Refused;
 use crate::time::Timestamp;
@@ -38,14 +40,12 @@ mod page;
 mod parts;
 mod query;
 mod rates;
-mod server;
 mod status;
 mod text;
 
 use query::DevicesQuery;
 pub use rates::Rates;
 use rates::Sampler;
-pub use server::{BindError, Listener, bind};
 use status::not_ready;
 pub use status::{
     Activity, AlarmStatus, BrokerStatus, Failure, FleetStatus, JournalStatus, RulesRefusal, RulesStatus, Service,
@@ -92,12 +92,21 @@ impl Context {
     }
 }
 
+/// Listens on `address`; connections wait until [`serve`] takes them.
+///
+/// # Errors
+/// When that is not possible, with what to do.
+pub async fn bind(address: SocketAddr) -> Result<Listener, BindError> {
+    http::bind("http.listen", address).await
+}
+
 /// Serves until `stop` is done, then lets answers under way finish, which takes ten seconds at most.
 pub async fn serve(listener: Listener, sources: Sources, stop: impl Future<Output = ()>) -> std::io::Result<()> {
     let address = listener.address()?;
     let context = Arc::new(Context::new(sources));
     let (stopping, stopped) = watch::channel(false);
-    let server = server::serve(listener, router(address, Arc::clone(&context)), server::Limits::default(), stopped);
+    let router = router(address, Arc::clone(&context));
+    let server = http::serve(listener, Arc::new(move |_| router.clone()), Limits::default(), None, stopped);
     let stop = async {
         stop.await;
         let _ = stopping.send(true);
@@ -119,7 +128,7 @@ pub(crate) fn pages(address: SocketAddr, sources: Sources) -> Router {
 }
 
 #[cfg(any(test, fuzzing))]
-pub(crate) use server::answers;
+pub(crate) use http::answers;
 
 fn router(address: SocketAddr, context: Arc<Context>) -> Router {
     let style = || async { asset("text/css; charset=utf-8", include_str!("web/style.css")) };

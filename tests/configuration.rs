@@ -42,6 +42,102 @@ fn without_a_file_citywire_is_a_broker_and_a_store_of_its_own() {
 }
 
 #[test]
+fn mistakes_of_push_are_told() {
+    let directory = TempDir::new();
+    let empty = directory.file("empty", "\n");
+    let text = refused(
+        &format!(
+            r#"
+            [http]
+            listen = "127.0.0.1:8443"
+
+            [broker]
+            url = "mqtt://broker.example.org"
+
+            [push]
+            listen = "127.0.0.1:8443"
+            body_bytes_max = "16MiB"
+
+            [push.tls]
+            key_file = "/nowhere/push-key.pem"
+            client_ca_file = {empty:?}
+
+            [[push.source]]
+            name = "CTWing"
+            platform = "ctwing"
+
+            [[push.source]]
+            name = "mobile"
+            platform = "onnet"
+
+            [[push.source]]
+            name = "mobile"
+            platform = "onenet"
+            token_file = {empty:?}
+            hmac_secret = "s"
+
+            [[push.source]]
+            name = "gate-1"
+            platform = "general"
+            token = "t"
+            hmac_secret = "s"
+            hmac_header = "X Signature"
+            aes_key = "k"
+
+            [[push.source]]
+            name = "gate_1"
+            platform = "general"
+            auth = "none"
+            token = ""
+
+            [[push.source]]
+            platform = "unicom"
+
+            [[route]]
+            topic = "$share/group/$push/mobile"
+            profile = "cjt188"
+            device = "d"
+            "#
+        ),
+        &[],
+    );
+    assert_snapshot("configuration/push.txt", &text.replace(&directory.path().display().to_string(), "DIRECTORY"));
+}
+
+#[test]
+fn push_needs_an_address_and_sources_and_what_they_rely_on() {
+    let text = refused(
+        "[[push.source]]\nname = \"a\"\nplatform = \"ctwing\"\nauth = \"client_certificate\"\n\
+         [[push.source]]\nname = \"a\"\nplatform = \"huawei-iotda\"\ntoken = \"t\"\n",
+        &[],
+    );
+    let without_sources = refused("[push]\nlisten = \"127.0.0.1:1883\"\n", &[]);
+    let nothing_for_the_broker = refused(
+        "[broker]\nurl = \"mqtt://b\"\n[push]\nlisten = \"127.0.0.1:1\"\n[[push.source]]\nname = \"a\"\n\
+         platform = \"general\"\nauth = \"none\"\n[[route]]\ntopic = \"$push/+\"\nprofile = \"cjt188\"\n",
+        &[],
+    );
+    assert_snapshot(
+        "configuration/push_together.txt",
+        &format!("{text}\n{without_sources}\n{nothing_for_the_broker}"),
+    );
+}
+
+#[test]
+fn a_sources_secrets_may_come_from_the_environment() {
+    let variables = [
+        ("CITYWIRE_PUSH__LISTEN", "127.0.0.1:8443"),
+        ("CITYWIRE_PUSH__SOURCE__CTWING__PLATFORM", "ctwing"),
+        ("CITYWIRE_PUSH__SOURCE__CTWING__TOKEN", "t0ken"),
+    ];
+    let config = accepted("", &variables);
+    let source = &config.push.sources[0];
+    assert_eq!((source.name.value.as_str(), source.platform.name()), ("ctwing", "ctwing"));
+    assert_eq!(source.token.as_ref().unwrap().reveal(), "t0ken");
+    assert!(!config::effective(&config).contains("t0ken"));
+}
+
+#[test]
 fn options_are_taken_from_the_file() {
     let config = accepted(
         r#"
@@ -485,6 +581,16 @@ fn check_sample_option(directory: &TempDir, header: &str, option: &str) {
         ("[broker]", "client_key_file") => "url = \"mqtts://a\"\nclient_certificate_file = \"k\"\n",
         ("[broker.embedded]", "username") => "password = \"a\"\n",
         ("[broker.embedded]", "password" | "password_file") => "username = \"a\"\n",
+        ("[push]", "listen") => "source = [{ name = \"a\", platform = \"ctwing\", token = \"t\" }]\n",
+        ("[push.tls]", "certificate_file") => "key_file = \"k\"\n",
+        ("[push.tls]", "key_file") => "certificate_file = \"k\"\n",
+        ("[push.tls]", "client_ca_file") => "certificate_file = \"k\"\nkey_file = \"k\"\n",
+        ("[[push.source]]", "name") => "platform = \"ctwing\"\ntoken = \"t\"\n",
+        ("[[push.source]]", "platform") => "name = \"a\"\ntoken = \"t\"\n",
+        ("[[push.source]]", "token" | "token_file" | "hmac_secret" | "hmac_secret_file") => {
+            "name = \"a\"\nplatform = \"general\"\n"
+        }
+        ("[[push.source]]", _) => "name = \"a\"\nplatform = \"onenet\"\ntoken = \"t\"\n",
         ("[registry]", "unknown") => "file = \"k\"\n",
         ("[[route]]", "topic") => "profile = \"a\"\n",
         ("[[route]]", "profile") => "topic = \"a/{device}\"\n",
@@ -498,6 +604,7 @@ fn check_sample_option(directory: &TempDir, header: &str, option: &str) {
     };
     let before = match header.trim() {
         "[route.envelope.json]" | "[route.envelope.platform]" => "[[route]]\ntopic = \"a\"\nprofile = \"a\"\n",
+        "[[push.source]]" => "[push]\nlisten = \"127.0.0.1:1\"\n",
         _ => "",
     };
     directory.file("k", "k");

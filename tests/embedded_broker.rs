@@ -14,7 +14,7 @@ use citywire::broker::{Endpoint, Security};
 use citywire::config::{self, ByteSize, Secret};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{LastWill, Packet};
+use rumqttc::v5::mqttbytes::v5::{LastWill, Packet, PubAckReason};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use rumqttc::{Event as Event4, Packet as Packet4};
 use support::*;
@@ -209,9 +209,40 @@ async fn a_subscriber_sees_what_devices_send_once_it_is_durable() {
 async fn topics_of_the_broker_itself_are_not_taken_from_devices() {
     let (broker, intake) = start(&config()).await;
     let (client, mut device) = device(&broker, "meter-1");
-    client.publish("$SYS/broker/uptime", QoS::AtLeastOnce, false, "1").await.unwrap();
-    next(&mut device, puback).await;
-    assert_eq!(intake.count(), 0);
+    for topic in ["$SYS/broker/uptime", "$push/ctwing", "$push"] {
+        client.publish(topic, QoS::AtLeastOnce, false, "1").await.unwrap();
+        let reason = next(&mut device, |event| match event {
+            Event::Incoming(Packet::PubAck(puback)) => Some(puback.reason),
+            _ => None,
+        });
+        assert_eq!(reason.await, PubAckReason::NotAuthorized, "{topic}");
+    }
+    // The will of a device that is lost is a PUBLISH as well.
+    let mut options = device_options(&broker, "lost");
+    options.set_last_will(LastWill::new("$push/ctwing", "{}", QoS::AtLeastOnce, false, None));
+    let (_client, mut lost) = AsyncClient::new(options, 10);
+    next(&mut lost, |event| matches!(event, Event::Incoming(Packet::ConnAck(_))).then_some(())).await;
+    drop(lost);
+    lose(&broker, &intake, "other").await;
+    publish_one(&broker, &intake, "city/x/up").await;
+    let topics: Vec<String> = intake.seen().into_iter().map(|seen| seen.topic).collect();
+    assert_eq!(topics, ["city/other/status", "city/x/up"]);
+}
+
+/// Loses a device whose will is kept, once those of devices lost before would be.
+async fn lose(broker: &Embedded, intake: &HeldIntake, client_id: &str) {
+    let mut options = device_options(broker, client_id);
+    options.set_last_will(LastWill::new(
+        format!("city/{client_id}/status"),
+        "offline",
+        QoS::AtLeastOnce,
+        false,
+        None,
+    ));
+    let (_client, mut device) = AsyncClient::new(options, 10);
+    next(&mut device, |event| matches!(event, Event::Incoming(Packet::ConnAck(_))).then_some(())).await;
+    drop(device);
+    arrived(intake, 1).await;
 }
 
 #[tokio::test]

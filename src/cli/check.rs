@@ -7,12 +7,13 @@ use clap::Args;
 
 use super::output::json_lines;
 use super::{ConfigArguments, Failure};
-use crate::broker::{Endpoint, Security};
+use crate::broker::{Endpoint, PUSH_LEVEL, Security};
 use crate::config::{self, Config};
 use crate::problem::{self, Problem};
 use crate::profile::Profile;
 use crate::profile::coverage::Coverage;
 use crate::profile::library::{BUILT_IN, built_in_name, check_file, check_source, load_classes, profile_files};
+use crate::push;
 use crate::rules::Rules;
 
 /// Tell everything that is wrong with configuration, profiles and registry; contact nothing.
@@ -171,6 +172,12 @@ fn check_all(arguments: &Arguments) -> Findings {
     {
         findings.problems.push(problem);
     }
+    if findings.problems.is_empty()
+        && let Err(error) = push::Options::new(&config.push)
+    {
+        findings.problems.push(Problem::in_file(file.unwrap_or(Path::new(config::FILE_NAME)), error.to_string()));
+    }
+    findings.problems.append(&mut unrouted(&config));
     // That a file cannot be read is a mistake of the configuration, and told there.
     config.registry.file.take_if(|file| std::fs::File::open(file).is_err());
     match Rules::load(&config) {
@@ -188,11 +195,43 @@ fn check_broker(config: &Config, file: Option<&Path>) -> Option<Problem> {
     Some(Problem::in_file(file.unwrap_or(Path::new(config::FILE_NAME)), error.to_string()))
 }
 
+/// What is pushed and no route takes, and routes that take what nobody pushes.
+fn unrouted(config: &Config) -> Vec<Problem> {
+    let sources = &config.push.sources;
+    let topic = |source: &config::PushSource| format!("{PUSH_LEVEL}/{}", source.name.value);
+    let without_route = sources
+        .iter()
+        .filter(|source| !config.routes.iter().any(|route| route.topic.value.matches(&topic(source)).is_some()));
+    let without_route = without_route.map(|source| {
+        let message = format!("no route takes what \"{}\" pushes: it will be refused, and kept", source.name.value);
+        let help = format!("add a [[route]] with topic = \"{}\"", topic(source));
+        source.name.position.problem(message).help(help).warning("push-without-route")
+    });
+    let without_source = config.routes.iter().filter(|route| {
+        let filter = &route.topic.value;
+        filter.is_of_push() && !sources.iter().any(|source| filter.matches(&topic(source)).is_some())
+    });
+    let without_source = without_source.map(|route| {
+        let message = format!("no [[push.source]] pushes under `{}`", route.topic.value.as_str());
+        let known: Vec<String> = sources.iter().map(topic).collect();
+        let problem = route.topic.position.problem(message);
+        problem.suggest(route.topic.value.as_str(), known.iter().map(String::as_str)).warning("route-without-push")
+    });
+    without_route.chain(without_source).collect()
+}
+
 fn summary(config: &Config, file: Option<&Path>, rules: &Rules) -> String {
     let file = file.map_or("no configuration file".into(), |file| file.display().to_string());
     let broker = match config.broker.url {
         Some(_) => "the broker's".to_owned(),
         None => format!("its own on {}", config.broker.embedded.listen),
+    };
+    let push = match config.push.listen {
+        Some(listen) => {
+            let names: Vec<&str> = config.push.sources.iter().map(|source| source.name.value.as_str()).collect();
+            format!("\n  push      {} on {listen}", names.join(", "))
+        }
+        None => String::new(),
     };
     let routes: Vec<&str> = config.routes.iter().map(|route| route.topic.value.as_str()).collect();
     let sinks: Vec<&str> = config.sinks.iter().map(config::Sink::name).collect();
@@ -202,7 +241,7 @@ fn summary(config: &Config, file: Option<&Path>, rules: &Rules) -> String {
         None => "all are accepted, there is no registry".into(),
     };
     format!(
-        "{file}: no mistakes\n  messages  {broker}\n  routes    {}\n  profiles  {}\n  devices   {devices}\n  sinks     {}",
+        "{file}: no mistakes\n  messages  {broker}{push}\n  routes    {}\n  profiles  {}\n  devices   {devices}\n  sinks     {}",
         routes.join(", "),
         profiles.join(", "),
         sinks.join(", ")

@@ -31,11 +31,25 @@ pub(super) fn config(config: &mut Config, options: &mut Options<'_, '_, '_>) {
         options.problem("http", "`http.listen` and `broker.embedded.listen` are the same address").help =
             Some("give them different ports".into());
     }
+    if options.sound(&["push", "http", "broker"]) {
+        push_address(config, options);
+    }
     if options.sound(&["sink"]) {
         sinks(config, options);
     }
     if options.sound(&["route", "registry"]) {
         routes(config, options);
+    }
+}
+
+fn push_address(config: &Config, options: &mut Options<'_, '_, '_>) {
+    let Some(listen) = config.push.listen.filter(|listen| listen.port() != 0) else { return };
+    let embedded = (config.broker.url.is_none(), config.broker.embedded.listen, "broker.embedded.listen");
+    for (runs, other, name) in [(true, config.http.listen, "http.listen"), embedded] {
+        if runs && listen == other {
+            options.problem("push", format!("`push.listen` and `{name}` are the same address")).help =
+                Some("give them different ports".into());
+        }
     }
 }
 
@@ -60,6 +74,13 @@ fn routes(config: &Config, options: &mut Options<'_, '_, '_>) {
         options.problem("route", "there is no route").help =
             Some("remove `route` for the default one, or add a [[route]]".into());
     }
+    if config.broker.url.is_some()
+        && !config.routes.is_empty()
+        && config.routes.iter().all(|route| route.topic.value.is_of_push())
+    {
+        options.problem("route", "`broker.url` is given, and no route takes what comes from the broker").help =
+            Some("add a [[route]] for it, or remove `broker.url`".into());
+    }
     for (index, route) in config.routes.iter().enumerate() {
         let by_registry =
             matches!(route.profile.as_ref().map(|from| &from.value), None | Some(ProfileFrom::Registry));
@@ -67,6 +88,10 @@ fn routes(config: &Config, options: &mut Options<'_, '_, '_>) {
             let message = "the route's profiles come from the registry, and there is none";
             options.item_problem("route", index, "profile", message).help =
                 Some("set the route's `profile`, name a level `{profile}`, or set `registry.file`".into());
+        }
+        if route.topic.value.is_shared() && route.topic.value.is_of_push() {
+            let message = "what is pushed comes from no broker, so it cannot be a shared subscription";
+            options.item_problem("route", index, "topic", message).help = Some("remove `$share/…/`".into());
         }
         let earlier = config.routes[..index].iter().position(|earlier| same_topics(earlier, route));
         if let Some(earlier) = earlier {
@@ -162,7 +187,7 @@ fn credentials(username: &Option<String>, password_file: &Option<PathBuf>, optio
 
 /// Checks a file that holds a secret. It is read again when the secret is needed, so that a new one is used without a
 /// restart.
-fn secret_file(name: &str, file_name: &str, file: &Option<PathBuf>, options: &mut Options<'_, '_, '_>) {
+pub(super) fn secret_file(name: &str, file_name: &str, file: &Option<PathBuf>, options: &mut Options<'_, '_, '_>) {
     let Some(file) = file else { return };
     if options.given(name) {
         options.problem(file_name, format!("`{name}` and `{file_name}` are both given")).help =
@@ -178,7 +203,7 @@ fn secret_file(name: &str, file_name: &str, file: &Option<PathBuf>, options: &mu
     }
 }
 
-fn readable(name: &str, file: &Path, options: &mut Options<'_, '_, '_>) {
+pub(super) fn readable(name: &str, file: &Path, options: &mut Options<'_, '_, '_>) {
     if let Err(error) = std::fs::File::open(file) {
         unreadable(name, file, &error, options);
     }

@@ -8,6 +8,7 @@ use super::{ALL, Metric};
 const PARTS: &[(&str, &str)] = &[
     ("", "The process"),
     ("broker", "broker: the MQTT connection"),
+    ("push", "push: platforms over HTTP"),
     ("journal", "journal: messages on disk"),
     ("rules", "rules: profiles, classes and registry"),
     ("envelope", "envelope: what platforms forward"),
@@ -30,9 +31,10 @@ but for those that say otherwise.
 What goes in is what comes out, is refused, or waits. Each message is counted once on its way, in three steps. The
 second and the third hold in every scrape, to the last message; the first, while nothing is on its way to the journal.
 
-    citywire_broker_received_messages_total
+    citywire_broker_received_messages_total + citywire_push_received_messages_total
         = citywire_journal_taken_messages_total + citywire_broker_dropped_messages_total (over its reasons)
         + citywire_broker_returned_messages_total + citywire_broker_held_messages
+        + citywire_push_returned_messages_total + citywire_push_held_messages
 
     citywire_journal_taken_messages_total
         = citywire_journal_written_messages_total + citywire_journal_redeliveries_total

@@ -124,7 +124,7 @@ fn mask_secrets(line: &str) -> String {
 }
 
 fn names_secret(key: &str) -> bool {
-    const WORDS: [&str; 3] = ["password", "token", "secret"];
+    const WORDS: [&str; 4] = ["password", "token", "secret", "aes_key"];
     let is_file = key.ends_with("_file");
     !is_file && (WORDS.iter().any(|word| key.contains(word)) || nearest(key, WORDS).is_some())
 }
@@ -160,6 +160,8 @@ mod tests {
     fn secrets_are_masked_in_excerpts() {
         let f = |line: &str, expected: &str| assert_eq!(mask_secrets(line), expected);
         f("token = \"abc\"", "token = \"***\"");
+        f("aes_key = 'abc'", "aes_key = '***'");
+        f("key_file = 'abc'", "key_file = 'abc'");
         f("pasword=abc # it", "pasword=*** # it");
         f("{ name = \"x\", token = 'ab', gzip = true }", "{ name = \"x\", token = '**', gzip = true }");
         f("token_file = \"/run/secrets/token\"", "token_file = \"/run/secrets/token\"");

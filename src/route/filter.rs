@@ -108,6 +108,16 @@ impl TopicFilter {
         &self.subscription
     }
 
+    /// Whether it is the filter of a shared subscription.
+    pub fn is_shared(&self) -> bool {
+        self.subscription.starts_with("$share/")
+    }
+
+    /// Whether it is about what platforms push ([`crate::push`]), which no broker has.
+    pub fn is_of_push(&self) -> bool {
+        matches!(self.levels.first(), Some(Level::Exactly(level)) if level == crate::broker::PUSH_LEVEL)
+    }
+
     /// The names of the levels, in order.
     pub fn names(&self) -> &[String] {
         &self.names

@@ -11,6 +11,11 @@ impl Intake for Journal {
         Journal::append(self, message)
     }
 
+    fn blocked(&self) -> Option<String> {
+        let state = self.state();
+        (!state.is_writable()).then(|| state.to_string())
+    }
+
     fn forget(&self, source: u64) {
         Journal::forget(self, source);
     }

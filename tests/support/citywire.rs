@@ -130,7 +130,11 @@ impl Citywire {
     /// To be called at the end of a test: what was received is written, refused, waiting, dropped or was delivered
     /// before, and nothing is lost, by its own metrics. Waits until no message is on its way to the journal.
     pub async fn assert_conserved(&self) {
-        let on_the_way = ["citywire_broker_unacknowledged_messages", "citywire_journal_queued_messages"];
+        let on_the_way = [
+            "citywire_broker_unacknowledged_messages",
+            "citywire_push_unacknowledged_messages",
+            "citywire_journal_queued_messages",
+        ];
         super::wait_until("no message is on its way to the journal", || {
             let metrics = self.metrics();
             on_the_way.iter().all(|name| metrics.sum(name, &[]) == 0.0)

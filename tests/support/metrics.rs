@@ -71,15 +71,22 @@ impl Metrics {
     /// its way to the journal.
     pub fn assert_conserved(&self) {
         self.assert_adds_up();
-        self.assert_sum(
-            "citywire_broker_received_messages_total",
-            &[],
-            &[
-                "citywire_journal_taken_messages_total",
-                "citywire_broker_dropped_messages_total",
-                "citywire_broker_returned_messages_total",
-                "citywire_broker_held_messages",
-            ],
+        let received =
+            ["broker", "push"].map(|stage| self.sum(&format!("citywire_{stage}_received_messages_total"), &[]));
+        let became = [
+            "citywire_journal_taken_messages_total",
+            "citywire_broker_dropped_messages_total",
+            "citywire_broker_returned_messages_total",
+            "citywire_broker_held_messages",
+            "citywire_push_returned_messages_total",
+            "citywire_push_held_messages",
+        ];
+        let became = became.map(|name| (name, self.sum(name, &[])));
+        let sum: f64 = became.iter().map(|(_, count)| count).sum();
+        assert_eq!(
+            received.iter().sum::<f64>(),
+            sum,
+            "broker and push received {received:?}, which became {became:?}"
         );
         assert_eq!(
             self.sum("citywire_sink_lost_messages_total", &[]),

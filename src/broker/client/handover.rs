@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::Metrics;
 use crate::broker::mqtt::Publish;
-use crate::broker::{Ack, Delivery, Intake, Message, NotTaken, PublishAck};
+use crate::broker::{Ack, Delivery, Intake, Message, NotTaken, PublishAck, is_of_push};
 use crate::time::Timestamp;
 
 /// What outlives a connection: who we are to the journal, and how many connections there were.
@@ -85,6 +85,9 @@ impl Handover {
             return;
         }
         let ack = self.count(&publish, publish.payload.len());
+        if is_of_push(&publish.topic) {
+            return self.drop_reserved(&publish.topic, ack);
+        }
         let message = Message {
             topic: publish.topic,
             payload: publish.payload,
@@ -218,6 +221,16 @@ impl Handover {
         self.drop_too_large(&message.topic, message.payload.len(), "the journal takes");
         if let Ack::Publish(ack, connection) = message.ack {
             let _ = connection.send(ack);
+        }
+    }
+
+    /// No filter of ours asks for such a topic; nothing that comes from a broker may be taken for what a platform pushed.
+    fn drop_reserved(&self, topic: &[u8], ack: Option<PublishAck>) {
+        self.metrics.dropped_reserved.increment(1);
+        let topic = String::from_utf8_lossy(topic);
+        tracing::warn!(target: "citywire::broker", %topic, "Dropped a message of a topic that only HTTP push may use.");
+        if let Some(ack) = ack {
+            let _ = self.acks.send(ack);
         }
     }
 

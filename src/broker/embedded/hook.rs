@@ -121,8 +121,8 @@ impl Hook {
 
     /// The device gets its answer after this returns, unless the connection is broken off.
     async fn publish(&self, event: ClientPublishEvent) -> PublishAction {
+        // The login lets none through; no device may have its word taken for what a platform pushes.
         if event.topic.starts_with('$') {
-            // Such topics are the broker's own to publish on (MQTT 5.0, 4.7.2), and no device's data.
             return PublishAction::Handled;
         }
         let durable = tokio::select! {
@@ -182,7 +182,8 @@ impl Hook {
     /// The broker has published the will of a device that went without a DISCONNECT; it passed no hook.
     async fn disconnected(&self, event: ClientDisconnectEvent) {
         self.forget_device(&event.client_id);
-        let will = self.will().take().filter(|_| event.unexpected);
+        // One under `$` the broker has not published either.
+        let will = self.will().take().filter(|(topic, _)| event.unexpected && !topic.starts_with('$'));
         if let Some((topic, payload)) = will {
             self.shared.append(message(&event.client_id, &topic, &payload)).await;
         }

@@ -10,7 +10,9 @@ use mqtt5::protocol::v5::reason_codes::ReasonCode;
 
 use crate::config::Secret;
 
-/// Checks user name and password of each CONNECT. Who is in may publish and subscribe to any topic.
+/// Checks user name and password of each CONNECT. Who is in may subscribe to any topic, and publish to any that does not
+/// begin with `$`: those are the broker's own (MQTT 5.0, 4.7.2), and `$push/…` is what platforms push over HTTP. A will
+/// is a PUBLISH as well. MQTT 5 devices are told with a reason code; 3.1.1 knows none.
 pub(super) struct Login(Option<(String, Secret)>);
 
 impl Login {
@@ -58,8 +60,8 @@ impl AuthProvider for Login {
         Box::pin(ready(Ok(result)))
     }
 
-    fn authorize_publish<'a>(&'a self, _: &str, _: Option<&'a str>, _: &'a str) -> Answer<'a, bool> {
-        Box::pin(ready(true))
+    fn authorize_publish<'a>(&'a self, _: &str, _: Option<&'a str>, topic: &'a str) -> Answer<'a, bool> {
+        Box::pin(ready(!topic.starts_with('$')))
     }
 
     fn authorize_subscribe<'a>(&'a self, _: &str, _: Option<&'a str>, _: &'a str) -> Answer<'a, bool> {
