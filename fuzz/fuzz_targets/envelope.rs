@@ -75,12 +75,15 @@ envelope = "dragino-nb"
 "#;
 
 static ROUTES: LazyLock<Routes> = LazyLock::new(|| {
-    let config = config::read(Path::new("citywire.toml"), &format!("{CONFIGURATION}{PLATFORMS}"), []).expect("the configuration");
+    let config = config::read(Path::new("citywire.toml"), &format!("{CONFIGURATION}{PLATFORMS}"), [])
+        .expect("the configuration");
     Routes::compile(&config.routes, ["profile"]).expect("the routes")
 });
 
 fuzz_target!(|message: &[u8]| {
-    for topic in ["raw/d", "hex/d", "base64/d", "json", "json/d", "ctwing/a", "onenet/a", "unicom/a", "azure/a", "dragino/a"] {
+    for topic in
+        ["raw/d", "hex/d", "base64/d", "json", "json/d", "ctwing/a", "onenet/a", "unicom/a", "azure/a", "dragino/a"]
+    {
         let route = ROUTES.route(topic.as_bytes()).expect("a route for each");
         let mut scratch = Scratch::default();
         open(message, &route, &mut scratch, &mut |uplink| {

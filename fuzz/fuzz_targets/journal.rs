@@ -1,4 +1,4 @@
-//! A segment of the journal, changed in any way, gives entries that were written or none: nothing is invented. Any bytes
+//! A segment of the journal, compressed or not, changed in any way, gives entries that were written or none: nothing is invented. Any bytes
 //! as a segment, and any records behind a whole header, give their entries in order.
 #![no_main]
 
@@ -8,6 +8,7 @@ use citywire::broker::Delivery;
 use citywire::journal::format::{Kind, RECORD_HEADER_BYTES, RecordHeader, SegmentHeader, content_crc};
 use citywire::journal::{SegmentScan, scan_segment};
 use citywire::time::Timestamp;
+use citywire_fuzz::{Disk, NOW, open};
 use libfuzzer_sys::fuzz_target;
 
 const KEY: u32 = 0x5eed;
@@ -36,12 +37,37 @@ static SEGMENT: LazyLock<(Vec<u8>, SegmentScan)> = LazyLock::new(|| {
     (bytes, scan)
 });
 
+/// The same compressed, as a journal does, behind some more entries: it has several frames.
+static COMPRESSED: LazyLock<(Vec<u8>, SegmentScan)> = LazyLock::new(|| {
+    let header = SegmentHeader { key: KEY, first_sequence: 1, created: Timestamp::from_seconds(1) };
+    let mut plain = header.encode().to_vec();
+    let entries = 99;
+    (1..=entries).for_each(|sequence| plain.extend(entry(sequence, 4, &[sequence as u8; CHUNK_BYTES])));
+    let disk = Disk::default();
+    disk.put("00000000000000000001.segment", plain.clone());
+    // Those before the newest one are closed.
+    disk.put("00000000000000000100.segment", SEGMENT.0.clone());
+    let journal = open(&disk).expect("a journal");
+    journal.compress();
+    journal.close(NOW);
+    let bytes = disk.content("00000000000000000001.segment.zst").expect("it is worth it");
+    let scan = scan_segment(&bytes).expect("a whole segment");
+    assert_eq!(scan.entries, scan_segment(&plain).expect("a whole segment").entries);
+    assert_eq!(scan.entries.len() as u64, entries);
+    (bytes, scan)
+});
+
 fuzz_target!(|input: &[u8]| {
     scan(input);
     scan(&segment(input));
-    // Three bytes each: where, and what is put there.
-    let (mut bytes, whole) = SEGMENT.clone();
-    for edit in input.chunks_exact(3) {
+    change(&SEGMENT, input);
+    change(&COMPRESSED, input);
+});
+
+/// Changes a whole segment. Three bytes each: where, and what is put there.
+fn change((whole, scanned): &(Vec<u8>, SegmentScan), edits: &[u8]) {
+    let mut bytes = whole.clone();
+    for edit in edits.chunks_exact(3) {
         let at = usize::from(u16::from_le_bytes([edit[0], edit[1]]));
         match bytes.get_mut(at) {
             Some(byte) => *byte = edit[2],
@@ -49,10 +75,10 @@ fuzz_target!(|input: &[u8]| {
         }
     }
     if let Ok(scan) = scan_segment(&bytes) {
-        assert!(scan.entries.iter().all(|entry| whole.entries.contains(entry)), "an entry was invented");
+        assert!(scan.entries.iter().all(|entry| scanned.entries.contains(entry)), "an entry was invented");
         assert!(scan.entries.is_sorted_by(|one, other| one.sequence < other.sequence), "out of order");
     }
-});
+}
 
 fn scan(bytes: &[u8]) {
     if let Ok(scan) = scan_segment(bytes) {

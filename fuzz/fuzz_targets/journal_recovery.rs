@@ -2,22 +2,14 @@
 //! is appended to it is there when it is opened again, with all that was there before.
 #![no_main]
 
-use std::collections::BTreeMap;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
-
 use citywire::broker::{Ack, Delivery, Message};
-use citywire::config::Compression;
-use citywire::journal::files::{File, FileSystem, Listed};
+use citywire::journal::Entry;
 use citywire::journal::format::{Kind, RECORD_HEADER_BYTES, RecordHeader, SegmentHeader, content_crc};
-use citywire::journal::{Driven, Entry, Options};
 use citywire::time::Timestamp;
+use citywire_fuzz::{Disk, NOW, open};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
-const DIRECTORY: &str = "/journal";
 const KEY: u32 = 7;
 
 /// What is in the directory when the journal is opened.
@@ -27,6 +19,16 @@ struct Input {
     cursors: Vec<Cursor>,
     /// A file of any name with any content.
     strange: Option<(String, Vec<u8>)>,
+    /// Whether the closed segments are compressed, and what then becomes of each file that is.
+    compressed: Option<Vec<Damage>>,
+}
+
+/// What becomes of a file's bytes.
+#[derive(Arbitrary, Debug)]
+struct Damage {
+    /// Where, and what is put there.
+    edits: Vec<(u16, u8)>,
+    cut: Option<u16>,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -36,9 +38,7 @@ struct Segment {
     /// The number that its header tells, if that is another one.
     wrong_first: Option<u64>,
     records: Vec<Record>,
-    /// Where, and what is put there.
-    edits: Vec<(u16, u8)>,
-    cut: Option<u16>,
+    damage: Damage,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -73,27 +73,44 @@ fuzz_target!(|input: Input| {
     for entry in &entries {
         assert!(made.contains(entry), "an entry was invented: {entry:?}");
     }
+    let (mut before, mut entries) = (before, entries);
+    if let Some(damages) = &input.compressed {
+        compress(&disk);
+        assert_eq!(opened(&disk, 0), Some((before, entries.clone())), "compressing changes no entry");
+        damage_compressed(&disk, damages);
+        let (last, kept) = opened(&disk, 0).expect("damage is no error");
+        for entry in &kept {
+            assert!(entries.contains(entry), "an entry was invented: {entry:?}");
+        }
+        (before, entries) = (last, kept);
+    }
     let (after, entries_after) = opened(&disk, 0).expect("it was opened before");
     assert_eq!((before, &entries), (after, &entries_after), "opening it changes no entry");
     let Some((last, appended)) = opened(&disk, 2) else { panic!("it was opened before") };
     assert_eq!(last, before + 2, "numbers go on");
     assert_eq!(appended[..entries.len()], entries, "appending changes no entry");
+    compress(&disk);
     assert_eq!(opened(&disk, 0), Some((last, appended)), "what was acknowledged is there");
 });
 
+fn compress(disk: &Disk) {
+    let journal = open(disk).expect("it was opened before");
+    journal.compress();
+    journal.close(NOW);
+    assert_eq!(disk.names(".new"), Vec::<String>::new(), "nothing is left half done");
+}
+
+fn damage_compressed(disk: &Disk, damages: &[Damage]) {
+    for (name, damage) in disk.names(".zst").into_iter().zip(damages) {
+        let mut bytes = disk.content(&name).expect("listed");
+        damage.change(&mut bytes);
+        disk.put(&name, bytes);
+    }
+}
+
 /// Opens the journal, appends so many messages, and gives the last number and all entries.
 fn opened(disk: &Disk, append: usize) -> Option<(u64, Vec<Entry>)> {
-    let options = Options {
-        directory: DIRECTORY.into(),
-        segment_bytes: 4 << 10,
-        max_bytes: 1 << 40,
-        retention: Duration::from_secs(u64::from(u32::MAX)),
-        commit_delay_max: Duration::ZERO,
-        // It runs on the thread that there is none of here.
-        compression: Compression::None,
-    };
-    let now = Timestamp::from_seconds(3);
-    let mut journal = Driven::open_on(Arc::new(disk.clone()), options, now).ok()?;
+    let mut journal = open(disk)?;
     for finding in &journal.recovery.findings {
         assert!(!finding.to_string().is_empty());
     }
@@ -110,11 +127,11 @@ fn opened(disk: &Disk, append: usize) -> Option<(u64, Vec<Entry>)> {
         let message = Message {
             topic: "t".into(),
             payload: vec![0xaa; 100 * number].into(),
-            received: now,
+            received: NOW,
             delivery: Delivery::default(),
             ack: Ack::Waiting(caller),
         };
-        assert!(journal.append(message, now), "there is room");
+        assert!(journal.append(message, NOW), "there is room");
         assert_eq!(durable.try_recv(), Ok(before + 1), "it is on disk");
     }
     let mut reader = journal.reader();
@@ -123,7 +140,7 @@ fn opened(disk: &Disk, append: usize) -> Option<(u64, Vec<Entry>)> {
     assert_eq!(reader.sequence(), journal.last_sequence(), "the reader comes to the end");
     assert!(entries.is_sorted_by(|one, other| one.sequence < other.sequence), "in order, each once");
     let last = journal.last_sequence();
-    journal.close(now);
+    journal.close(NOW);
     Some((last, entries))
 }
 
@@ -159,13 +176,19 @@ impl Segment {
         for record in self.records.iter().take(50) {
             record.write(next, made, &mut bytes);
         }
+        self.damage.change(&mut bytes);
+        bytes
+    }
+}
+
+impl Damage {
+    fn change(&self, bytes: &mut Vec<u8>) {
         for &(at, byte) in &self.edits {
             if let Some(changed) = bytes.get_mut(usize::from(at)) {
                 *changed = byte;
             }
         }
         bytes.truncate(self.cut.map_or(usize::MAX, usize::from));
-        bytes
     }
 }
 
@@ -222,115 +245,5 @@ impl Cursor {
             }
             Cursor::Bytes { name, content } => (file(*name), content.clone()),
         }
-    }
-}
-
-/// A disk in memory. Clones are the same one.
-#[derive(Clone, Default)]
-struct Disk(Arc<Mutex<BTreeMap<PathBuf, Content>>>);
-
-type Content = Arc<Mutex<Vec<u8>>>;
-
-impl Disk {
-    fn put(&self, name: &str, content: Vec<u8>) {
-        self.files().insert(Path::new(DIRECTORY).join(name), Arc::new(Mutex::new(content)));
-    }
-
-    fn files(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Content>> {
-        self.0.lock().expect("no panic is survived")
-    }
-}
-
-impl FileSystem for Disk {
-    fn create_directories(&self, _path: &Path) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        let mut files = self.files();
-        if files.contains_key(path) {
-            return Err(io::ErrorKind::AlreadyExists.into());
-        }
-        let content = Content::default();
-        files.insert(path.to_owned(), content.clone());
-        Ok(Box::new(Opened(content)))
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        let content = self.files().get(path).cloned().ok_or(io::ErrorKind::NotFound)?;
-        Ok(Box::new(Opened(content)))
-    }
-
-    fn open_read_only(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        self.open(path)
-    }
-
-    fn list(&self, directory: &Path) -> io::Result<Vec<Listed>> {
-        let listed = |(path, content): (&PathBuf, &Content)| {
-            let name = path.strip_prefix(directory).ok()?.to_str()?.to_owned();
-            let bytes = content.lock().expect("no panic is survived").len() as u64;
-            (!name.contains('/')).then_some(Listed { name, bytes })
-        };
-        Ok(self.files().iter().filter_map(listed).collect())
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut files = self.files();
-        let content = files.remove(from).ok_or(io::ErrorKind::NotFound)?;
-        files.insert(to.to_owned(), content);
-        Ok(())
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.files().remove(path).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-
-    fn sync_directory(&self, _path: &Path) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn free_bytes(&self, _directory: &Path) -> io::Result<u64> {
-        Ok(1 << 40)
-    }
-
-    fn lock(&self, _path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
-        Ok(Some(Box::new(())))
-    }
-}
-
-struct Opened(Content);
-
-impl Opened {
-    fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.0.lock().expect("no panic is survived")
-    }
-}
-
-impl File for Opened {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let bytes = self.bytes();
-        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-        let count = buffer.len().min(bytes.len() - from);
-        buffer[..count].copy_from_slice(&bytes[from..from + count]);
-        Ok(count)
-    }
-
-    fn write_all_at(&self, content: &[u8], offset: u64) -> io::Result<()> {
-        let mut bytes = self.bytes();
-        let end = offset as usize + content.len();
-        if bytes.len() < end {
-            bytes.resize(end, 0);
-        }
-        bytes[offset as usize..end].copy_from_slice(content);
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn truncate(&self, length: u64) -> io::Result<()> {
-        self.bytes().resize(length as usize, 0);
-        Ok(())
     }
 }
