@@ -10,7 +10,7 @@ mod lenient;
 mod places;
 mod pointer;
 
-pub use lenient::mend;
+pub use lenient::{is_json, mend, structure_in};
 pub use places::{Finding, Place, Places, PlacesError};
 pub use pointer::JsonPointer;
 

@@ -8,7 +8,7 @@ use super::encoding::{decode_base64, decode_hex};
 use super::error::At;
 use super::{EnvelopeError, check_device};
 use crate::config::{PayloadEncoding, TimeFormat, Zone};
-use crate::json::{Member, mend};
+use crate::json::{Member, is_json, structure_in};
 use crate::time::Timestamp;
 
 /// Appends the device's bytes.
@@ -50,15 +50,10 @@ pub(super) fn read_payload(
 
 /// The JSON that a text holds; when it holds none, the text itself as JSON.
 fn json_in<'t>(text: &'t str) -> Cow<'t, str> {
-    let is_json = |text: &str| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
     if is_json(text) {
         return Cow::Borrowed(text);
     }
-    let looks_like_json = text.trim_start().starts_with(['{', '[']);
-    match mend(text).filter(|mended| looks_like_json && is_json(mended)) {
-        Some(mended) => Cow::Owned(mended),
-        None => Cow::Owned(serde_json::Value::from(text).to_string()),
-    }
+    structure_in(text).unwrap_or_else(|| Cow::Owned(serde_json::Value::from(text).to_string()))
 }
 
 fn read_bytes(list: &str, bytes: &mut Vec<u8>) -> bool {

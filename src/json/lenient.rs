@@ -1,5 +1,9 @@
 //! Makes JSON of what some devices and platforms send in its place.
 
+use std::borrow::Cow;
+
+use serde::de::IgnoredAny;
+
 /// Nesting beyond this is given up.
 const DEPTH_MAX: usize = 64;
 
@@ -9,6 +13,22 @@ pub fn mend(text: &str) -> Option<String> {
     let mut mender = Mender { rest: text, mended: String::with_capacity(text.len() + 16) };
     mender.value(0)?;
     mender.rest.trim().is_empty().then_some(mender.mended)
+}
+
+/// Whether a text is JSON (RFC 8259).
+pub fn is_json(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
+/// The object or list that a text holds, mended where it is only nearly JSON; `None` when it holds neither.
+pub fn structure_in(text: &str) -> Option<Cow<'_, str>> {
+    if !text.trim_start().starts_with(['{', '[']) {
+        None
+    } else if is_json(text) {
+        Some(Cow::Borrowed(text))
+    } else {
+        mend(text).filter(|mended| is_json(mended)).map(Cow::Owned)
+    }
 }
 
 struct Mender<'t> {

@@ -7,7 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::value::RawValue;
 
 use super::pointer::{Elements, Token};
-use super::{JsonPointer, Member, mend};
+use super::{JsonPointer, Member, structure_in};
 
 /// JSON pointers that are looked up together.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -246,21 +246,12 @@ impl<'p, 't> Walk<'p, '_, 't> {
 
     /// A text where pointers go on: JSON within JSON. One that is none has no members.
     fn read_text(&mut self, text: &str) {
-        if !text.trim_start().starts_with(['{', '[']) {
-            return;
-        }
-        let is_json = |text: &str| serde_json::from_str::<IgnoredAny>(text).is_ok();
-        let mended = if is_json(text) { None } else { mend(text).filter(|mended| is_json(mended)) };
-        let text = match &mended {
-            Some(mended) => mended.as_str(),
-            None if is_json(text) => text,
-            None => return,
-        };
+        let Some(text) = structure_in(text) else { return };
         let base = self.finding.inner.len();
         // Further texts may be within this one: its place must be taken before.
-        self.finding.inner.push_str(text);
+        self.finding.inner.push_str(&text);
         let (places, node, element) = (self.places, self.node, self.element);
-        let walk = Walk { places, node, element, text, base: Some(base), finding: self.finding };
+        let walk = Walk { places, node, element, text: &*text, base: Some(base), finding: self.finding };
         // It was read before; only a depth beyond the limit can be left.
         drop(walk.read_whole());
     }
