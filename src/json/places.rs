@@ -372,6 +372,8 @@ impl Visitor<'_> for Key<'_> {
     }
 
     fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.0.children.iter().find(|(token, _)| token.name == name).map(|(_, child)| *child))
+        // `*` goes through lists only; a member may have that name, too.
+        let leads = |token: &Token| token.name == name && token.elements != Elements::Each;
+        Ok(self.0.children.iter().find(|(token, _)| leads(token)).map(|(_, child)| *child))
     }
 }

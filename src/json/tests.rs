@@ -64,6 +64,13 @@ fn a_star_is_each_element_of_a_list() {
 }
 
 #[test]
+fn a_member_with_the_name_of_a_star_is_no_element() {
+    for document in [r#"{"l":{"*":1}}"#, r#"{"l":{"*":{"a":1}}}"#] {
+        assert_eq!(found(&["/l/*", "/l/*/a"], document), ["missing"; 2], "{document}");
+    }
+}
+
+#[test]
 fn json_in_a_text_is_read_where_pointers_go_on() {
     let f = |pointers: &[&str], document: &str, expected: &[&str]| {
         assert_eq!(found(pointers, document), expected, "{document}");
