@@ -97,7 +97,9 @@ fn compress(disk: &Disk) {
     let journal = open(disk).expect("it was opened before");
     journal.compress();
     journal.close(NOW);
-    assert_eq!(disk.names(".new"), Vec::<String>::new(), "nothing is left half done");
+    // Strange files have strange names, and stay.
+    let is_ours = |name: &String| name.len() == 36 && name.bytes().take(20).all(|byte| byte.is_ascii_digit());
+    assert!(!disk.names(".segment.zst.new").iter().any(is_ours), "nothing is left half done");
 }
 
 fn damage_compressed(disk: &Disk, damages: &[Damage]) {
