@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use crate::alarm::Alarms;
 use crate::config::Event;
 use crate::metrics::{
-    DECODE_IMPLAUSIBLE_VALUES, DECODE_READINGS, ENVELOPE_EVENTS, FLEET_DEVICES, POINT_REPEATED_UPLINKS,
+    DECODE_IMPLAUSIBLE_VALUES, DECODE_READINGS, ENVELOPE_EVENTS, FLEET_DEVICE_STATES, FLEET_DEVICES,
+    POINT_REPEATED_UPLINKS,
 };
 use crate::point::FieldValue;
 use crate::profile::Library;
@@ -26,13 +27,20 @@ use metrics::{Counter, Gauge};
 pub mod consumer;
 mod correction;
 mod device;
+mod health;
 mod identity;
+mod listening;
+mod liveness;
 mod reading;
 mod storage;
 mod view;
+pub mod watch;
 
 pub use correction::Corrections;
 use device::{Devices, Name};
+pub use health::HealthView;
+use listening::Listening;
+pub use liveness::{Condition, Expectations, Liveness};
 pub use reading::{Value, fields_of};
 pub(crate) use storage::read_rules;
 pub use view::{ClassSummary, DeviceState, DeviceView, FieldView, LastRefusal, Query, Snapshot, Sort};
@@ -98,6 +106,10 @@ struct Inner {
     /// The last journal entry whose effects are in `state.sqlite`.
     position: u64,
     classes: BTreeMap<Name, ClassMetrics>,
+    expectations: Expectations,
+    listening: Listening,
+    /// Up to when it is known who was heard, in nanoseconds since the Unix epoch.
+    known_until: i64,
     /// What the state said when it was last asked whether another process has changed it, and when to ask again.
     others: Option<i64>,
     ask_others: Instant,
@@ -123,6 +135,8 @@ impl Unsaved {
 struct ClassMetrics {
     devices_count: u64,
     devices: Gauge,
+    /// By [`liveness::STATES`].
+    states: [Gauge; liveness::STATES.len()],
     readings: Counter,
     implausible: Counter,
 }
@@ -139,6 +153,7 @@ impl Fleet {
         journal_last: u64,
     ) -> Result<Fleet, StateError> {
         let (devices, saved_position) = state.read(storage::read)?;
+        let listening = Listening::new(state.read(storage::read_periods)?);
         let position = if saved_position > journal_last {
             tracing::warn!(
                 saved_position,
@@ -159,6 +174,9 @@ impl Fleet {
             saved_at,
             position,
             classes: classes_metrics,
+            expectations: Expectations::default(),
+            known_until: listening.periods().last().map_or(0, |last| last.until),
+            listening,
             others: None,
             ask_others: Instant::now(),
         };
@@ -355,8 +373,7 @@ impl Fleet {
     pub fn snapshot(&self, query: &Query) -> Snapshot {
         let alarms = self.alarms.open_alarms();
         let mut inner = self.lock();
-        let unlisted_messages = inner.unlisted_messages;
-        view::snapshot(&mut inner.devices, query, alarms, unlisted_messages)
+        view::snapshot(&mut inner, query, alarms)
     }
 
     /// A panic while the table was changed can have left a message half counted, which is no reason to stop.
@@ -394,7 +411,8 @@ impl Inner {
         let class = device.class;
         if device.reading_sequence != heard.sequence || device.reading_time <= time.as_nanos() {
             (device.reading_sequence, device.reading_time) = (heard.sequence, time.as_nanos());
-            table.pack(fields, &mut device.reading);
+            let health = &mut device.health;
+            table.pack(fields.into_iter().inspect(|field| health.note(field)), &mut device.reading);
         }
         self.class_metrics(class).readings.increment(1);
         self.changed(row);
@@ -490,6 +508,11 @@ impl ClassMetrics {
         ClassMetrics {
             devices_count: 0,
             devices,
+            states: liveness::STATES.map(|state| {
+                let devices = FLEET_DEVICE_STATES.gauge(&[class, state]);
+                devices.set(0.0);
+                devices
+            }),
             readings: DECODE_READINGS.counter(&[class]),
             implausible: DECODE_IMPLAUSIBLE_VALUES.counter(&[class]),
         }

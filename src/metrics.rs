@@ -112,6 +112,7 @@ metrics! {
     ALARM_UNLISTED = Counter "citywire_alarm_unlisted_total" [] "Alarms that nobody was told of, because a million were open already.";
 
     FLEET_DEVICES = Gauge "citywire_fleet_devices" ["class"] "Devices heard of, by device class.";
+    FLEET_DEVICE_STATES = Gauge "citywire_fleet_device_states" ["class", "state"] "Devices heard of, by device class and state, counted every ten seconds. Each is one of online, late (a report is missing) or silent (more are); refused (the last message was refused), clock_wrong and battery_low are counted in addition.";
 
     SINK_OFFERED_MESSAGES = Counter "citywire_sink_offered_messages_total" ["sink"] "Journal entries that were there for this sink to take, since its cursor was created.";
     SINK_WRITTEN_MESSAGES = Counter "citywire_sink_written_messages_total" ["sink"] "Journal entries whose points the sink has confirmed, or that hold an event and no reading, since its cursor was created.";

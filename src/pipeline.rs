@@ -38,6 +38,9 @@ pub trait Receiver {
     /// The message is of this device; the profile is none when none was found for it.
     fn heard(&mut self, _device: &str, _profile: Option<&Profile>) {}
 
+    /// What the message, or one uplink of it, says, before it becomes points.
+    fn readings(&mut self, _device: &str, _profile: &Profile, _readings: &Readings) {}
+
     fn point(&mut self, profile: &Profile, point: &Point<'_>);
 
     /// The message holds no reading, but this event of the device.
@@ -305,6 +308,7 @@ impl Decoder {
         if self.readings.implausible_values() > 0 {
             receiver.implausible(profile, self.readings.implausible_values());
         }
+        receiver.readings(device, profile, &self.readings);
         self.points.make(&origin, profile, &self.readings, &mut |point| {
             stage.set(Stage::Sink);
             receiver.point(profile, point);

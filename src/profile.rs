@@ -49,6 +49,8 @@ pub struct Profile {
     pub file: String,
     /// The field that names values left out as implausible.
     pub implausible_field: u16,
+    /// The field that tells the device's clock at sending, if the profile gives it.
+    pub clock_field: Option<u16>,
     /// The field that tells why values are missing, if the profile knows reasons.
     pub absent_field: Option<u16>,
 }

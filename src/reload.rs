@@ -23,7 +23,7 @@ use metrics::{Counter, Gauge};
 use tokio::sync::{Notify, watch};
 
 use crate::config::Config;
-use crate::fleet::Fleet;
+use crate::fleet::{Expectations, Fleet};
 use crate::metrics::{RULES_LOADED, RULES_REFUSED, RULES_RELOADS};
 use crate::problem::{self, Problem};
 use crate::rules::Rules;
@@ -191,6 +191,7 @@ impl Watcher {
 
     fn take(&mut self, rules: Rules, changes: &str, fleet: &Fleet) {
         fleet.know_classes(rules.library.classes.names());
+        fleet.expect(Expectations::of(&rules));
         self.running.note(&self.config, &rules);
         let status = status_of(&rules);
         self.in_force.send_replace(Arc::new(rules));

@@ -15,7 +15,7 @@ use crate::broker::client::{self, Client};
 use crate::broker::embedded::{self, Embedded};
 use crate::broker::{self, Intake};
 use crate::config::{self, Config};
-use crate::fleet::{self, Fleet};
+use crate::fleet::{self, Expectations, Fleet};
 use crate::journal::{self, Journal, JournalError};
 use crate::metrics;
 use crate::pipeline::{self, LOOK_BACK_ENTRIES, Pipeline};
@@ -134,6 +134,7 @@ pub async fn run(
     let filters = rules.borrow().routes.subscriptions().into_iter().map(str::to_owned).collect();
     let source = Source::start(&config, filters, &journal).await?;
     let push = push.map(|push| push.start(Arc::new(journal.clone())));
+    watch_fleet(&mut consumers, &fleet, &journal, source.status(), stopped.clone())?;
 
     let parts = Parts {
         broker: source.status(),
@@ -235,6 +236,7 @@ fn open_fleet(
     let (refused, alarms) = (Arc::clone(refused), Arc::clone(alarms));
     let fleet = Fleet::open(state, refused, alarms, &classes, DEVICES_MAX, journal.last_sequence())?;
     fleet.tell_all_clear(&rules.library);
+    fleet.expect(Expectations::of(rules));
     Ok(Arc::new(fleet))
 }
 
@@ -273,6 +275,20 @@ fn follow(
     let pipeline = stages(journal, fleet.position(), rules);
     let follow = async move { fleet::consumer::run(&fleet, pipeline, entries, cursor, stopped, grace).await };
     consumers.start(FLEET_CURSOR, follow)
+}
+
+/// Starts the thread that counts devices by state, and knows when messages can arrive: over the connection, into the
+/// journal.
+fn watch_fleet(
+    consumers: &mut Consumers,
+    fleet: &Arc<Fleet>,
+    journal: &Journal,
+    broker: Arc<broker::Status>,
+    stopped: watch::Receiver<bool>,
+) -> Result<(), ServiceError> {
+    let (fleet, journal) = (Arc::clone(fleet), journal.clone());
+    let can_arrive = move || broker.is_connected() && journal.state().is_writable();
+    consumers.start("liveness", async move { fleet::watch::run(&fleet, can_arrive, stopped).await })
 }
 
 fn start_sink(

@@ -30,7 +30,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// What each version of the layout adds to the one before. A file of an earlier version is brought up to the last one
 /// when the service opens it; none of these ever changes.
-const LAYOUTS: [&str; 2] = [
+const LAYOUTS: [&str; 3] = [
     "
 CREATE TABLE refused (
     id       INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -90,6 +90,22 @@ CREATE TABLE alarm (
 ) STRICT, WITHOUT ROWID;
 
 ALTER TABLE device DROP COLUMN alarms;
+",
+    // What devices tell of themselves, and when messages could arrive at all.
+    "
+ALTER TABLE device ADD COLUMN battery_v REAL;
+ALTER TABLE device ADD COLUMN battery_percent REAL;
+ALTER TABLE device ADD COLUMN rsrp_dbm REAL;
+ALTER TABLE device ADD COLUMN rssi_dbm REAL;
+ALTER TABLE device ADD COLUMN csq INTEGER;
+ALTER TABLE device ADD COLUMN clock_error_s INTEGER;
+ALTER TABLE device ADD COLUMN battery_low INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE device ADD COLUMN clock_wrong INTEGER NOT NULL DEFAULT 0;
+
+CREATE TABLE listening (
+    since INTEGER PRIMARY KEY,
+    until INTEGER NOT NULL
+) STRICT;
 ",
 ];
 

@@ -44,6 +44,11 @@ impl Status {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether messages can come in at present.
+    pub fn is_connected(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).connected
+    }
+
     pub(crate) fn connected(&self, version: Option<Version>) {
         self.change(|now| {
             now.connected = true;

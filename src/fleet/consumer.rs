@@ -8,12 +8,14 @@ use tokio::sync::watch;
 
 use super::{Fleet, Heard, fields_of};
 use crate::config::Event;
+use crate::decode::{Readings, Value};
 use crate::journal::Entry;
 use crate::pipeline::{Fault, Pipeline, Receiver};
 use crate::point::Point;
 use crate::profile::Profile;
 use crate::rules::Rules;
 use crate::sink::{Cursor, Entries, Position};
+use crate::time::Timestamp;
 
 /// Of the journal this much is read at a time.
 const READ_BYTES_MAX: usize = 1 << 20;
@@ -43,11 +45,18 @@ pub async fn run(
         pipeline.keep_up();
         adopt_names(fleet, &pipeline, &mut named_by);
         batch.clear();
-        if let Err(error) = entries.read(&mut batch, READ_BYTES_MAX) {
-            tracing::error!(%error, "The list of devices stands still: the journal cannot be read; trying again.");
-        }
+        let now = Timestamp::now();
+        let read = entries.read(&mut batch, READ_BYTES_MAX);
         for entry in &batch {
             pipeline.process(entry, &mut Told { fleet, entry });
+        }
+        match (read, batch.last()) {
+            // More may be waiting behind it.
+            (Ok(_), Some(last)) => fleet.known_until(last.received),
+            (Ok(_), None) => fleet.known_until(now),
+            (Err(error), _) => {
+                tracing::error!(%error, "The list of devices stands still: the journal cannot be read; trying again.");
+            }
         }
         if let Err(error) = fleet.keep_up() {
             tracing::warn!(%error, "What a replay has found cannot be read for now; trying again.");
@@ -133,6 +142,12 @@ impl Receiver for Told<'_> {
         self.fleet.heard(&self.heard_of(device, profile));
     }
 
+    fn readings(&mut self, device: &str, profile: &Profile, readings: &Readings) {
+        if let Some(clock) = clock(profile, readings) {
+            self.fleet.clock(&self.heard_of(device, Some(profile)), clock);
+        }
+    }
+
     fn point(&mut self, profile: &Profile, point: &Point<'_>) {
         let Some((_, device)) = point.tags.iter().find(|(key, _)| *key == "device") else { return };
         let heard = Heard { class: Some(point.measurement), ..self.heard_of(device, Some(profile)) };
@@ -154,4 +169,17 @@ impl Receiver for Told<'_> {
     fn refused(&mut self, fault: Fault<'_>) {
         self.fleet.refused(fault.into_refusal(self.entry));
     }
+}
+
+/// What the device's clock showed when it sent the message: as it says itself, or else the latest time of its readings.
+fn clock(profile: &Profile, readings: &Readings) -> Option<Timestamp> {
+    let sent = |(field, value): &(u16, Value)| match value {
+        Value::Time(time) if Some(*field) == profile.clock_field => Some(*time),
+        _ => None,
+    };
+    let records = readings.records();
+    let told = profile
+        .clock_field
+        .and_then(|_| records.iter().flat_map(|record| readings.values(record)).filter_map(sent).max());
+    told.or_else(|| records.iter().filter_map(|record| record.time).max())
 }

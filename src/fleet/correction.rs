@@ -193,5 +193,6 @@ fn take_reading(inner: &mut Inner, row: u32, device: &str, reading: Reading) {
     let Some(known) = inner.devices.rows.get_mut(row as usize) else { return };
     (known.last_decoded, known.reading_time) = (received, time);
     let fields = fields.iter().map(|(name, value, unit)| Field { name, unit, value: value.borrow(), alarm: None });
-    table.pack(fields, &mut known.reading);
+    let health = &mut known.health;
+    table.pack(fields.inspect(|field| health.note(field)), &mut known.reading);
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::health::Health;
 use super::reading::{FieldTable, PackedReading};
 
 /// A row of the fleet. Times are nanoseconds since the Unix epoch; 0 where there was none yet.
@@ -26,6 +27,7 @@ pub(super) struct Device {
     pub reading_sequence: u64,
     pub reading_time: i64,
     pub reading: PackedReading,
+    pub health: Health,
     /// Whether it differs from its row in `state.sqlite`.
     pub dirty: bool,
 }
@@ -48,6 +50,7 @@ impl Device {
             reading_sequence: 0,
             reading_time: 0,
             reading: PackedReading::default(),
+            health: Health::default(),
             dirty: false,
         }
     }
@@ -59,6 +62,11 @@ pub(super) struct Name(u16);
 
 impl Name {
     pub(super) const NONE: Name = Name(u16::MAX);
+
+    /// Its place among [`Names::all`].
+    pub(super) fn index(self) -> Option<usize> {
+        (self != Name::NONE).then_some(usize::from(self.0))
+    }
 }
 
 /// Classes, profiles and reasons, each kept once.
@@ -86,6 +94,11 @@ impl Names {
 
     pub(super) fn text(&self, name: Name) -> Option<&str> {
         self.names.get(usize::from(name.0)).map(|text| &**text)
+    }
+
+    /// In the order of their numbers.
+    pub(super) fn all(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(|name| &**name)
     }
 
     pub(super) fn find(&self, text: &str) -> Option<Name> {

@@ -71,6 +71,7 @@ impl Inner {
             (device.class, device.profile) = (other.class, other.profile);
             (device.last_decoded, device.reading_time) = (other.last_decoded, other.reading_time);
             (device.reading_sequence, device.reading) = (other.reading_sequence, other.reading);
+            device.health = other.health;
         }
         let has_class = device.class;
         self.move_class(had_class, has_class);

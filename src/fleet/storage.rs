@@ -9,6 +9,8 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::Field;
 use super::device::{Device, Devices};
+use super::health::Health;
+use super::listening::Period;
 use super::reading::{FieldTable, PackedReading, Value};
 
 type StoredField<'a> = (Cow<'a, str>, Value, Cow<'a, str>);
@@ -21,7 +23,8 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<(Devices, u64)> 
     let mut devices = Devices::default();
     let mut statement = connection.prepare(
         "SELECT id, name, class, profile, first_heard, last_heard, messages, readings, refused, last_decoded,
-                last_refused, refusal, reading_time, reading
+                last_refused, refusal, reading_time, reading, battery_v, battery_percent, rsrp_dbm, rssi_dbm, csq,
+                clock_error_s, battery_low, clock_wrong
          FROM device ORDER BY name",
     )?;
     let mut rows = statement.query([])?;
@@ -51,6 +54,7 @@ pub(super) struct DeviceRow {
     refusal: Option<Box<str>>,
     reading_time: i64,
     reading: String,
+    health: Health,
 }
 
 /// Copies of the devices in `rows`, as they are now.
@@ -71,6 +75,7 @@ pub(super) fn rows(devices: &Devices, rows: &[u32]) -> Vec<DeviceRow> {
         refusal: text(device.refusal),
         reading_time: device.reading_time,
         reading: json_reading(device, &devices.fields),
+        health: device.health,
     };
     rows.iter().filter_map(|number| devices.rows.get(*number as usize)).map(row).collect()
 }
@@ -85,13 +90,18 @@ pub(super) fn remove(transaction: &Transaction<'_>, ids: &[i64]) -> rusqlite::Re
 pub(super) fn write(transaction: &Transaction<'_>, rows: &[DeviceRow], through: u64) -> rusqlite::Result<()> {
     let mut statement = transaction.prepare_cached(
         "INSERT INTO device (id, name, class, profile, first_heard, last_heard, messages, readings, refused,
-                             last_decoded, last_refused, refusal, reading_time, reading)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+                             last_decoded, last_refused, refusal, reading_time, reading, battery_v,
+                             battery_percent, rsrp_dbm, rssi_dbm, csq, clock_error_s, battery_low, clock_wrong)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)
          ON CONFLICT (id) DO UPDATE SET
              name = excluded.name, class = excluded.class, profile = excluded.profile, last_heard = excluded.last_heard,
              first_heard = excluded.first_heard, messages = excluded.messages, readings = excluded.readings, refused = excluded.refused,
              last_decoded = excluded.last_decoded, last_refused = excluded.last_refused,
-             refusal = excluded.refusal, reading_time = excluded.reading_time, reading = excluded.reading",
+             refusal = excluded.refusal, reading_time = excluded.reading_time, reading = excluded.reading,
+             battery_v = excluded.battery_v, battery_percent = excluded.battery_percent,
+             rsrp_dbm = excluded.rsrp_dbm, rssi_dbm = excluded.rssi_dbm, csq = excluded.csq,
+             clock_error_s = excluded.clock_error_s, battery_low = excluded.battery_low,
+             clock_wrong = excluded.clock_wrong",
     )?;
     for row in rows {
         statement.execute(params![
@@ -109,6 +119,15 @@ pub(super) fn write(transaction: &Transaction<'_>, rows: &[DeviceRow], through: 
             row.refusal,
             row.reading_time,
             row.reading,
+            // SQLite takes what is not a number for NULL.
+            row.health.battery_v,
+            row.health.battery_percent,
+            row.health.rsrp_dbm,
+            row.health.rssi_dbm,
+            row.health.csq(),
+            row.health.clock_error_s(),
+            row.health.battery_low,
+            row.health.clock_wrong,
         ])?;
     }
     transaction
@@ -156,8 +175,37 @@ fn read_device(row: &Row<'_>, devices: &mut Devices) -> rusqlite::Result<Device>
         refusal: devices.names.name(&text(11)?),
         reading_time: row.get(12)?,
         reading,
+        health: read_health(row)?,
         ..Device::new(row.get(0)?, Arc::from(row.get_ref(1)?.as_str()?), row.get(4)?)
     })
+}
+
+fn read_health(row: &Row<'_>) -> rusqlite::Result<Health> {
+    let number = |column: usize| row.get::<_, Option<f32>>(column).map(|value| value.unwrap_or(f32::NAN));
+    let mut health = Health {
+        battery_v: number(14)?,
+        battery_percent: number(15)?,
+        rsrp_dbm: number(16)?,
+        rssi_dbm: number(17)?,
+        battery_low: row.get(20)?,
+        clock_wrong: row.get(21)?,
+        ..Health::default()
+    };
+    health.set_csq(row.get(18)?);
+    health.set_clock_error(row.get(19)?);
+    Ok(health)
+}
+
+/// Replaces the periods in which messages could arrive.
+pub(super) fn write_periods(transaction: &Transaction<'_>, periods: &[Period]) -> rusqlite::Result<()> {
+    transaction.execute("DELETE FROM listening", [])?;
+    let mut statement = transaction.prepare_cached("INSERT INTO listening VALUES (?1, ?2)")?;
+    periods.iter().try_for_each(|period| statement.execute([period.since, period.until]).map(drop))
+}
+
+pub(super) fn read_periods(connection: &Connection) -> rusqlite::Result<Vec<Period>> {
+    let mut statement = connection.prepare("SELECT since, until FROM listening ORDER BY since")?;
+    statement.query_map([], |row| Ok(Period { since: row.get(0)?, until: row.get(1)? }))?.collect()
 }
 
 /// What is not ours, as somebody has edited the file, costs the device its last reading and not the service its start.

@@ -69,6 +69,12 @@ impl Setup {
         self.alarms.tell(&reading, told);
     }
 
+    /// Messages could arrive from one second to another, and it is known who was heard until then.
+    fn listened(&self, from: u64, to: u64) {
+        (from..=to).step_by(30).chain([to]).for_each(|second| self.fleet.note_listening(at(second), true));
+        self.fleet.known_until(at(to));
+    }
+
     fn refused(&self, sequence: u64, device: &str) {
         self.fleet.heard(&heard(sequence, device, None));
         self.fleet.refused(refusal(sequence, device));
@@ -120,6 +126,100 @@ fn a_device_shows_what_it_last_said_and_how_often_it_was_heard() {
     assert_eq!(reading, [("battery_v", &Value::Float(3.625)), ("rssi_v", &Value::Float(1.0))]);
     assert_eq!(device.last_refusal, Some(LastRefusal { reason: "decode: checksum".into(), received: at(3) }));
     assert_eq!(device.state, DeviceState::Refused);
+}
+
+#[test]
+fn a_device_that_is_not_heard_is_late_and_then_silent_for_as_long_as_it_could_be_heard() {
+    let f = setup();
+    f.decoded(1, "p-1", "parking", &[]);
+    f.listened(0, 60);
+    let liveness = |f: &Setup| f.device("p-1").liveness;
+    assert_eq!(liveness(&f), Liveness::Online);
+    let day = 86_400;
+    f.listened(60, 2 * day);
+    assert_eq!(liveness(&f), Liveness::Late, "a day is what is expected of devices of no known profile");
+    f.fleet.note_listening(at(2 * day + 1), false);
+    f.fleet.known_until(at(9 * day));
+    assert_eq!(liveness(&f), Liveness::Late, "nothing could arrive for a week");
+    f.fleet.save_listening().unwrap();
+    f.fleet.flush().unwrap();
+    let f = f.restarted();
+    assert_eq!(liveness(&f), Liveness::Late, "as before the restart");
+    f.listened(20 * day, 21 * day);
+    assert_eq!(liveness(&f), Liveness::Late);
+    f.listened(21 * day, 22 * day);
+    assert_eq!(liveness(&f), Liveness::Silent);
+    assert_eq!(f.listed(Query { liveness: Some(Liveness::Silent), page_size: 9, ..Query::default() }), ["p-1"]);
+    assert_eq!((f.all().classes[0].silent, f.all().classes[0].online), (1, 0));
+    f.decoded(22 * day, "p-1", "parking", &[]);
+    assert_eq!(liveness(&f), Liveness::Online);
+}
+
+#[test]
+fn silence_is_not_counted_ahead_of_where_the_fleet_has_come_in_the_journal() {
+    let f = setup();
+    f.decoded(1, "p-1", "parking", &[]);
+    f.listened(0, 10);
+    for second in (10..400_000).step_by(50) {
+        f.fleet.note_listening(at(second), true);
+    }
+    assert_eq!(f.device("p-1").liveness, Liveness::Online, "what came since may be of this device");
+    f.fleet.known_until(at(400_000));
+    assert_eq!(f.device("p-1").liveness, Liveness::Silent);
+}
+
+#[test]
+fn battery_signal_and_clock_are_of_the_last_reading_that_told_them_and_stay_over_a_restart() {
+    let f = setup();
+    let csq = Field { name: "csq", unit: "", value: FieldValue::Integer(17), alarm: None };
+    f.decoded(8, "p-1", "parking", &[field("battery_v", 3.5), field("rsrp_dbm", -101.5), csq]);
+    f.fleet.clock(&heard(8, "p-1", Some("parking")), at(1));
+    f.decoded(9, "p-1", "parking", &[alarm("battery_low", Severity::Warning, true), field("volume_m3", 1.0)]);
+    f.decoded(9, "p-2", "parking", &[]);
+    f.fleet.flush().unwrap();
+    let check = |f: &Setup| {
+        let device = f.device("p-1");
+        let expected = HealthView {
+            battery_v: Some(3.5),
+            battery_percent: None,
+            rsrp_dbm: Some(-101.5),
+            rssi_dbm: None,
+            csq: Some(17),
+            clock_error_s: Some(-7),
+        };
+        assert_eq!((device.health, device.conditions), (expected, vec![Condition::BatteryLow]));
+        assert_eq!(f.device("p-2").health.clock_error_s, None);
+    };
+    check(&f);
+    check(&f.restarted());
+}
+
+#[test]
+fn a_clock_is_wrong_that_is_off_by_more_than_the_skew_or_says_so() {
+    let f = setup();
+    let day = 86_400;
+    let mut expectations = Expectations::default();
+    expectations.max_clock_skew = Duration::from_secs(day);
+    f.fleet.expect(expectations);
+    f.decoded(9 * day, "p-1", "parking", &[]);
+    let told = |error: i64, is_wrong: bool| {
+        let message = heard(9 * day, "p-1", Some("parking"));
+        f.fleet.clock(&message, Timestamp::from_seconds(message.received.as_seconds() + error));
+        let found = f.device("p-1").conditions.contains(&Condition::ClockWrong);
+        assert_eq!(found, is_wrong, "off by {error} s");
+    };
+    let day = day.cast_signed();
+    told(0, false);
+    told(day, false);
+    told(day + 1, true);
+    // A reading may be as old as the report interval, which is a day here.
+    told(-2 * day, false);
+    told(-2 * day - 1, true);
+    told(i64::MIN / 1_000_000_000, true);
+    told(i64::MAX / 1_000_000_000, true);
+    told(0, false);
+    f.decoded(10 * 86_400, "p-1", "parking", &[alarm("clock_wrong", Severity::Warning, true)]);
+    told(0, true);
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! What the page and the JSON interface show of the fleet.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
 use super::device::{Device, Devices, Name};
+use super::liveness::Look;
 use super::reading::Value;
-use super::{Severity, UNKNOWN_CLASS};
+use super::{Condition, HealthView, Inner, Liveness, Severity, UNKNOWN_CLASS};
 use crate::alarm::Alarm;
 use crate::time::Timestamp;
 
@@ -15,6 +16,8 @@ use crate::time::Timestamp;
 pub struct Query {
     pub class: Option<String>,
     pub state: Option<DeviceState>,
+    pub liveness: Option<Liveness>,
+    pub condition: Option<Condition>,
     /// A part of the device's name or of its profile's id; ASCII letters in either case.
     pub text: String,
     pub sort: Sort,
@@ -65,13 +68,20 @@ pub struct Snapshot {
     pub unlisted_messages: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ClassSummary {
     pub class: String,
     pub devices: usize,
-    /// Devices with an alarm, and devices whose last message was refused.
+    /// Devices with an alarm, and devices whose last message was refused, which some of them may be as well.
     pub in_alarm: usize,
     pub refused: usize,
+    /// Devices by how they are heard; together they are all.
+    pub online: usize,
+    pub late: usize,
+    pub silent: usize,
+    /// Devices with these conditions, however they are heard.
+    pub clock_wrong: usize,
+    pub battery_low: usize,
     pub last_heard: Option<Timestamp>,
 }
 
@@ -81,6 +91,13 @@ pub struct DeviceView {
     pub class: String,
     pub profile: Option<String>,
     pub state: DeviceState,
+    pub liveness: Liveness,
+    /// What is wrong with it, however it is heard.
+    pub conditions: Vec<Condition>,
+    pub health: HealthView,
+    /// How often it should report, and after how long without a message it is silent.
+    pub report_interval_s: f64,
+    pub silent_after_s: f64,
     pub first_heard: Timestamp,
     pub last_heard: Timestamp,
     pub messages: u64,
@@ -116,11 +133,12 @@ pub struct LastRefusal {
 /// The open alarms by the rows of their devices.
 type Open = HashMap<u32, Vec<Alarm>>;
 
-pub(super) fn snapshot(devices: &mut Devices, query: &Query, alarms: Vec<Alarm>, unlisted_messages: u64) -> Snapshot {
-    devices.sort();
-    let devices = &*devices;
+pub(super) fn snapshot(inner: &mut Inner, query: &Query, alarms: Vec<Alarm>) -> Snapshot {
+    inner.devices.sort();
+    let Inner { devices, unlisted_messages, .. } = &*inner;
+    let look = inner.look();
     let open = by_row(devices, alarms);
-    let mut rows = matching_rows(devices, query, &open);
+    let mut rows = matching_rows(devices, query, &open, &look);
     let matching = rows.len();
     let page_size = query.page_size.max(1);
     let pages = matching.div_ceil(page_size).max(1);
@@ -131,9 +149,9 @@ pub(super) fn snapshot(devices: &mut Devices, query: &Query, alarms: Vec<Alarm>,
         matching,
         page,
         pages,
-        devices: listed.iter().map(|row| DeviceView::of(*row, devices, &open)).collect(),
-        classes: class_summaries(devices, &open),
-        unlisted_messages,
+        devices: listed.iter().map(|row| DeviceView::of(*row, devices, &open, &look)).collect(),
+        classes: class_summaries(devices, &open, &look),
+        unlisted_messages: *unlisted_messages,
     }
 }
 
@@ -163,7 +181,7 @@ impl Device {
 }
 
 /// In the order of names.
-fn matching_rows(devices: &Devices, query: &Query, open: &Open) -> Vec<u32> {
+fn matching_rows(devices: &Devices, query: &Query, open: &Open, look: &Look<'_>) -> Vec<u32> {
     let class = match query.class.as_deref() {
         None => None,
         Some(UNKNOWN_CLASS) => Some(Name::NONE),
@@ -176,6 +194,8 @@ fn matching_rows(devices: &Devices, query: &Query, open: &Open) -> Vec<u32> {
         let device = &devices.rows[row as usize];
         class.is_none_or(|class| device.class == class)
             && query.state.is_none_or(|state| device.state(open.contains_key(&row)) == state)
+            && query.liveness.is_none_or(|liveness| look.liveness(device) == liveness)
+            && query.condition.is_none_or(|condition| look.has(device, condition))
             && (contains(&device.name, &query.text)
                 || devices.names.text(device.profile).is_some_and(|profile| contains(profile, &query.text)))
     };
@@ -205,32 +225,40 @@ fn page_rows<'a>(devices: &Devices, rows: &'a mut [u32], sort: Sort, start: usiz
     &rows[start..end]
 }
 
-fn class_summaries(devices: &Devices, open: &Open) -> Vec<ClassSummary> {
-    let mut classes: std::collections::BTreeMap<Name, (usize, usize, usize, i64)> = Default::default();
+fn class_summaries(devices: &Devices, open: &Open, look: &Look<'_>) -> Vec<ClassSummary> {
+    let mut classes: BTreeMap<Name, ClassSummary> = BTreeMap::new();
     for (row, device) in (0..).zip(&devices.rows) {
-        let state = device.state(open.contains_key(&row));
-        let (count, in_alarm, refused, last_heard) = classes.entry(device.class).or_default();
-        *count += 1;
-        *in_alarm += usize::from(state == DeviceState::Alarm);
-        *refused += usize::from(state == DeviceState::Refused);
-        *last_heard = device.last_heard.max(*last_heard);
+        let summary =
+            classes.entry(device.class).or_insert_with(|| ClassSummary::of(class_text(devices, device.class)));
+        summary.add(device, device.state(open.contains_key(&row)), look);
     }
-    let mut summaries: Vec<ClassSummary> = classes
-        .into_iter()
-        .map(|(class, (count, in_alarm, refused, last_heard))| ClassSummary {
-            class: class_text(devices, class),
-            devices: count,
-            in_alarm,
-            refused,
-            last_heard: time(last_heard),
-        })
-        .collect();
+    let mut summaries: Vec<ClassSummary> = classes.into_values().collect();
     summaries.sort_by(|a, b| a.class.cmp(&b.class));
     summaries
 }
 
+impl ClassSummary {
+    fn of(class: String) -> ClassSummary {
+        ClassSummary { class, ..ClassSummary::default() }
+    }
+
+    fn add(&mut self, device: &Device, state: DeviceState, look: &Look<'_>) {
+        self.devices += 1;
+        self.in_alarm += usize::from(state == DeviceState::Alarm);
+        self.refused += usize::from(look.has(device, Condition::Refused));
+        match look.liveness(device) {
+            Liveness::Online => self.online += 1,
+            Liveness::Late => self.late += 1,
+            Liveness::Silent => self.silent += 1,
+        }
+        self.clock_wrong += usize::from(look.has(device, Condition::ClockWrong));
+        self.battery_low += usize::from(look.has(device, Condition::BatteryLow));
+        self.last_heard = self.last_heard.max(time(device.last_heard));
+    }
+}
+
 impl DeviceView {
-    fn of(row: u32, devices: &Devices, open: &Open) -> DeviceView {
+    fn of(row: u32, devices: &Devices, open: &Open, look: &Look<'_>) -> DeviceView {
         let device = &devices.rows[row as usize];
         let mut alarms = open.get(&row).cloned().unwrap_or_default();
         alarms.sort_by_key(|alarm| (std::cmp::Reverse(alarm.severity), alarm.since, alarm.sequence));
@@ -247,12 +275,18 @@ impl DeviceView {
                 value,
             }
         };
+        let expected = look.expected(device);
         let refusal = devices.names.text(device.refusal).zip(time(device.last_refused));
         DeviceView {
             name: device.name.to_string(),
             class: class_text(devices, device.class),
             profile: devices.names.text(device.profile).map(String::from),
             state: device.state(!alarms.is_empty()),
+            liveness: look.liveness(device),
+            conditions: look.conditions(device),
+            health: HealthView::from(&device.health),
+            report_interval_s: expected.report_interval.as_secs_f64(),
+            silent_after_s: expected.silent_after.as_secs_f64(),
             first_heard: Timestamp::from_nanos(device.first_heard),
             last_heard: Timestamp::from_nanos(device.last_heard),
             messages: device.messages,

@@ -11,6 +11,9 @@ use super::spec::Severity;
 use crate::problem::Problem;
 
 mod check;
+mod limits;
+
+pub use limits::{ClassLimits, SilentAfter};
 
 /// What a database holds for a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, serde::Serialize)]
@@ -62,6 +65,8 @@ pub struct CanonicalField {
 pub struct Class {
     pub title: String,
     pub fields: BTreeMap<String, CanonicalField>,
+    /// What it expects of its devices.
+    pub limits: ClassLimits,
     /// The fields' names in the order of the file, where what tells most comes first.
     order: Vec<String>,
 }

@@ -172,6 +172,7 @@ impl<'a> Compiler<'a> {
             document: own_document.unwrap_or(&spec.document).clone(),
             report_interval,
             implausible_field: self.field_indices.get("implausible").copied().unwrap_or(0),
+            clock_field: self.given_field("device_clock"),
             absent_field: self.absent_field,
             fields: std::mem::take(&mut self.fields),
             labels: std::mem::take(&mut self.labels),
@@ -401,6 +402,12 @@ impl<'a> Compiler<'a> {
         let field = self.fields.get_mut(usize::from(index)).filter(|field| field.canonical)?;
         field.used = true;
         Some(index)
+    }
+
+    /// The number of a canonical field that some step of the profile gives.
+    fn given_field(&self, name: &str) -> Option<u16> {
+        let index = *self.field_indices.get(name)?;
+        self.fields.get(usize::from(index)).is_some_and(|field| field.canonical && field.used).then_some(index)
     }
 
     fn label(&mut self, word: &str) -> u32 {

@@ -2,19 +2,21 @@
 
 use std::collections::HashMap;
 
-use crate::fleet::{DeviceState, Query, Sort};
+use crate::fleet::{Condition, DeviceState, Liveness, Query, Sort};
 
 /// Devices on a page.
 const PAGE_SIZE: usize = 100;
 /// A longer search text is cut.
 const TEXT_CHARACTERS_MAX: usize = 200;
 
-/// The query parameters `class`, `state`, `q`, `sort` and `page`. What is not understood counts as not given: an
+/// The query parameters `class`, `state`, `liveness`, `condition`, `q`, `sort` and `page`. What is not understood counts as not given: an
 /// address that somebody kept from another version still shows something.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct DevicesQuery {
     pub class: Option<String>,
     pub state: Option<DeviceState>,
+    pub liveness: Option<Liveness>,
+    pub condition: Option<Condition>,
     pub text: String,
     pub sort: Sort,
     /// Counts from 1.
@@ -53,6 +55,8 @@ impl DevicesQuery {
         DevicesQuery {
             class: given("class").map(String::from),
             state: given("state").and_then(|name| STATES.into_iter().find(|state| state.name() == name)),
+            liveness: given("liveness").and_then(Liveness::from_name),
+            condition: given("condition").and_then(Condition::from_name),
             text: given("q").unwrap_or_default().chars().take(TEXT_CHARACTERS_MAX).collect(),
             sort: given("sort")
                 .and_then(|name| SORTS.into_iter().find(|sort| sort.name() == name))
@@ -65,6 +69,8 @@ impl DevicesQuery {
         Query {
             class: self.class.clone(),
             state: self.state,
+            liveness: self.liveness,
+            condition: self.condition,
             text: self.text.clone(),
             sort: self.sort,
             page: self.page,
@@ -74,7 +80,7 @@ impl DevicesQuery {
 
     /// True when every device is listed.
     pub(super) fn is_all(&self) -> bool {
-        self.class.is_none() && self.state.is_none() && self.text.is_empty()
+        *self == DevicesQuery { sort: self.sort, page: self.page, ..DevicesQuery::default() }
     }
 
     /// The address of a page of this list.
@@ -83,6 +89,8 @@ impl DevicesQuery {
         let parameters = [
             ("class", self.class.as_deref()),
             ("state", self.state.map(DeviceState::name)),
+            ("liveness", self.liveness.map(Liveness::name)),
+            ("condition", self.condition.map(Condition::name)),
             ("q", Some(self.text.as_str())),
             ("sort", Some(self.sort.name()).filter(|_| self.sort != Sort::default())),
             ("page", Some(page.as_str()).filter(|page| *page != "1")),
@@ -116,12 +124,19 @@ mod tests {
 
     #[test]
     fn an_address_says_which_devices() {
-        let parameters =
-            [("class", "parking"), ("state", "alarm"), ("q", " p-1 & <b>ü "), ("sort", "newest"), ("page", "3")];
+        let parameters = [
+            ("class", "parking"),
+            ("state", "alarm"),
+            ("liveness", "silent"),
+            ("condition", "battery_low"),
+            ("q", " p-1 & <b>ü "),
+            ("sort", "newest"),
+            ("page", "3"),
+        ];
         let query = query(&parameters);
         assert_eq!(
             query.link(query.page),
-            "/?class=parking&state=alarm&q=p-1%20%26%20%3Cb%3E%C3%BC&sort=newest&page=3#devices"
+            "/?class=parking&state=alarm&liveness=silent&condition=battery_low&q=p-1%20%26%20%3Cb%3E%C3%BC&sort=newest&page=3#devices"
         );
     }
 

@@ -4,11 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Duration;
 
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{CanonicalField, Class, Classes, FieldType};
+use super::limits::WrittenSilentAfter;
+use super::{CanonicalField, Class, ClassLimits, Classes, FieldType, SilentAfter};
 use crate::problem::Problem;
 use crate::profile::unit;
 
@@ -25,6 +27,10 @@ struct Written {
 #[serde(deny_unknown_fields)]
 struct WrittenClass {
     title: String,
+    report_interval: Option<Spanned<String>>,
+    silent_after: Option<Spanned<WrittenSilentAfter>>,
+    battery_low_v: Option<Spanned<f64>>,
+    battery_low_percent: Option<Spanned<f64>>,
     #[serde(default)]
     fields: BTreeMap<String, Spanned<CanonicalField>>,
 }
@@ -33,9 +39,12 @@ struct WrittenClass {
 pub(super) fn load(file: &str, source: &str) -> Result<Classes, Vec<Problem>> {
     let written: Written = toml::from_str(source).map_err(|error| vec![Problem::from_toml(file, source, &error)])?;
     let mut check = Check { file, source, known: BTreeMap::new(), problems: Vec::new() };
+    let common = check.limits(&written.common, ClassLimits::DEFAULT);
     check.class("common", &written.common);
+    let mut limits = BTreeMap::new();
     for (name, class) in &written.classes {
         check.class(name, class);
+        limits.insert(name.clone(), check.limits(class, common));
     }
     if !written.common.fields.get("implausible").is_some_and(|field| field.get_ref().kind == FieldType::Text) {
         let message = "[common.fields] has no text field `implausible`";
@@ -44,19 +53,24 @@ pub(super) fn load(file: &str, source: &str) -> Result<Classes, Vec<Problem>> {
     }
     match check.problems.is_empty() {
         true => Ok(Classes {
-            common: written.common.plain(),
-            classes: written.classes.into_iter().map(|(name, class)| (name, class.plain())).collect(),
+            common: written.common.plain(common),
+            classes: (written.classes.into_iter())
+                .map(|(name, class)| {
+                    let limits = limits.get(&name).copied().unwrap_or(common);
+                    (name, class.plain(limits))
+                })
+                .collect(),
         }),
         false => Err(check.problems),
     }
 }
 
 impl WrittenClass {
-    fn plain(self) -> Class {
+    fn plain(self, limits: ClassLimits) -> Class {
         let mut order: Vec<String> = self.fields.keys().cloned().collect();
         order.sort_by_key(|name| self.fields.get(name).map(|field| field.span().start));
         let fields = self.fields.into_iter().map(|(name, field)| (name, field.into_inner())).collect();
-        Class { title: self.title, fields, order }
+        Class { title: self.title, fields, limits, order }
     }
 }
 
@@ -86,6 +100,56 @@ impl<'a> Check<'a> {
                 );
             }
         }
+    }
+
+    /// What the class expects of its devices; `inherited` is what it leaves out.
+    fn limits(&mut self, class: &WrittenClass, inherited: ClassLimits) -> ClassLimits {
+        let mut limits = inherited;
+        if let Some(written) = &class.report_interval
+            && let Some(interval) = self.duration(written.get_ref(), written.span())
+        {
+            limits.report_interval = interval;
+        }
+        if let Some(written) = &class.silent_after {
+            match written.get_ref() {
+                WrittenSilentAfter::Intervals(intervals) if (1.0..=1e6).contains(intervals) => {
+                    limits.silent_after = SilentAfter::Intervals(*intervals);
+                }
+                WrittenSilentAfter::Intervals(intervals) => {
+                    let message = format!("a device cannot be silent after {intervals} report intervals");
+                    self.problem(written.span(), message, "write 1 or more");
+                }
+                WrittenSilentAfter::Time(text) => {
+                    if let Some(time) = self.duration(text, written.span()) {
+                        limits.silent_after = SilentAfter::Time(time);
+                    }
+                }
+            }
+        }
+        limits.battery_low_v = self.battery(class.battery_low_v.as_ref(), 1e3).or(inherited.battery_low_v);
+        limits.battery_low_percent =
+            self.battery(class.battery_low_percent.as_ref(), 100.0).or(inherited.battery_low_percent);
+        limits
+    }
+
+    fn duration(&mut self, text: &str, span: Range<usize>) -> Option<Duration> {
+        let message = match crate::time::parse_duration(text) {
+            Ok(time) if !time.is_zero() => return Some(time),
+            Ok(_) => String::from("no device reports that often"),
+            Err(message) => message,
+        };
+        self.problem(span, message, "write a time above zero, as in \"15m\" or \"1d\"");
+        None
+    }
+
+    /// 0 turns off what `[common]` says.
+    fn battery(&mut self, limit: Option<&Spanned<f64>>, max: f64) -> Option<f64> {
+        let limit = limit?;
+        if !(0.0..=max).contains(limit.get_ref()) {
+            let message = format!("no battery is at {}", limit.get_ref());
+            self.problem(limit.span(), message, &format!("write a number from 0 (never low) to {max}"));
+        }
+        Some(*limit.get_ref())
     }
 
     fn field(&mut self, name: &str, field: &CanonicalField, span: Range<usize>) {
