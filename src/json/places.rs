@@ -251,7 +251,7 @@ impl<'p, 't> Walk<'p, '_, 't> {
         // Further texts may be within this one: its place must be taken before.
         self.finding.inner.push_str(&text);
         let (places, node, element) = (self.places, self.node, self.element);
-        let walk = Walk { places, node, element, text: &*text, base: Some(base), finding: self.finding };
+        let walk = Walk { places, node, element, text: &text, base: Some(base), finding: self.finding };
         // It was read before; only a depth beyond the limit can be left.
         drop(walk.read_whole());
     }
