@@ -28,6 +28,7 @@ pub mod envelope;
 pub mod fleet;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+pub mod history;
 mod http;
 pub mod journal;
 pub mod json;

@@ -16,6 +16,7 @@ use crate::broker::embedded::{self, Embedded};
 use crate::broker::{self, Intake};
 use crate::config::{self, Config};
 use crate::fleet::{self, Expectations, Fleet};
+use crate::history::History;
 use crate::journal::{self, Journal, JournalError};
 use crate::metrics;
 use crate::pipeline::{self, LOOK_BACK_ENTRIES, Pipeline};
@@ -74,6 +75,8 @@ pub enum ServiceError {
     Store { sink: String, source: StoreError },
     #[error("sink \"{sink}\": {source}")]
     Influxdb2 { sink: String, source: sink::influxdb2::OpenError },
+    #[error("the readings could not be read back: {0}")]
+    History(#[from] sink::influxdb2::OpenError),
     #[error(transparent)]
     Broker(#[from] broker::Error),
     #[error(transparent)]
@@ -129,6 +132,7 @@ pub async fn run(
     }
     let release = Release::new(&config, &journal, &rules, &refused, &fleet)?;
     consumers.start("registry", release.run(stopped.clone()))?;
+    let history = History::of(&config.sinks, &config.data_directory, Some(journal.key()))?;
     let rules_status = watcher.status();
     consumers.start("rules", watcher.run(Arc::clone(&fleet), look, stopped.clone()))?;
     let filters = rules.borrow().routes.subscriptions().into_iter().map(str::to_owned).collect();
@@ -151,6 +155,9 @@ pub async fn run(
         alarms: Arc::clone(&alarms),
         fleet,
         refused,
+        history: Arc::new(history),
+        rules,
+        data_directory: config.data_directory.clone(),
         metrics: exporter.clone(),
         started: Timestamp::now(),
         topics: config.routes.iter().map(|route| route.topic.value.to_string()).collect(),

@@ -44,6 +44,7 @@ mod batch;
 mod catalog;
 mod class;
 mod error;
+mod history;
 mod origin;
 mod reader;
 mod retention;

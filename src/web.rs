@@ -15,6 +15,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -26,10 +27,12 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::alarm::Alarms;
 use crate::fleet::{Fleet, Snapshot};
+use crate::history::History;
 use crate::http::{self, Limits};
 pub use crate::http::{BindError, Listener};
 use crate::metrics::Exporter;
 use crate::refused::Refused;
+use crate::rules::Rules;
 use crate::time::Timestamp;
 
 mod devices;
@@ -67,6 +70,12 @@ pub struct Sources {
     pub alarms: Arc<Alarms>,
     pub fleet: Arc<Fleet>,
     pub refused: Arc<Refused>,
+    /// What the devices said before their last readings.
+    pub history: Arc<History>,
+    /// Profiles, classes and the registry, in force.
+    pub rules: watch::Receiver<Arc<Rules>>,
+    /// Where the refused messages are kept.
+    pub data_directory: PathBuf,
     pub metrics: Exporter,
     pub started: Timestamp,
     /// The topic filters of the routes, as the configuration has them: what a device may publish to.

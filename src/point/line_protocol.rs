@@ -75,6 +75,18 @@ pub fn shown(point: &Point<'_>) -> String {
     }
 }
 
+/// A name or the value of a tag as the database has it: with what stands for a backslash and for control characters, but
+/// without the escapes of this protocol.
+pub fn as_written(text: &str) -> String {
+    let picture = |char: char| match char {
+        '\\' => '\u{FF3C}',
+        '\u{7F}' => '\u{2421}',
+        control if control < ' ' => char::from_u32(0x2400 + u32::from(control)).unwrap_or(control),
+        other => other,
+    };
+    text.chars().map(picture).collect()
+}
+
 fn write_measurement(measurement: &str, lines: &mut Vec<u8>) {
     let rest = match measurement.strip_prefix('#') {
         Some(rest) => {

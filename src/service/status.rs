@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::alarm::Alarms;
 use crate::broker;
 use crate::config;
-use crate::journal::{self, Account, Journal};
+use crate::journal::{self, Account, Entry, Journal};
 use crate::metrics::{
     SINK_LOST_MESSAGES, SINK_OFFERED_MESSAGES, SINK_REFUSED_MESSAGES, SINK_WAITING_MESSAGES, SINK_WAITING_SECONDS,
     SINK_WRITTEN_MESSAGES,
@@ -111,6 +111,13 @@ impl Service for Parts {
     fn sinks(&self) -> Vec<SinkStatus> {
         let last_sequence = self.journal.last_sequence();
         self.sinks.iter().map(|sink| sink.now(last_sequence)).collect()
+    }
+
+    fn entry(&self, sequence: u64) -> Result<Option<Entry>, String> {
+        let mut entries = Vec::new();
+        let mut reader = self.journal.reader(sequence.saturating_sub(1));
+        reader.read(&mut entries, 1).map_err(|error| error.to_string())?;
+        Ok(entries.pop().filter(|entry| entry.sequence == sequence))
     }
 
     fn refresh_metrics(&self) {

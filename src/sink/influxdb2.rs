@@ -17,6 +17,7 @@ mod answer;
 mod batch;
 mod delete;
 mod diagnose;
+mod query;
 mod send;
 
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ use self::answer::Answer;
 use self::batch::Batch;
 pub use self::delete::Deleted;
 use self::diagnose::Diagnosis;
+pub use self::query::{Queries, QueryError};
 use self::send::Endpoint;
 use super::{Pending, Receipt, Sink, WriteError};
 use crate::config::{Influxdb2Sink, Secret};

@@ -35,7 +35,7 @@ impl JournalNumber {
     }
 }
 
-fn find(connection: &Connection, key: u32) -> rusqlite::Result<Option<JournalNumber>> {
+pub(super) fn find(connection: &Connection, key: u32) -> rusqlite::Result<Option<JournalNumber>> {
     let mut statement = connection.prepare_cached("SELECT id FROM _journals WHERE key = ?1")?;
     statement.query_row([key], |row| Ok(JournalNumber(row.get(0)?))).optional()
 }

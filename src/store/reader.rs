@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, params};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::catalog::read_columns;
 use super::class::Kind;
@@ -13,8 +15,8 @@ use crate::time::Timestamp;
 
 /// The store, for reading. Does not hinder the writer.
 pub struct Store {
-    path: PathBuf,
-    connection: Connection,
+    pub(super) path: PathBuf,
+    pub(super) connection: Connection,
 }
 
 /// A class and the fields that it has had.
@@ -38,7 +40,8 @@ pub struct Reading {
 }
 
 /// A field's value, as the point had it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(untagged)]
 pub enum Value {
     Float(f64),
     Integer(i64),
@@ -143,7 +146,7 @@ impl Store {
     }
 
     /// Read anew for each query, since the writer adds columns.
-    fn layouts(&self) -> Result<Vec<Layout>, StoreError> {
+    pub(super) fn layouts(&self) -> Result<Vec<Layout>, StoreError> {
         let mut layouts: Vec<Layout> = Vec::new();
         for column in self.in_file(read_columns(&self.connection))? {
             let layout = match layouts.iter().position(|layout| layout.class == column.class) {
@@ -158,15 +161,15 @@ impl Store {
         Ok(layouts)
     }
 
-    fn in_file<T>(&self, result: rusqlite::Result<T>) -> Result<T, StoreError> {
+    pub(super) fn in_file<T>(&self, result: rusqlite::Result<T>) -> Result<T, StoreError> {
         result.map_err(|source| StoreError::of(&self.path, source))
     }
 }
 
 /// A class with its fields: name, kind and column.
-struct Layout {
-    class: String,
-    fields: Vec<(String, Kind, String)>,
+pub(super) struct Layout {
+    pub class: String,
+    pub fields: Vec<(String, Kind, String)>,
 }
 
 impl Layout {
@@ -213,7 +216,7 @@ impl Layout {
 }
 
 /// `None` for NULL, and for a value that somebody else has put there with another type.
-fn value(value: ValueRef<'_>, kind: Kind) -> Option<Value> {
+pub(super) fn value(value: ValueRef<'_>, kind: Kind) -> Option<Value> {
     match (kind, value) {
         (Kind::Real, ValueRef::Real(real)) => Some(Value::Float(real)),
         (Kind::Integer, ValueRef::Integer(integer)) => Some(Value::Integer(integer)),

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::rates::Rates;
 use crate::alarm::Alarm;
 use crate::fleet::{ClassSummary, Snapshot};
+use crate::journal::Entry;
 use crate::problem::Problem;
 use crate::refused::ReasonCount;
 use crate::time::Timestamp;
@@ -16,6 +17,11 @@ pub trait Service: Send + Sync {
     fn rules(&self) -> RulesStatus;
     /// In the order of the configuration.
     fn sinks(&self) -> Vec<SinkStatus>;
+    /// The journal's entry of this number; `None` when it is not kept. Reads the disk.
+    ///
+    /// # Errors
+    /// When the journal cannot be read, in words.
+    fn entry(&self, sequence: u64) -> Result<Option<Entry>, String>;
     /// Brings the metrics up to this moment that change while the part they tell of stands still: what waits for a sink,
     /// and for how long.
     fn refresh_metrics(&self) {}

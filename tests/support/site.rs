@@ -7,15 +7,20 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use citywire::alarm::{Alarms, Reading};
+use citywire::config;
 use citywire::fleet::{Field, Fleet, Heard};
+use citywire::history::History;
+use citywire::journal::{Entry, Journal, Options};
 use citywire::metrics::{self, Exporter};
 use citywire::point::FieldValue;
+use citywire::profile::Library;
 use citywire::refused::{Limits, Refusal, Refused, Stage};
+use citywire::rules::Rules;
 use citywire::state::State;
 use citywire::time::Timestamp;
 use citywire::web::{self, Activity, BrokerStatus, JournalStatus, RulesStatus, Service, SinkStatus, Sources};
 use serde_json::Value;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::TempDir;
 
@@ -27,23 +32,32 @@ pub struct Parts {
     pub sinks: Vec<SinkStatus>,
 }
 
-pub struct FakeService(Mutex<Parts>);
+pub struct FakeService {
+    parts: Mutex<Parts>,
+    pub journal: Journal,
+}
 
 impl Service for FakeService {
     fn broker(&self) -> BrokerStatus {
-        self.0.lock().unwrap().broker.clone()
+        self.parts.lock().unwrap().broker.clone()
     }
 
     fn journal(&self) -> JournalStatus {
-        self.0.lock().unwrap().journal.clone()
+        self.parts.lock().unwrap().journal.clone()
     }
 
     fn rules(&self) -> RulesStatus {
-        self.0.lock().unwrap().rules.clone()
+        self.parts.lock().unwrap().rules.clone()
     }
 
     fn sinks(&self) -> Vec<SinkStatus> {
-        self.0.lock().unwrap().sinks.clone()
+        self.parts.lock().unwrap().sinks.clone()
+    }
+
+    fn entry(&self, sequence: u64) -> Result<Option<Entry>, String> {
+        let mut entries = Vec::new();
+        self.journal.reader(sequence - 1).read(&mut entries, 1).map_err(|error| error.to_string())?;
+        Ok(entries.pop().filter(|entry| entry.sequence == sequence))
     }
 }
 
@@ -62,7 +76,17 @@ pub async fn site() -> Site {
     site_in(TempDir::new()).await
 }
 
+/// With another history than none.
+pub async fn site_with(directory: TempDir, history: History) -> Site {
+    site_of(directory, history, "").await
+}
+
 pub async fn site_in(directory: TempDir) -> Site {
+    site_of(directory, History::nowhere(), "").await
+}
+
+/// With this history, and this configuration of routes and registry.
+pub async fn site_of(directory: TempDir, history: History, configuration: &str) -> Site {
     static EXPORTER: OnceLock<Exporter> = OnceLock::new();
     let exporter = EXPORTER.get_or_init(|| metrics::install().expect("the only recorder")).clone();
     let state = Arc::new(State::open(directory.path()).unwrap());
@@ -71,7 +95,10 @@ pub async fn site_in(directory: TempDir) -> Site {
     let alarms = Arc::new(Alarms::open(Arc::clone(&state), &classes, u64::MAX).unwrap());
     let (kept, open) = (Arc::clone(&refused), Arc::clone(&alarms));
     let fleet = Arc::new(Fleet::open(state, kept, open, &classes, 10_000, u64::MAX).unwrap());
-    let service = Arc::new(FakeService(Mutex::new(parts())));
+    let config = config::read(&directory.path().join("citywire.toml"), configuration, []).unwrap();
+    let rules = Rules::with_library(&config, Library::built_in()).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let (journal, _) = Journal::open(Options::new(directory.path(), &config.journal)).unwrap();
+    let service = Arc::new(FakeService { parts: Mutex::new(parts()), journal });
     let listener = web::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let address = listener.address().unwrap();
     let sources = Sources {
@@ -79,6 +106,9 @@ pub async fn site_in(directory: TempDir) -> Site {
         alarms: alarms.clone(),
         fleet: fleet.clone(),
         refused,
+        history: Arc::new(history),
+        rules: watch::Sender::new(Arc::new(rules)).subscribe(),
+        data_directory: directory.path().to_owned(),
         metrics: exporter,
         started: Timestamp::now(),
         topics: vec!["city/{pilot}/{class}/{device}/up".into()],
@@ -126,7 +156,7 @@ pub fn parts() -> Parts {
 
 impl Site {
     pub fn change(&self, change: impl FnOnce(&mut Parts)) {
-        change(&mut self.service.0.lock().unwrap());
+        change(&mut self.service.parts.lock().unwrap());
     }
 
     /// A device says these fields.

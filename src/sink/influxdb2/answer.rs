@@ -102,7 +102,7 @@ fn redirected(place: &Place, status: StatusCode, headers: &HeaderMap) -> String 
 
 /// The server's message: the member `message` or `error` of a JSON answer, else the text as it is. InfluxDB 3 tells
 /// what is wrong in the members of `data`, a line each.
-fn words(body: &str, place: &Place) -> String {
+pub(super) fn words(body: &str, place: &Place) -> String {
     let Ok(json) = serde_json::from_str::<serde_json::Value>(body) else {
         return shown(body, place);
     };

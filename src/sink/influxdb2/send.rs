@@ -32,6 +32,7 @@ pub(super) struct Endpoint {
     client: Client,
     url: Url,
     pub(super) delete_url: Url,
+    query_url: Url,
     place: Place,
     token_file: Option<PathBuf>,
     authorization: Option<HeaderValue>,
@@ -51,6 +52,7 @@ impl Endpoint {
                 .map_err(|error| OpenError::Client(with_causes(&error)))?,
             url: write_url(&base, &options.org, &options.bucket),
             delete_url: delete_url(&base, &options.org, &options.bucket),
+            query_url: query_url(&base, &options.bucket),
             place: Place {
                 url: base.as_str().trim_end_matches('/').to_string(),
                 org: options.org.clone(),
@@ -112,6 +114,14 @@ impl Endpoint {
             false => request.body(lines.to_vec()),
         };
         answered(request).await
+    }
+
+    /// The request that asks a query in InfluxQL.
+    pub(super) fn query(&self, influxql: &str) -> RequestBuilder {
+        let mut body = Url::parse("query:").expect("BUG: a URL that is fixed");
+        body.query_pairs_mut().append_pair("q", influxql);
+        let body = body.query().unwrap_or_default().to_owned();
+        self.request(&self.query_url, "application/x-www-form-urlencoded").body(body)
     }
 
     /// A POST request there, with the token.
@@ -189,6 +199,13 @@ fn delete_url(base: &Url, org: &str, bucket: &str) -> Url {
     url
 }
 
+fn query_url(base: &Url, bucket: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}/query", base.path().trim_end_matches('/')));
+    url.query_pairs_mut().append_pair("db", bucket).append_pair("epoch", "ns");
+    url
+}
+
 /// Sends the request; gives its answer with the beginning of the body.
 pub(super) async fn answered(request: RequestBuilder) -> Result<answer::Response, reqwest::Error> {
     let mut response = request.send().await?;
@@ -207,6 +224,21 @@ fn read_token(file: &PathBuf) -> Result<Secret, OpenError> {
 fn compress(lines: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(lines.len() / 8), GZIP_LEVEL);
     encoder.write_all(lines).and_then(|()| encoder.finish()).expect("BUG: compressing from memory to memory failed")
+}
+
+/// The whole body, unless it is longer than that.
+pub(super) async fn body_up_to(
+    response: &mut reqwest::Response,
+    bytes_max: usize,
+) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > bytes_max {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body))
 }
 
 async fn body_start(response: &mut reqwest::Response) -> String {
