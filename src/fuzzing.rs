@@ -114,6 +114,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_a_broker_says_is_never_taken_for_what_a_platform_pushes() {
+        let publish = [&[0x32, 14, 0, 7][..], b"$push/a", &[0, 7, 0], b"{}"].concat();
+        let other = [&[0x30, 11, 0, 8][..], b"$pushes/", &[0]].concat();
+        let said = [&CONNACK_5[..], &[0x90, 5, 0, 1, 0, 1, 1], &publish, &other].concat();
+        let (end, messages) = session(&said, usize::MAX, Protocol::V5).await;
+        assert_eq!(
+            (end.as_str(), messages),
+            ("the broker closed the connection", vec![(b"$pushes/".to_vec(), vec![])])
+        );
+    }
+
+    #[tokio::test]
     async fn whatever_a_broker_says_is_the_same_in_pieces_of_any_size() {
         let seed = fastrand::u64(..);
         let mut random = fastrand::Rng::with_seed(seed);

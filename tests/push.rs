@@ -301,7 +301,8 @@ async fn while_the_disk_is_full_a_platform_is_told_to_come_again() {
         while first.try_clone().expect("it is no stream").send().await.expect("an answer").status() == 200 {}
     });
     wait_until("the journal says that the disk is full", is_full).await;
-    pushing.await.expect("one is not answered with 200");
+    pushing.abort();
+    wait_until("nobody waits any more", || counted(&pushed, "citywire_push_unacknowledged_messages") == 0.0).await;
     let before = counted(&pushed, "citywire_push_returned_messages_total");
     let answer = pushed.post("mobile", sample("onenet-studio-property.json")).send().await.expect("an answer");
     assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (503, &"5".parse().unwrap()));

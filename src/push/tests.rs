@@ -15,18 +15,24 @@ use crate::broker::{Message, NotTaken};
 const TOKEN: &str = "a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6";
 const SAMPLE: &str = include_str!("../../tests/data/envelopes/onenet-studio-property.json");
 
-/// A journal that takes everything at once, says that it is durable, and can say that it is blocked.
+/// A journal that takes everything at once and says that it is durable; it can say that it is blocked, and never come to
+/// an fsync.
 #[derive(Default)]
 struct Taken {
     messages: Mutex<Vec<(String, String)>>,
+    waiting: Mutex<Vec<Message>>,
     is_blocked: bool,
+    is_slow: bool,
 }
 
 impl Intake for Taken {
     fn append(&self, message: Message) -> Result<(), NotTaken> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         self.messages.lock().unwrap().push((text(&message.topic), text(&message.payload)));
-        message.ack.durable(1);
+        match self.is_slow {
+            true => self.waiting.lock().unwrap().push(message),
+            false => message.ack.durable(1),
+        }
         Ok(())
     }
 
@@ -229,6 +235,15 @@ async fn while_the_journal_cannot_be_written_nothing_is_handed_to_it() {
     assert!(site.messages().is_empty(), "or it would be kept once more when it is pushed again");
     let response = axum::response::IntoResponse::into_response(refusal);
     assert!(response.headers().contains_key(header::RETRY_AFTER));
+}
+
+#[tokio::test]
+async fn a_message_that_is_not_on_disk_in_time_is_not_answered_with_200() {
+    let source = "[[push.source]]\nname = \"open\"\nplatform = \"general\"\nauth = \"none\"\n";
+    let site = site_before(source, Taken { is_slow: true, ..Taken::default() });
+    let soon = tokio::time::Instant::now() + Duration::from_millis(20);
+    let refusal = site.receiver.keep_until("open", soon).await.expect_err("it is not on disk");
+    assert_eq!((refusal.status.as_u16(), site.messages().len()), (503, 1));
 }
 
 /// Without the secret nothing is taken, and nothing panics, whatever comes.
