@@ -18,6 +18,7 @@ mod check;
 mod completions;
 mod decode;
 mod demo;
+mod devices;
 mod encode;
 mod journal;
 mod log;
@@ -56,6 +57,8 @@ enum Command {
     Profile(profile::Command),
     Simulate(simulate::Arguments),
     #[command(subcommand)]
+    Devices(devices::Command),
+    #[command(subcommand)]
     Refused(refused::Command),
     Replay(replay::Arguments),
     #[command(subcommand)]
@@ -79,6 +82,7 @@ impl Cli {
             Command::Catalog(arguments) => catalog::run(&arguments),
             Command::Profile(command) => profile::run(&command),
             Command::Simulate(arguments) => simulate::run(arguments),
+            Command::Devices(command) => devices::run(&command),
             Command::Refused(command) => refused::run(&command),
             Command::Replay(arguments) => replay::run(&arguments),
             Command::Journal(command) => journal::run(&command),

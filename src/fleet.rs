@@ -24,6 +24,7 @@ use crate::state::{State, StateError};
 use crate::time::Timestamp;
 use metrics::{Counter, Gauge};
 
+pub mod archive;
 pub mod consumer;
 mod correction;
 mod device;

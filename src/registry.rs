@@ -16,7 +16,9 @@ use crate::config::Unknown;
 
 mod cell;
 mod index;
+mod lines;
 mod load;
+pub mod merge;
 
 use index::{ALIAS, Identity, Index};
 

@@ -171,6 +171,18 @@ impl From<FieldValue<'_>> for Value {
     }
 }
 
+/// As in JSON, but for texts, which stand as they are.
+impl std::fmt::Display for Value {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Value::Bool(truth) => truth.fmt(f),
+            Value::Integer(number) => number.fmt(f),
+            Value::Float(number) => write!(f, "{number:?}"),
+            Value::Text(text) => f.write_str(text),
+        }
+    }
+}
+
 impl Value {
     pub(super) fn borrow(&self) -> FieldValue<'_> {
         match self {

@@ -8,6 +8,7 @@ use csv::StringRecord;
 
 use super::cell::{self, Mistake};
 use super::index::{ALIAS, Identity, Index};
+use super::lines::Lines;
 use super::{Alias, Registry, Row, TextId};
 use crate::config::{self, tag_name};
 use crate::problem::{Problem, nearest};
@@ -30,7 +31,7 @@ const ALIASES_MAX: usize = 16;
 
 const HEADER_HELP: &str = "the first line names the columns, as in device,profile,pilot,district";
 
-const DEVICE: &str = "device";
+pub(super) const DEVICE: &str = "device";
 const ALIASES: &str = "aliases";
 const PROFILE: &str = "profile";
 const TIME_ZONE: &str = "time_zone";
@@ -106,28 +107,18 @@ struct Loader<'s, 'p> {
     unshown_problems: usize,
 }
 
-/// A line that begins with it is skipped.
-const COMMENT: u8 = b'#';
-
-fn is_comment(line: &str) -> bool {
-    line.as_bytes().first() == Some(&COMMENT)
-}
-
 const ONE_DEVICE_HELP: &str = "an identity is of one device: remove one of the two";
 
 impl<'s, 'p> Loader<'s, 'p> {
     fn new(file: &'s Path, source: &'s str, profiles: Option<&[&'p str]>) -> Loader<'s, 'p> {
-        // Spreadsheets of countries with a decimal comma separate cells by semicolons.
-        let header = source.lines().find(|line| !is_comment(line)).unwrap_or_default();
         let mut profiles = profiles.map(<[_]>::to_vec);
         if let Some(profiles) = &mut profiles {
             profiles.sort_unstable();
         }
-        let delimiter = [';', '\t'].into_iter().find(|&delimiter| header.contains(delimiter)).unwrap_or(',');
         Loader {
             file,
             source,
-            delimiter,
+            delimiter: ',',
             profiles,
             columns: Vec::new(),
             device_column: 0,
@@ -159,25 +150,17 @@ impl<'s, 'p> Loader<'s, 'p> {
     }
 
     fn read_lines(&mut self) {
-        let mut reader = csv::ReaderBuilder::new()
-            .delimiter(self.delimiter as u8)
-            .trim(csv::Trim::All)
-            .comment(Some(COMMENT))
-            // A line with too few or too many cells gets our message, with its place.
-            .flexible(true)
-            .has_headers(false)
-            .from_reader(self.source.as_bytes());
+        let mut lines = Lines::new(self.source);
+        self.delimiter = lines.delimiter();
         let mut cells = StringRecord::new();
-        let mut end = 0;
         loop {
-            let begin = end;
-            match reader.read_record(&mut cells) {
-                Ok(true) => {}
-                Ok(false) => return,
+            let begin = lines.end();
+            let span = match lines.read(&mut cells) {
+                Ok(Some(span)) => span,
+                Ok(None) => return,
                 Err(error) => return self.report(begin..begin, format!("this is not CSV: {error}"), None),
-            }
-            end = usize::try_from(reader.position().byte()).unwrap_or(usize::MAX).min(self.source.len());
-            let line = Line { cells: &cells, span: self.without_comments(begin..end) };
+            };
+            let line = Line { cells: &cells, span: self.trimmed(span) };
             if !self.columns.is_empty() {
                 self.read_row(&line);
             } else if !self.read_header(&line) {
@@ -456,18 +439,6 @@ impl<'s, 'p> Loader<'s, 'p> {
             self.problems.push(Problem { help, ..Problem::at(self.file, self.source, span, message) });
         } else {
             self.unshown_problems += 1;
-        }
-    }
-
-    /// A line of the file without the comments in front of it, and without white space at its ends.
-    fn without_comments(&self, mut span: Range<usize>) -> Range<usize> {
-        loop {
-            span = self.trimmed(span);
-            let text = &self.source[span.clone()];
-            match text.find('\n') {
-                Some(end) if is_comment(text) => span.start += end,
-                _ => return span,
-            }
         }
     }
 
