@@ -6,6 +6,7 @@ use std::path::Path;
 use citywire::envelope::check_device;
 use citywire::problem::render;
 use citywire::registry::Registry;
+use citywire::registry::merge::merge;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|content: &[u8]| {
@@ -17,6 +18,11 @@ fuzz_target!(|content: &[u8]| {
                 let found = registry.find(listed.device()).expect("what is listed is found");
                 assert_eq!(found.device(), listed.device());
                 assert!(found.tags().eq(listed.tags()), "a device is listed once");
+                for alias in listed.aliases() {
+                    assert_eq!(check_device(alias), Ok(()));
+                    let found = registry.find(alias).expect("an alias finds its device");
+                    assert_eq!(found.device(), listed.device());
+                }
                 assert!(found.tags().all(|(name, value)| !name.is_empty() && !value.is_empty()));
                 assert!(
                     found.profile().is_none_or(|profile| ["cjt188", "foxcodenine-nb-parking"].contains(&profile))
@@ -24,6 +30,15 @@ fuzz_target!(|content: &[u8]| {
                 let place = found.coordinates();
                 assert!(place.is_none_or(|place| place.latitude.abs() <= 90.0 && place.longitude.abs() <= 180.0));
             }
+            let merged =
+                merge(Path::new("devices.csv"), content, Path::new("new.csv"), content).expect("both are sound");
+            assert_eq!(
+                (merged.changes.added.len(), merged.changes.changed.len()),
+                (0, 0),
+                "it says nothing new of itself"
+            );
+            let again = Registry::parse(Path::new("devices.csv"), merged.content.as_bytes(), None);
+            assert_eq!(again.map(|again| again.len()).ok(), Some(registry.len()), "no device is lost");
         }
         Err(problems) => {
             assert!(!problems.is_empty(), "a registry that is refused has a reason");

@@ -337,7 +337,9 @@ fn profile_of_route(route: &mut Route, options: &mut Options<'_, '_, '_>) {
 pub(crate) fn tag_name(name: &str) -> Result<(), String> {
     match name {
         "device" | "profile" => Err(format!("every point has a tag `{name}` already")),
-        "time" | "class" | "measurement" => Err(format!("`{name}` cannot be a tag: it has a meaning of its own")),
+        "time" | "class" | "measurement" | "time_source" | "latitude_deg" | "longitude_deg" => {
+            Err(format!("`{name}` cannot be a tag: it has a meaning of its own"))
+        }
         _ if name.is_empty() => Err("a tag has no name".into()),
         _ if name.starts_with('_') => {
             Err(format!("the tag `{name}` begins with `_`, which databases keep to themselves"))

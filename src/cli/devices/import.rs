@@ -59,9 +59,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         check(&registry, &present, &profiles)?;
     }
     let merged = merge(&registry, &present, &arguments.file, &added).map_err(Failure::Problems)?;
-    check(&registry, merged.content.as_bytes(), &profiles).map_err(|failure| {
+    check(&registry, merged.content.as_bytes(), &profiles).inspect_err(|_| {
         eprintln!("The two lists do not go together; this is the registry's file as it would be:");
-        failure
     })?;
     let is_new = merged.content.as_bytes() != present;
     if is_new && !arguments.dry_run {
