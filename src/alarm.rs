@@ -14,10 +14,11 @@
 //!
 //! # Who hears of it
 //!
-//! Each alarm that opens or closes is an [`AlarmEvent`] for all that [`Alarms::subscribe`]. It is told before it is on
-//! disk: a thread of its own ([`keeper`]) writes what has changed to `state.sqlite`, with the position in the journal up
-//! to which that is all. After a crash the entries behind that position are read again, and an alarm that was told
-//! already may be told again, as the same one: device, kind, `since` and `sequence` are its identity.
+//! Each alarm that opens or closes is an [`AlarmEvent`] for all that [`Alarms::subscribe`], and for sinks, which follow the
+//! log of them ([`log`]) each at its own pace. It is told before it is in the log on disk, and yet cannot be lost: its
+//! message is durable in the journal. A thread of its own ([`keeper`]) writes what has changed to `state.sqlite`, with the
+//! position in the journal up to which that is all. After a crash the entries behind that position are read again, and an
+//! alarm that was told already may be told again, as the same one: device, kind, `since` and `sequence` are its identity.
 //!
 //! # Bounds
 //!
@@ -30,7 +31,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram};
-use serde::{Serialize, Serializer};
 use tokio::sync::{Notify, broadcast};
 
 use crate::metrics::{ALARM_CLOSED, ALARM_DELAY, ALARM_OPEN, ALARM_OPENED, ALARM_UNLISTED, ALARM_WAITING};
@@ -40,12 +40,17 @@ use crate::time::Timestamp;
 
 mod backlog;
 pub mod consumer;
+mod event;
 pub mod keeper;
+mod log;
 mod storage;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub use event::{Alarm, AlarmEvent, Change};
+use log::Log;
+pub use log::{AlarmAccount, AlarmFollower};
 use table::{Outcome, Table, Told};
 
 /// A reading whose time is this much behind its receive time is of a clock that is wrong, not of a device's memory.
@@ -62,47 +67,6 @@ pub const DEVICES_MAX: usize = 1_000_000;
 const EVENTS_WAITING_MAX: usize = 1_024;
 
 const SEVERITIES: [Severity; 3] = [Severity::Info, Severity::Warning, Severity::Critical];
-
-/// An alarm that is on. Device, kind, `since` and `sequence` are its identity.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Alarm {
-    #[serde(serialize_with = "text")]
-    pub device: Arc<str>,
-    #[serde(serialize_with = "text")]
-    pub class: Arc<str>,
-    /// The field that is true: `smoke_alarm`.
-    #[serde(serialize_with = "text")]
-    pub kind: Arc<str>,
-    #[serde(serialize_with = "text")]
-    pub profile: Arc<str>,
-    pub severity: Severity,
-    /// The time of the reading that opened it.
-    pub since: Timestamp,
-    /// The time of the newest reading that says so; after a restart, of the one that opened it until the next.
-    pub last: Timestamp,
-    /// The journal entry that opened it.
-    pub sequence: u64,
-}
-
-/// An alarm was opened or closed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct AlarmEvent {
-    /// Counts from 1 since the start of the service, without gaps.
-    pub number: u64,
-    pub change: Change,
-    pub alarm: Alarm,
-    /// The time of the reading that says so.
-    pub time: Timestamp,
-    /// The journal entry of that reading.
-    pub sequence: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Change {
-    Opened,
-    Closed,
-}
 
 /// Whose reading it is, and when.
 #[derive(Clone, Copy, Debug)]
@@ -124,6 +88,8 @@ pub struct Alarms {
     events: broadcast::Sender<AlarmEvent>,
     /// Something has to be written.
     changed: Notify,
+    /// Something has been written.
+    saved: Notify,
     delay: Histogram,
     waiting: Gauge,
     unlisted: Counter,
@@ -141,8 +107,7 @@ struct Inner {
     through: u64,
     /// The last one of which `state.sqlite` knows that.
     position: u64,
-    /// The last event's number.
-    events: u64,
+    log: Log,
     classes: BTreeMap<Arc<str>, ClassMetrics>,
 }
 
@@ -160,9 +125,9 @@ impl Alarms {
     /// When `state.sqlite` cannot be read or written.
     pub fn open(state: Arc<State>, classes: &[&str], journal_last: u64) -> Result<Alarms, StateError> {
         let oldest = Timestamp::now().as_nanos().saturating_sub(nanos(AGE_MAX));
-        let (table, saved_position) = state.write(|transaction| {
+        let ((table, saved_position), log) = state.write(|transaction| {
             storage::forget(transaction, oldest)?;
-            storage::read(transaction)
+            Ok((storage::read(transaction)?, storage::read_log(transaction)?))
         })?;
         let position = if saved_position > journal_last {
             tracing::warn!(
@@ -175,7 +140,7 @@ impl Alarms {
         } else {
             saved_position
         };
-        let mut inner = Inner { table, through: position, position, events: 0, classes: BTreeMap::new() };
+        let mut inner = Inner { table, through: position, position, log, classes: BTreeMap::new() };
         inner.know_classes(classes.iter().copied());
         inner.count_open();
         Ok(Alarms {
@@ -183,6 +148,7 @@ impl Alarms {
             inner: Mutex::new(inner),
             events: broadcast::Sender::new(EVENTS_WAITING_MAX),
             changed: Notify::new(),
+            saved: Notify::new(),
             delay: ALARM_DELAY.histogram(&[]),
             waiting: ALARM_WAITING.gauge(&[]),
             unlisted: ALARM_UNLISTED.counter(&[]),
@@ -216,6 +182,11 @@ impl Alarms {
     /// A device is known to have said at `time` that all is well with `kind`; for what was known before the start.
     pub fn remember_clear(&self, device: &str, kind: &str, time: Timestamp) {
         self.lock().table.remember_clear(device, kind, time.as_nanos());
+    }
+
+    /// Whether events may be added to those that are not yet on disk.
+    fn has_room(&self) -> bool {
+        self.lock().log.unsaved() < log::UNSAVED_MAX
     }
 
     /// Every entry up to `through` has been looked at.
@@ -267,22 +238,31 @@ impl Alarms {
     /// # Errors
     /// When `state.sqlite` cannot be written.
     pub fn save(&self) -> Result<u64, StateError> {
-        let (rows, through, position) = {
+        let (rows, unsaved, through, position) = {
             let mut inner = self.lock();
-            (inner.table.take_unsaved(), inner.through, inner.position)
+            (inner.table.take_unsaved(), inner.log.take_unsaved(), inner.through, inner.position)
         };
-        if rows.is_empty() && through == position {
+        if rows.is_empty() && unsaved.is_empty() && through == position {
             return Ok(position);
         }
-        let written = self.state.write(|transaction| storage::write(transaction, &rows, through));
+        let written = self.state.write(|transaction| {
+            storage::write(transaction, &rows, through)?;
+            storage::write_log(transaction, &unsaved)
+        });
         let mut inner = self.lock();
         match written {
-            Ok(()) => inner.position = through,
+            Ok(()) => {
+                inner.position = through;
+                inner.log.saved(&unsaved);
+            }
             Err(error) => {
                 inner.table.put_back(&rows);
+                inner.log.put_back(&unsaved);
                 return Err(error);
             }
         }
+        drop(inner);
+        self.saved.notify_one();
         Ok(through)
     }
 
@@ -298,9 +278,10 @@ impl Alarms {
         };
         let metrics = inner.class_metrics(&alarm.class);
         metrics.count(change, alarm.severity);
-        inner.events += 1;
-        let time = Timestamp::from_nanos(told.time);
-        let event = AlarmEvent { number: inner.events, change, alarm, time, sequence: told.reading.sequence };
+        let &Reading { sequence, received, .. } = told.reading;
+        let (number, time) = (inner.log.next_number(), Timestamp::from_nanos(told.time));
+        let event = AlarmEvent { number, change, alarm, time, sequence, received };
+        inner.log.add(event.clone());
         // Within the lock, so that events come in the order of their numbers. An error says that nobody listens.
         let _ = self.events.send(event);
         true
@@ -368,11 +349,6 @@ fn decisive_time(time: Timestamp, received: Timestamp) -> i64 {
     let (time, received) = (time.as_nanos(), received.as_nanos());
     let age = received.saturating_sub(time);
     if (0..=nanos(AGE_MAX)).contains(&age) { time } else { received }
-}
-
-/// serde takes an `Arc` with one of its features only.
-fn text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(text)
 }
 
 fn nanos(duration: Duration) -> i64 {

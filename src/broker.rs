@@ -1,8 +1,8 @@
 //! The first stage: an MQTT connection gives [`Message`]s, and takes back their acknowledgements.
 //!
 //! Two sources feed the journal: [`client`] subscribes at the city's broker, [`embedded`] is a broker in this
-//! process. Only this module knows MQTT. [`publisher`] is the other end, for the simulator and the tests;
-//! [`subscriber`] watches beside the service, for authors of profiles.
+//! process. Only this module knows MQTT. [`outlet`] publishes for sinks; [`publisher`] is the other end, for the simulator
+//! and the tests; [`subscriber`] watches beside the service, for authors of profiles.
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
@@ -15,6 +15,7 @@ pub mod embedded;
 mod endpoint;
 mod error;
 mod mqtt;
+pub mod outlet;
 pub mod publisher;
 mod source;
 mod status;

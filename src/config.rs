@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+mod circles;
 mod envelope;
 mod environment;
 mod push;
@@ -30,7 +31,7 @@ pub use route::{ProfileFrom, Route};
 pub(crate) use rules::tag_name;
 pub use secret::Secret;
 pub use setting::Located;
-pub use sink::{EmbeddedSink, Influxdb2Sink, Sink};
+pub use sink::{EmbeddedSink, Influxdb2Sink, MqttSink, Sink, WebhookSink};
 pub use values::{ByteSize, HumanDuration};
 
 use crate::problem::Problem;

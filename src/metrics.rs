@@ -125,6 +125,13 @@ metrics! {
     SINK_WRITE_DURATION = Histogram "citywire_sink_write_duration_seconds" ["sink"] "Time of one write to the database.";
     SINK_WRITE_ERRORS = Counter "citywire_sink_write_errors_total" ["sink", "reason"] "Writes that failed and are tried again, by reason: network, timeout, overloaded, unauthorized, not_found, too_large, server, storage.";
     SINK_LAST_SUCCESS = Gauge "citywire_sink_last_success_timestamp_seconds" ["sink"] "Unix time of the last write that the database confirmed; 0 before the first.";
+    SINK_OFFERED_ALARMS = Counter "citywire_sink_offered_alarms_total" ["sink"] "Alarms opened or closed that were there for this sink to tell, since it was configured.";
+    SINK_DELIVERED_ALARMS = Counter "citywire_sink_delivered_alarms_total" ["sink"] "Alarms opened or closed that the receiver has confirmed, since the sink was configured.";
+    SINK_REFUSED_ALARMS = Counter "citywire_sink_refused_alarms_total" ["sink"] "Alarms opened or closed that the receiver refused for good, since the sink was configured; each is kept among the refused with the receiver's words.";
+    SINK_LOST_ALARMS = Counter "citywire_sink_lost_alarms_total" ["sink"] "Alarms opened or closed that the sink went past with neither outcome, since it was configured: a million others were waiting.";
+    SINK_WAITING_ALARMS = Gauge "citywire_sink_waiting_alarms" ["sink"] "Alarms opened or closed that this sink has yet to tell.";
+    SINK_ALARM_DELAY = Histogram "citywire_sink_alarm_delay_seconds" ["sink"] "Time from the receipt of a message to the receiver's confirmation of the alarm that it opens or closes.";
+    SINK_ALARM_ERRORS = Counter "citywire_sink_alarm_errors_total" ["sink", "reason"] "Deliveries of alarms that failed and are tried again, by reason: those of citywire_sink_write_errors_total, and rejected, after which an alarm may be refused for good.";
 }
 
 static METADATA: Metadata<'static> = Metadata::new("citywire", Level::INFO, None);

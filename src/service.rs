@@ -26,18 +26,20 @@ use crate::refused::{Limits, Refused, Stage};
 use crate::reload::Watcher;
 use crate::replay::Release;
 use crate::rules::Rules;
-use crate::sink::{self, embedded::Embedded as EmbeddedSink, influxdb2::Influxdb2};
+use crate::sink;
 use crate::state::{State, StateError};
 use crate::store::StoreError;
 use crate::time::Timestamp;
 use crate::web;
 
 mod consumers;
+mod sinks;
 mod status;
 mod upstream;
 
 use consumers::Consumers;
-use status::{Parts, SinkPart};
+use sinks::{AlarmThreads, Sinks};
+use status::Parts;
 use upstream::{JournalCursor, JournalEntries};
 
 /// How many devices the page lists at most.
@@ -74,7 +76,9 @@ pub enum ServiceError {
     #[error("sink \"{sink}\": {source}")]
     Store { sink: String, source: StoreError },
     #[error("sink \"{sink}\": {source}")]
-    Influxdb2 { sink: String, source: sink::influxdb2::OpenError },
+    Http { sink: String, source: sink::influxdb2::OpenError },
+    #[error("sink \"{sink}\": {source}")]
+    Mqtt { sink: String, source: sink::mqtt::OpenError },
     #[error("the readings could not be read back: {0}")]
     History(#[from] sink::influxdb2::OpenError),
     #[error(transparent)]
@@ -118,18 +122,29 @@ pub async fn run(
     let journal = open_journal(&config)?;
     let state = Arc::new(State::open(&config.data_directory)?);
     let refused = Arc::new(Refused::open(Arc::clone(&state), Limits::default())?);
-    refused.count_from_zero(pipeline::reasons().chain([(Stage::Sink, sink::REJECTED)]));
-    let alarms = open_alarms(&state, &journal, &rules.borrow())?;
+    let of_sinks = [(Stage::Sink, sink::REJECTED), (Stage::Sink, sink::alarms::ALARM_REJECTED)];
+    refused.count_from_zero(pipeline::reasons().chain(of_sinks));
+    let alarms = open_alarms(&state, &journal, &rules.borrow(), &config)?;
     let fleet = open_fleet(state, &refused, &alarms, &journal, &rules.borrow())?;
 
     let (stopping, stopped) = watch::channel(false);
     let mut consumers = Consumers::default();
-    watch_alarms(&mut consumers, &alarms, &journal, &rules, stopped.clone())?;
+    let alarm_threads = watch_alarms(&mut consumers, &alarms, &journal, &rules, stopped.clone())?;
     follow(&mut consumers, &fleet, &journal, &rules, stopped.clone(), config.shutdown_grace.0)?;
-    let mut sinks = Vec::new();
-    for sink in &config.sinks {
-        sinks.push(start_sink(&mut consumers, sink, &config, &journal, &rules, &refused, stopped.clone())?);
-    }
+    let mut sinks = Sinks {
+        consumers: &mut consumers,
+        config: &config,
+        journal: &journal,
+        rules: &rules,
+        refused: &refused,
+        alarms: &alarms,
+        alarm_threads: &alarm_threads,
+        stopped: stopped.clone(),
+        parts: Vec::new(),
+    };
+    sinks.start()?;
+    let sinks = sinks.parts;
+    drop(alarm_threads);
     let release = Release::new(&config, &journal, &rules, &refused, &fleet)?;
     consumers.start("registry", release.run(stopped.clone()))?;
     let history = History::of(&config.sinks, &config.data_directory, Some(journal.key()))?;
@@ -220,16 +235,27 @@ fn open_journal(config: &Config) -> Result<Journal, ServiceError> {
         segments = recovery.segments,
         "The journal is open."
     );
-    let names: Vec<&str> = config.sinks.iter().map(config::Sink::name).chain([FLEET_CURSOR, ALARM_CURSOR]).collect();
+    let readings = config.sinks.iter().filter(|sink| sink.takes_readings()).map(config::Sink::name);
+    let names: Vec<&str> = readings.chain([FLEET_CURSOR, ALARM_CURSOR]).collect();
     for removed in journal.retain_cursors(&names)? {
         tracing::warn!(sink = removed, "This sink is no longer configured: its place in the journal is given up.");
     }
     Ok(journal)
 }
 
-fn open_alarms(state: &Arc<State>, journal: &Journal, rules: &Rules) -> Result<Arc<Alarms>, ServiceError> {
+fn open_alarms(
+    state: &Arc<State>,
+    journal: &Journal,
+    rules: &Rules,
+    config: &Config,
+) -> Result<Arc<Alarms>, ServiceError> {
     let classes: Vec<&str> = rules.library.classes.names().collect();
-    Ok(Arc::new(Alarms::open(Arc::clone(state), &classes, journal.last_sequence())?))
+    let alarms = Arc::new(Alarms::open(Arc::clone(state), &classes, journal.last_sequence())?);
+    let tell = config.sinks.iter().filter(|sink| sink.takes_alarms()).map(config::Sink::name);
+    for removed in alarms.retain_followers(&tell.collect::<Vec<_>>())? {
+        tracing::warn!(sink = removed, "This sink tells of alarms no more: its place in their log is given up.");
+    }
+    Ok(alarms)
 }
 
 fn open_fleet(
@@ -247,24 +273,29 @@ fn open_fleet(
     Ok(Arc::new(fleet))
 }
 
-/// Starts the thread that looks for alarms at the journal's end, and the one that writes what it finds.
+/// Starts the thread that looks for alarms at the journal's end, and the one that writes what it finds. That one ends
+/// after the sinks that tell of alarms, which end after the first.
 fn watch_alarms(
     consumers: &mut Consumers,
     alarms: &Arc<Alarms>,
     journal: &Journal,
     rules: &watch::Receiver<Arc<Rules>>,
     stopped: watch::Receiver<bool>,
-) -> Result<(), ServiceError> {
+) -> Result<AlarmThreads, ServiceError> {
     let cursor = JournalCursor(journal.cursor(ALARM_CURSOR)?);
     let pipeline = stages(journal, alarms.position(), rules);
-    let (ending, ended) = watch::channel(false);
-    let (seen, journal) = (Arc::clone(alarms), journal.clone());
+    let (looking, looked) = watch::channel(false);
+    let (telling, told) = watch::channel(false);
+    let telling = Arc::new(telling);
+    let (seen, journal, also_telling) = (Arc::clone(alarms), journal.clone(), Arc::clone(&telling));
     let consumer = async move {
         alarm::consumer::run(&seen, pipeline, |after| entries(&journal, after), stopped).await;
-        ending.send_replace(true);
+        looking.send_replace(true);
+        drop(also_telling);
     };
     consumers.start(ALARM_CURSOR, consumer)?;
-    consumers.start("alarm-keeper", alarm::keeper::run(Arc::clone(alarms), cursor, ended))
+    consumers.start("alarm-keeper", alarm::keeper::run(Arc::clone(alarms), cursor, told))?;
+    Ok(AlarmThreads { looked, telling })
 }
 
 /// Starts the thread that keeps devices and refusals.
@@ -296,45 +327,6 @@ fn watch_fleet(
     let (fleet, journal) = (Arc::clone(fleet), journal.clone());
     let can_arrive = move || broker.is_connected() && journal.state().is_writable();
     consumers.start("liveness", async move { fleet::watch::run(&fleet, can_arrive, stopped).await })
-}
-
-fn start_sink(
-    consumers: &mut Consumers,
-    sink: &config::Sink,
-    config: &Config,
-    journal: &Journal,
-    rules: &watch::Receiver<Arc<Rules>>,
-    refused: &Arc<Refused>,
-    stopped: watch::Receiver<bool>,
-) -> Result<SinkPart, ServiceError> {
-    let name = sink.name();
-    let cursor = journal.cursor(name)?;
-    let (status, shown) = watch::channel(sink::Status::default());
-    let part = SinkPart::new(sink, &config.data_directory, shown, cursor.clone());
-    let cursor = JournalCursor(cursor);
-    let position = sink::Cursor::position(&cursor).sequence;
-    let upstream = sink::Upstream {
-        entries: entries(journal, position),
-        cursor,
-        decode: stages(journal, position, rules),
-        rejections: Arc::clone(refused),
-    };
-    let grace = config.shutdown_grace.0;
-    match sink {
-        config::Sink::Embedded(options) => {
-            let database = EmbeddedSink::open(options, &config.data_directory, journal.key())
-                .map_err(|source| ServiceError::Store { sink: name.to_owned(), source })?;
-            let options = sink::Options::embedded(options, grace);
-            consumers.start(name, sink::run(database, upstream, options, status, stopped))?;
-        }
-        config::Sink::Influxdb2(options) => {
-            let database = Influxdb2::new(options)
-                .map_err(|source| ServiceError::Influxdb2 { sink: name.to_owned(), source })?;
-            let options = sink::Options::influxdb2(options, grace);
-            consumers.start(name, sink::run(database, upstream, options, status, stopped))?;
-        }
-    }
-    Ok(part)
 }
 
 fn entries(journal: &Journal, after: u64) -> JournalEntries {

@@ -1,14 +1,20 @@
-//! The last stage: points go to a database, and its receipt moves the sink's cursor in the journal.
+//! The last stage: points go to a database or to other systems, and the receipt moves the sink's cursor in the journal.
 //!
 //! Only this module knows databases. Each sink has a reader and a cursor of its own, so a slow or dead one stops
-//! nobody else.
+//! nobody else. Alarms have a loop of their own ([`alarms`]), beside that of the readings.
 
+pub mod alarms;
 pub mod embedded;
+mod http;
 pub mod influxdb2;
+mod json;
+pub mod mqtt;
 mod run;
 mod status;
+mod stop;
 mod taken;
 mod upstream;
+pub mod webhook;
 
 use std::time::Duration;
 
@@ -21,6 +27,9 @@ use crate::point::Point;
 
 /// A database that takes points in batches.
 pub trait Sink: Send {
+    /// What takes the points, as sentences name it: "the database rejected …".
+    const RECEIVER: &'static str = "database";
+
     /// The name from the configuration; the value of the metric label `sink`.
     fn name(&self) -> &str;
 
@@ -60,7 +69,7 @@ pub struct Receipt {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Rejected {
     pub sequence: u64,
-    /// The point in line protocol.
+    /// The point as the sink writes it, in line protocol as a rule.
     pub point: String,
     /// The database's own words.
     pub message: String,

@@ -30,7 +30,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// What each version of the layout adds to the one before. A file of an earlier version is brought up to the last one
 /// when the service opens it; none of these ever changes.
-const LAYOUTS: [&str; 3] = [
+const LAYOUTS: [&str; 4] = [
     "
 CREATE TABLE refused (
     id       INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -106,6 +106,32 @@ CREATE TABLE listening (
     since INTEGER PRIMARY KEY,
     until INTEGER NOT NULL
 ) STRICT;
+",
+    // The log of alarms, for sinks that tell others of them, and how far each of these has come in it.
+    "
+CREATE TABLE alarm_event (
+    number   INTEGER PRIMARY KEY,
+    change   TEXT    NOT NULL,
+    device   TEXT    NOT NULL,
+    kind     TEXT    NOT NULL,
+    class    TEXT    NOT NULL,
+    profile  TEXT    NOT NULL,
+    severity TEXT    NOT NULL,
+    since    INTEGER NOT NULL,
+    last     INTEGER NOT NULL,
+    opened   INTEGER NOT NULL,
+    time     INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    received INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE alarm_place (
+    sink      TEXT    PRIMARY KEY,
+    start     INTEGER NOT NULL,
+    position  INTEGER NOT NULL,
+    delivered INTEGER NOT NULL,
+    refused   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 ",
 ];
 

@@ -1,5 +1,5 @@
-//! How long an alarm takes from its PUBLISH to the event that those who listen get, while a city's messages come at half
-//! the rate that citywire was just seen to take.
+//! How long an alarm takes from its PUBLISH to the event that those who listen get, to a subscriber of the sink `mqtt` and to
+//! the receiver of the sink `webhook`, while a city's messages come at half the rate that citywire was just seen to take.
 //!
 //! The service runs in this process, so that both ends are measured by one clock; broker, publisher, sinks and the rest
 //! share the machine with it.
@@ -7,9 +7,14 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use axum::Router;
+use axum::routing::post;
 use citywire::alarm::{Alarms, Change};
 use citywire::broker::publisher::{Options, Publisher};
 use citywire::broker::{Endpoint, Security};
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::Packet;
+use rumqttc::v5::{AsyncClient, Event, MqttOptions};
 use tokio::sync::{Notify, broadcast, oneshot};
 
 use super::Message;
@@ -21,51 +26,85 @@ const ALARM_EVERY: usize = 100;
 /// An alarm of a smoke detector, as its maker's manual has it.
 const PAYLOAD: &str = "110018010005503225960902000103030001010400011205000160";
 
-/// Publishes the messages at this rate, alarms between them, and prints how long the alarms took.
+/// Publishes the messages at this rate, alarms between them, and prints how long the alarms took on each way.
 pub fn measure(messages: &[Message], per_second: f64) {
     let broker = Mosquitto::start_for_load();
-    let service = Service::start(broker.port());
-    let published: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let watch = Arc::new(Watch::default());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let receiver = runtime.block_on(receive(Arc::clone(&watch)));
+    runtime.block_on(subscribe(broker.port(), Arc::clone(&watch)));
+    let service = Service::start(runtime, broker.port(), receiver);
+    service.runtime.spawn(listen(service.alarms.subscribe(), Arc::clone(&watch)));
+    publish(broker.port(), messages, per_second, &watch.published);
     let count = messages.len().div_ceil(ALARM_EVERY);
-    let (events, begun) = (service.alarms.subscribe(), Arc::clone(&published));
-    let seen = service.runtime.spawn(listen(events, begun, count));
-    publish(broker.port(), messages, per_second, &published);
-    let seen = service.runtime.block_on(async { tokio::time::timeout(PATIENCE, seen).await });
-    let (mut delays, missed) = seen.expect("every alarm is seen in time").expect("no panic");
-    delays.sort();
-    let at = |share: f64| delays[((delays.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
-    println!(
-        "\nalarms: from PUBLISH to event, {} alarms among {} messages at {per_second:.0}/s: p50 {:.1} ms, p99 {:.1} ms, \
-         longest {:.1} ms; {missed} missed",
-        delays.len(),
-        messages.len(),
-        at(0.5),
-        at(0.99),
-        at(1.0)
-    );
+    super::support::wait_until_blocking("every alarm has arrived", || {
+        watch.ways().iter().all(|(_, delays)| delays.lock().expect("no panic before").len() >= count)
+    });
+    println!("\nalarms: {count} among {} messages at {per_second:.0}/s; from PUBLISH to", messages.len());
+    for (way, delays) in watch.ways() {
+        let mut delays = delays.lock().expect("no panic before").clone();
+        delays.sort();
+        let at = |share: f64| delays[((delays.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+        println!("  {way:8} p50 {:.1} ms, p99 {:.1} ms, longest {:.1} ms", at(0.5), at(0.99), at(1.0));
+    }
 }
 
-/// Waits for `count` alarms of ours. Gives how long each took, and how many events were missed for being too slow.
-async fn listen(
-    mut events: broadcast::Receiver<citywire::alarm::AlarmEvent>,
-    published: Arc<Mutex<Vec<Instant>>>,
-    count: usize,
-) -> (Vec<Duration>, u64) {
-    let (mut delays, mut missed) = (Vec::with_capacity(count), 0);
-    while delays.len() + (missed as usize) < count {
-        match events.recv().await {
-            Ok(event) => {
-                let number =
-                    event.alarm.device.strip_prefix("bench-").and_then(|number| number.parse::<usize>().ok());
-                if let (Some(number), Change::Opened) = (number, event.change) {
-                    delays.push(published.lock().expect("no panic before")[number].elapsed());
-                }
-            }
-            Err(broadcast::error::RecvError::Lagged(events)) => missed += events,
-            Err(broadcast::error::RecvError::Closed) => break,
+/// When alarms were published, and how long each took until it arrived.
+#[derive(Default)]
+struct Watch {
+    published: Mutex<Vec<Instant>>,
+    event: Mutex<Vec<Duration>>,
+    mqtt: Mutex<Vec<Duration>>,
+    webhook: Mutex<Vec<Duration>>,
+}
+
+impl Watch {
+    fn ways(&self) -> [(&'static str, &Mutex<Vec<Duration>>); 3] {
+        [("event", &self.event), ("mqtt", &self.mqtt), ("webhook", &self.webhook)]
+    }
+
+    /// The alarm of this device has arrived.
+    fn arrived(&self, device: &str, way: &Mutex<Vec<Duration>>) {
+        if let Some(number) = device.strip_prefix("bench-").and_then(|number| number.parse::<usize>().ok()) {
+            let took = self.published.lock().expect("no panic before")[number].elapsed();
+            way.lock().expect("no panic before").push(took);
         }
     }
-    (delays, missed)
+}
+
+async fn listen(mut events: broadcast::Receiver<citywire::alarm::AlarmEvent>, watch: Arc<Watch>) {
+    while let Ok(event) = events.recv().await {
+        if event.change == Change::Opened {
+            watch.arrived(&event.alarm.device, &watch.event);
+        }
+    }
+}
+
+/// The receiver of a webhook; gives its URL.
+async fn receive(watch: Arc<Watch>) -> String {
+    let heard = move |alarm: String| async move {
+        let alarm: serde_json::Value = serde_json::from_str(&alarm).expect("JSON");
+        watch.arrived(alarm["device"].as_str().unwrap_or_default(), &watch.webhook);
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}/", listener.local_addr().expect("an address"));
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/", post(heard))).await });
+    url
+}
+
+/// Another system that subscribes to alarms.
+async fn subscribe(port: u16, watch: Arc<Watch>) {
+    let (client, mut connection) = AsyncClient::new(MqttOptions::new("bench-alarms", "127.0.0.1", port), 10);
+    client.subscribe("alarms/+", QoS::AtLeastOnce).await.expect("the connection is polled");
+    tokio::spawn(async move {
+        let _client = client;
+        while let Ok(event) = connection.poll().await {
+            if let Event::Incoming(Packet::Publish(publish)) = event {
+                let topic = String::from_utf8_lossy(&publish.topic);
+                watch.arrived(topic.trim_start_matches("alarms/"), &watch.mqtt);
+            }
+        }
+    });
 }
 
 fn publish(port: u16, messages: &[Message], per_second: f64, published: &Mutex<Vec<Instant>>) {
@@ -100,16 +139,16 @@ struct Service {
 }
 
 impl Service {
-    fn start(broker: u16) -> Service {
+    fn start(runtime: tokio::runtime::Runtime, broker: u16, receiver: String) -> Service {
         let (directory, http) = (TempDir::new(), free_port());
         let source = format!(
             "data_directory = {:?}\n[broker]\nurl = \"mqtt://127.0.0.1:{broker}\"\n[registry]\nunknown = \"accept\"\n\
-             [[sink]]\nkind = \"embedded\"\n[http]\nlisten = \"127.0.0.1:{http}\"\n",
+             [[sink]]\nkind = \"embedded\"\n[[sink]]\nkind = \"webhook\"\nurl = \"{receiver}\"\n\
+             [[sink]]\nkind = \"mqtt\"\nurl = \"mqtt://127.0.0.1:{broker}\"\nalarm_topic = \"alarms/{{device}}\"\n[http]\nlisten = \"127.0.0.1:{http}\"\n",
             directory.path().join("data")
         );
         let file = directory.path().join("citywire.toml");
         let config = citywire::config::read(&file, &source, []).expect("a configuration");
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
         let (stop, stopped) = oneshot::channel();
         let (tell, started) = std::sync::mpsc::sync_channel(1);
         let running = runtime.spawn(async move {

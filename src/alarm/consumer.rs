@@ -43,6 +43,15 @@ pub async fn run<E: Entries>(
     let mut backlog = Backlog::new();
     let mut batch = Vec::new();
     loop {
+        if !alarms.has_room() {
+            tracing::error!(
+                "So many alarms wait to be written to disk that no further ones are looked for until some are."
+            );
+            tokio::select! {
+                () = wait_for_room(alarms) => {}
+                _ = shutdown.wait_for(|asked| *asked) => return,
+            }
+        }
         let end = *durable.borrow_and_update();
         if end.saturating_sub(live.sequence()) > BEHIND_MAX && backlog.has_room() {
             backlog.put_off(live.sequence(), end);
@@ -75,6 +84,12 @@ pub async fn run<E: Entries>(
                 ended = shutdown.changed() => if ended.is_err() { return },
             }
         }
+    }
+}
+
+async fn wait_for_room(alarms: &Alarms) {
+    while !alarms.has_room() {
+        alarms.saved.notified().await;
     }
 }
 

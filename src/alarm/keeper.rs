@@ -12,14 +12,14 @@ use crate::sink::{BoxError, Cursor, Position};
 /// A position that has moved without an alarm may wait so long: an entry read again costs little.
 const POSITION_DELAY_MAX: Duration = Duration::from_secs(2);
 
-/// The least time between two transactions, so that a burst of alarms shares one.
-const SAVE_INTERVAL: Duration = Duration::from_millis(100);
+/// The least time between two transactions, so that a burst of alarms, and of sinks that have taken them, shares one.
+const SAVE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How long an error waits.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Keeps the alarms until `ended` turns true (or its sender is gone): the consumer has ended. Then it writes what is
-/// left, once.
+/// Keeps the alarms until `ended` turns true (or its senders are gone): the consumer and the sinks that follow have ended.
+/// Then it writes what is left, once.
 ///
 /// Blocks its thread while it writes, so it belongs on a thread of its own.
 pub async fn run(alarms: Arc<Alarms>, mut cursor: impl Cursor, mut ended: watch::Receiver<bool>) {

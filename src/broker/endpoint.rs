@@ -47,6 +47,19 @@ impl From<&config::Broker> for Security {
     }
 }
 
+impl From<&config::MqttSink> for Security {
+    fn from(sink: &config::MqttSink) -> Security {
+        Security {
+            username: sink.username.clone(),
+            password: sink.password.clone(),
+            password_file: sink.password_file.clone(),
+            ca_file: sink.ca_file.clone(),
+            client_certificate_file: sink.client_certificate_file.clone(),
+            client_key_file: sink.client_key_file.clone(),
+        }
+    }
+}
+
 /// What the files hold at this moment.
 pub(crate) struct Credentials {
     pub tls: Option<Arc<ClientConfig>>,

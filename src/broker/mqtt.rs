@@ -10,6 +10,7 @@
 
 mod failure;
 mod publish;
+mod refusal;
 mod transport;
 mod v311;
 mod v5;
@@ -17,11 +18,12 @@ mod v5;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 pub(crate) use failure::Failure;
-pub(crate) use publish::Publish;
+pub(crate) use publish::{Publish, PublishOptions};
+pub(crate) use refusal::Refusal;
 
 use publish::Incoming;
 use transport::Transport;
@@ -70,6 +72,8 @@ pub(crate) struct Connected {
     pub session_expiry: Option<Duration>,
     /// How many QoS 1 messages we may have under way to it.
     pub receive_maximum: u16,
+    /// The largest packet that it takes, where it says so.
+    pub packet_bytes_max: Option<u32>,
     /// The keep-alive that it wants in place of ours.
     keep_alive: Option<Duration>,
 }
@@ -84,7 +88,7 @@ pub(crate) enum Event {
     /// A SUBACK arrived: one result per filter of the SUBSCRIBE, `Err` with the reason of a refusal.
     Subscribed(Vec<Result<(), &'static str>>),
     /// The broker acknowledged our PUBLISH, or refused it for good.
-    PublishAcknowledged(u16, Result<(), String>),
+    PublishAcknowledged(u16, Result<(), Refusal>),
 }
 
 /// Whether MQTT allows this topic filter (MQTT 5.0, 4.7.1).
@@ -230,8 +234,19 @@ impl Connection {
     }
 
     /// Publishes with QoS 1. The packet identifier must not be that of a message under way.
-    pub fn publish(&mut self, packet_id: u16, topic: &str, payload: &Bytes) -> Result<(), Failure> {
-        publish::write(self.version, packet_id, topic, payload, &mut self.output)
+    pub fn publish(
+        &mut self,
+        options: &PublishOptions,
+        packet_id: u16,
+        topic: &[u8],
+        payload: &[u8],
+    ) -> Result<(), Failure> {
+        publish::write(self.version, options, packet_id, topic, payload, &mut self.output)
+    }
+
+    /// How large the packet of [`Connection::publish`] would be.
+    pub fn publish_bytes(&self, options: &PublishOptions, topic: &[u8], payload: &[u8]) -> usize {
+        publish::packet_bytes(self.version, options, topic, payload)
     }
 
     /// Writes what was asked for and ends the connection in good order. The session stays.
@@ -318,13 +333,14 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_broker_says_in_its_connack_is_told() {
-        // Session present; session expiry 7, receive maximum 20, server keep alive 3.
-        let connack = [0x20, 14, 1, 0, 11, 0x11, 0, 0, 0, 7, 0x21, 0, 20, 0x13, 0, 3];
+        // Session present; session expiry 7, receive maximum 20, maximum packet size 300, server keep alive 3.
+        let connack = [0x20, 19, 1, 0, 16, 0x11, 0, 0, 0, 7, 0x21, 0, 20, 0x27, 0, 0, 1, 44, 0x13, 0, 3];
         let (result, _broker) = connected(&connack).await;
         let expected = Connected {
             session_present: true,
             session_expiry: Some(Duration::from_secs(7)),
             receive_maximum: 20,
+            packet_bytes_max: Some(300),
             keep_alive: Some(Duration::from_secs(3)),
         };
         assert_eq!(result.expect("it connects").1, expected);

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use self::outbox::Outbox;
-use super::mqtt::{Connection, Event, Failure, Parameters, Version};
+use super::mqtt::{Connection, Event, Failure, Parameters, PublishOptions, Version};
 use super::{Endpoint, Error};
 
 /// How to publish.
@@ -223,20 +223,21 @@ fn may_be_for_its_version(failure: &Failure) -> bool {
 
 /// Publishes everything, and disconnects when all is answered.
 async fn serve(outbox: &Outbox, mut connection: Connection) -> Result<(), Failure> {
+    let options = PublishOptions::default();
     while !outbox.is_done() {
         tokio::select! {
             event = connection.next() => {
                 let mut next = Some(event?);
                 while let Some(event) = next {
                     if let Event::PublishAcknowledged(packet_id, result) = event {
-                        outbox.acknowledged(packet_id, result);
+                        outbox.acknowledged(packet_id, result.map_err(|refusal| refusal.to_string()));
                     }
                     next = connection.read_event()?;
                 }
             }
             () = outbox.has_more() => {
                 while let Some((packet_id, topic, payload)) = outbox.next() {
-                    connection.publish(packet_id, &topic, &payload)?;
+                    connection.publish(&options, packet_id, topic.as_bytes(), &payload)?;
                 }
             }
         }

@@ -15,6 +15,7 @@ use crate::profile::coverage::Coverage;
 use crate::profile::library::{BUILT_IN, built_in_name, check_file, check_source, load_classes, profile_files};
 use crate::push;
 use crate::rules::Rules;
+use crate::sink::{self, webhook::Webhook};
 
 /// Tell everything that is wrong with configuration, profiles and registry; contact nothing.
 #[derive(Debug, Args)]
@@ -167,10 +168,9 @@ fn check_all(arguments: &Arguments) -> Findings {
     let mut findings = Findings::wrong(problems);
     let Some(mut config) = config else { return findings };
     let file = arguments.config.file();
-    if findings.problems.is_empty()
-        && let Some(problem) = check_broker(&config, file)
-    {
-        findings.problems.push(problem);
+    if findings.problems.is_empty() {
+        findings.problems.extend(check_broker(&config, file));
+        findings.problems.extend(config.sinks.iter().filter_map(|sink| check_sink(sink, file)));
     }
     if findings.problems.is_empty()
         && let Err(error) = push::Options::new(&config.push)
@@ -218,6 +218,17 @@ fn unrouted(config: &Config) -> Vec<Problem> {
         problem.suggest(route.topic.value.as_str(), known.iter().map(String::as_str)).warning("route-without-push")
     });
     without_route.chain(without_source).collect()
+}
+
+/// The same of a sink.
+fn check_sink(sink: &config::Sink, file: Option<&Path>) -> Option<Problem> {
+    let error = match sink {
+        config::Sink::Embedded(_) | config::Sink::Influxdb2(_) => return None,
+        config::Sink::Mqtt(options) => sink::mqtt::endpoint(options).err()?.to_string(),
+        config::Sink::Webhook(options) => Webhook::new(options).err()?.to_string(),
+    };
+    let message = format!("sink \"{}\": {error}", sink.name());
+    Some(Problem::in_file(file.unwrap_or(Path::new(config::FILE_NAME)), message))
 }
 
 fn summary(config: &Config, file: Option<&Path>, rules: &Rules) -> String {

@@ -7,9 +7,10 @@ use std::time::Duration;
 use super::section::Options;
 use super::setting::plain_error;
 use super::{
-    Broker, Config, EmbeddedBroker, EmbeddedSink, Envelope, Influxdb2Sink, Journal, JsonEnvelope, PayloadEncoding,
-    ProfileFrom, Profiles, Registry, Route, Unknown,
+    Broker, Config, EmbeddedBroker, EmbeddedSink, Envelope, Influxdb2Sink, Journal, JsonEnvelope, MqttSink,
+    PayloadEncoding, ProfileFrom, Profiles, Registry, Route, Unknown, WebhookSink,
 };
+use crate::sink::mqtt::TopicTemplate;
 
 /// Looking at 10,000 files, the most that a directory may hold, takes up to 50 ms.
 const WATCH_INTERVAL_MIN: Duration = Duration::from_millis(100);
@@ -39,6 +40,9 @@ pub(super) fn config(config: &mut Config, options: &mut Options<'_, '_, '_>) {
     }
     if options.sound(&["route", "registry"]) {
         routes(config, options);
+    }
+    if options.sound(&["sink", "route", "broker"]) {
+        super::circles::check(config, options);
     }
 }
 
@@ -112,27 +116,36 @@ pub(super) fn broker(broker: &mut Broker, options: &mut Options<'_, '_, '_>) {
     {
         options.problem("url", message).help = Some(help.into());
     }
-    let length = broker.client_id.chars().count();
-    if !(1..=128).contains(&length) || broker.client_id.chars().any(char::is_control) {
+    client_id(&broker.client_id, options);
+    credentials(&broker.username, &broker.password_file, options);
+    tls_files(
+        broker.url.as_deref(),
+        [&broker.ca_file, &broker.client_certificate_file, &broker.client_key_file],
+        options,
+    );
+}
+
+fn client_id(client_id: &str, options: &mut Options<'_, '_, '_>) {
+    let length = client_id.chars().count();
+    if !(1..=128).contains(&length) || client_id.chars().any(char::is_control) {
         options.problem("client_id", "`client_id` needs 1 to 128 characters, no control characters among them");
     }
-    credentials(&broker.username, &broker.password_file, options);
-    let tls_files = [
-        ("ca_file", &broker.ca_file),
-        ("client_certificate_file", &broker.client_certificate_file),
-        ("client_key_file", &broker.client_key_file),
-    ];
-    let is_tls = broker.url.as_deref().is_some_and(|url| url.starts_with("mqtts://"));
-    for (name, file) in tls_files {
+}
+
+/// Checks the files of authorities, of our certificate and of our key.
+fn tls_files(url: Option<&str>, files: [&Option<PathBuf>; 3], options: &mut Options<'_, '_, '_>) {
+    const NAMES: [&str; 3] = ["ca_file", "client_certificate_file", "client_key_file"];
+    let is_tls = url.is_some_and(|url| url.starts_with("mqtts://"));
+    for (name, file) in NAMES.into_iter().zip(files) {
         let Some(file) = file else { continue };
         readable(name, file, options);
         if !is_tls && options.sound(&["url"]) {
             options.problem(name, format!("`{name}` is for TLS, and `url` does not begin with mqtts://"));
         }
     }
-    match (&broker.client_certificate_file, &broker.client_key_file) {
-        (Some(_), None) => drop(options.problem("client_certificate_file", "`client_key_file` is missing beside it")),
-        (None, Some(_)) => drop(options.problem("client_key_file", "`client_certificate_file` is missing beside it")),
+    match files {
+        [_, Some(_), None] => drop(options.problem(NAMES[1], "`client_key_file` is missing beside it")),
+        [_, None, Some(_)] => drop(options.problem(NAMES[2], "`client_certificate_file` is missing beside it")),
         _ => {}
     }
 }
@@ -373,6 +386,56 @@ pub(super) fn influxdb2_sink(sink: &mut Influxdb2Sink, options: &mut Options<'_,
     }
 }
 
+pub(super) fn mqtt_sink(sink: &mut MqttSink, options: &mut Options<'_, '_, '_>) {
+    sink_name(&sink.name, options);
+    if options.sound(&["url"])
+        && let Err((message, help)) = broker_url(&sink.url)
+    {
+        options.problem("url", message).help = Some(help.into());
+    }
+    if let Some(id) = &sink.client_id {
+        client_id(id, options);
+    }
+    credentials(&sink.username, &sink.password_file, options);
+    tls_files(Some(&sink.url), [&sink.ca_file, &sink.client_certificate_file, &sink.client_key_file], options);
+    let topics = [
+        ("topic", sink.topic.as_deref().map(TopicTemplate::of_readings)),
+        ("alarm_topic", sink.alarm_topic.as_deref().map(TopicTemplate::of_alarms)),
+    ];
+    if topics.iter().all(|(_, topic)| topic.is_none()) && options.sound(&["topic", "alarm_topic"]) {
+        options.problem("topic", "the sink has neither `topic` nor `alarm_topic`: it would publish nothing").help =
+            Some("write topic = \"city/{pilot}/{class}/{device}\"".into());
+    }
+    for (name, topic) in topics {
+        if let Some(Err(error)) = topic {
+            options.problem(name, format!("`{name}` is no topic: {error}"));
+        }
+    }
+    if let Some(expiry) = sink.message_expiry
+        && expiry.0 < Duration::from_secs(1)
+    {
+        options.problem(
+            "message_expiry",
+            "`message_expiry` is less than a second, which is the least that MQTT can say",
+        );
+    }
+}
+
+pub(super) fn webhook_sink(sink: &mut WebhookSink, options: &mut Options<'_, '_, '_>) {
+    sink_name(&sink.name, options);
+    secret_file("secret", "secret_file", &sink.secret_file, options);
+    if let Some(file) = &sink.ca_file {
+        readable("ca_file", file, options);
+    }
+    // A path or query may well hold a secret: no message repeats it.
+    let address = sink.url.split(['?', '#']).next().unwrap_or_default();
+    if options.sound(&["url"])
+        && let Err(message) = http_url(address)
+    {
+        options.problem("url", message).help = Some("write it as in \"https://alarms.city.example/citywire\"".into());
+    }
+}
+
 fn sink_name(name: &str, options: &mut Options<'_, '_, '_>) {
     let is_word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
     if name.is_empty() || name.len() > 64 || !name.bytes().all(is_word) {
@@ -395,7 +458,7 @@ fn http_url(url: &str) -> Result<(), &'static str> {
     }
     let (host, _path) = rest.split_once('/').unwrap_or((rest, ""));
     if host.contains('@') {
-        return Err("`url` contains a user name: use `token_file`");
+        return Err("`url` contains a user name, which is not used");
     }
     host_and_port(host)
 }

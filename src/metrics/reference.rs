@@ -16,7 +16,7 @@ const PARTS: &[(&str, &str)] = &[
     ("refused", "refused: messages that a stage could not use"),
     ("alarm", "alarm: the alarms"),
     ("fleet", "fleet: the devices"),
-    ("sink", "sink: the databases"),
+    ("sink", "sink: databases and other systems"),
 ];
 
 const INTRODUCTION: &str = "\
@@ -47,6 +47,12 @@ second and the third hold in every scrape, to the last message; the first, while
 The first two begin at zero with the process. The third is of each sink, and goes on over restarts: it counts since the
 sink's cursor was created. `citywire_sink_lost_messages_total` is what is left over: entries that damage to the journal's
 files took. On a sound disk it is zero for ever.
+
+Alarms add up in the same way, for each sink that tells others of them, in every scrape and over restarts:
+
+    citywire_sink_offered_alarms_total
+        = citywire_sink_delivered_alarms_total + citywire_sink_refused_alarms_total
+        + citywire_sink_lost_alarms_total + citywire_sink_waiting_alarms
 
 This page is made from `src/metrics.rs` by `UPDATE_DOCS=1 cargo test --lib metrics`.
 ";

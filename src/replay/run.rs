@@ -63,6 +63,8 @@ pub enum ReplayError {
     OtherRules,
     #[error("there is no sink \"{0}\" in the configuration{1}")]
     NoSink(String, String),
+    #[error("sink \"{0}\" passes on what it gets and holds nothing that could be corrected; leave it out of --sink")]
+    PassesOn(String),
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error(transparent)]

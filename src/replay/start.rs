@@ -296,7 +296,12 @@ fn targets(
         }
     }
     let (mut targets, mut untouched) = (Vec::new(), Vec::new());
-    for sink in &config.sinks {
+    if let Some(sink) =
+        config.sinks.iter().find(|sink| !sink.holds_readings() && names.iter().any(|n| n == sink.name()))
+    {
+        return Err(ReplayError::PassesOn(sink.name().to_owned()));
+    }
+    for sink in config.sinks.iter().filter(|sink| sink.holds_readings()) {
         let name = sink.name();
         if !names.is_empty() && !names.iter().any(|wanted| wanted == name) {
             continue;

@@ -72,6 +72,7 @@ impl Target {
                     .map_err(|error| ReplayError::Sink { sink: name.clone(), detail: error.to_string() })?;
                 Kind::Influxdb2 { database: Box::new(database), runtime: runtime.clone(), cannot_delete: None }
             }
+            config::Sink::Mqtt(_) | config::Sink::Webhook(_) => return Err(ReplayError::PassesOn(name)),
         };
         Ok(Target { name, end, kind })
     }

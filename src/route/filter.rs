@@ -123,6 +123,23 @@ impl TopicFilter {
         &self.names
     }
 
+    /// Whether it matches a topic with these levels, `None` being one that may be anything.
+    pub fn may_match(&self, levels: &[Option<String>]) -> bool {
+        let starts_with_wildcard = !matches!(self.levels.first(), Some(Level::Exactly(_)));
+        if starts_with_wildcard
+            && levels.first().is_some_and(|level| level.as_ref().is_some_and(|l| l.starts_with('$')))
+        {
+            return false;
+        }
+        let is_long_enough =
+            if self.open_end { levels.len() >= self.levels.len() } else { levels.len() == self.levels.len() };
+        is_long_enough
+            && self.levels.iter().zip(levels).all(|(expected, level)| match (expected, level) {
+                (Level::Exactly(text), Some(level)) => text == level,
+                _ => true,
+            })
+    }
+
     /// Matches a topic name; gives the named levels in the order of [`TopicFilter::names`].
     pub fn matches<'t>(&self, topic: &'t str) -> Option<Captures<'t>> {
         // A wildcard in the first level does not match topics such as $SYS/… (MQTT 5.0, clause 4.7.2).

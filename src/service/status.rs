@@ -5,7 +5,7 @@ use std::sync::Arc;
 use metrics::{Counter, Gauge};
 use tokio::sync::watch;
 
-use crate::alarm::Alarms;
+use crate::alarm::{AlarmFollower, Alarms};
 use crate::broker;
 use crate::config;
 use crate::journal::{self, Account, Entry, Journal};
@@ -15,7 +15,9 @@ use crate::metrics::{
 };
 use crate::reload;
 use crate::sink;
+use crate::sink::alarms::AlarmMetrics;
 use crate::sink::embedded::FILE_NAME;
+use crate::sink::webhook::shown_url;
 use crate::time::Timestamp;
 use crate::web::{Activity, BrokerStatus, Failure, JournalStatus, RulesRefusal, RulesStatus, Service, SinkStatus};
 
@@ -30,15 +32,19 @@ pub struct Parts {
     pub sinks: Vec<SinkPart>,
 }
 
-/// A sink and what its loop says of itself.
+/// A sink's loop, of readings or of alarms, and what it says of itself.
 pub struct SinkPart {
     pub name: String,
     pub kind: &'static str,
     pub target: String,
     pub status: watch::Receiver<sink::Status>,
-    /// How far it has come, with the counts that belong to that.
-    cursor: journal::Cursor,
-    metrics: SinkMetrics,
+    way: Way,
+}
+
+/// What the loop follows, with the counts that belong to how far it has come.
+enum Way {
+    Readings { cursor: journal::Cursor, metrics: SinkMetrics },
+    Alarms { follower: AlarmFollower, metrics: AlarmMetrics },
 }
 
 /// What became of the entries, and what waits: counted when somebody asks, all at one moment.
@@ -52,7 +58,7 @@ struct SinkMetrics {
 }
 
 impl SinkPart {
-    pub fn new(
+    pub fn readings(
         config: &config::Sink,
         data: &std::path::Path,
         status: watch::Receiver<sink::Status>,
@@ -64,10 +70,27 @@ impl SinkPart {
                 ("embedded", file.display().to_string())
             }
             config::Sink::Influxdb2(sink) => ("influxdb2", sink.url.clone()),
+            config::Sink::Mqtt(sink) => ("mqtt", sink.url.clone()),
+            config::Sink::Webhook(sink) => ("webhook", shown_url(&sink.url)),
         };
         let name = config.name().to_owned();
         let metrics = SinkMetrics::new(&name);
-        SinkPart { name, kind, target, status, cursor, metrics }
+        SinkPart { name, kind, target, status, way: Way::Readings { cursor, metrics } }
+    }
+
+    /// A sink that takes readings as well has another part for these; the names tell them apart.
+    pub fn alarms(config: &config::Sink, status: watch::Receiver<sink::Status>, follower: AlarmFollower) -> SinkPart {
+        let (kind, target) = match config {
+            config::Sink::Mqtt(sink) => ("mqtt", sink.url.clone()),
+            config::Sink::Webhook(sink) => ("webhook", shown_url(&sink.url)),
+            config::Sink::Embedded(_) | config::Sink::Influxdb2(_) => ("none", String::new()),
+        };
+        let metrics = AlarmMetrics::new(config.name());
+        let name = match config.takes_readings() {
+            true => format!("{} alarms", config.name()),
+            false => config.name().to_owned(),
+        };
+        SinkPart { name, kind, target, status, way: Way::Alarms { follower, metrics } }
     }
 }
 
@@ -142,23 +165,40 @@ impl SinkMetrics {
     }
 }
 
+impl SinkMetrics {
+    fn set(&self, account: &Account, waiting_since: Option<Timestamp>) {
+        let Account { offered, written, refused, lost, waiting } = *account;
+        let since = waiting_since.filter(|_| waiting > 0);
+        let seconds = since.map_or(0.0, |since| Timestamp::now().seconds_since(since).max(0.0));
+        self.offered_messages.absolute(offered);
+        self.written_messages.absolute(written);
+        self.refused_messages.absolute(refused);
+        self.lost_messages.absolute(lost);
+        self.waiting_messages.set(waiting as f64);
+        self.waiting_seconds.set(seconds);
+    }
+}
+
 impl SinkPart {
     fn refresh_metrics(&self) {
-        let Account { offered, written, refused, lost, waiting } = self.cursor.account();
-        let since = self.status.borrow().waiting_since.filter(|_| waiting > 0);
-        let seconds = since.map_or(0.0, |since| Timestamp::now().seconds_since(since).max(0.0));
-        self.metrics.offered_messages.absolute(offered);
-        self.metrics.written_messages.absolute(written);
-        self.metrics.refused_messages.absolute(refused);
-        self.metrics.lost_messages.absolute(lost);
-        self.metrics.waiting_messages.set(waiting as f64);
-        self.metrics.waiting_seconds.set(seconds);
+        match &self.way {
+            Way::Readings { cursor, metrics } => metrics.set(&cursor.account(), self.status.borrow().waiting_since),
+            Way::Alarms { follower, metrics } => metrics.set(&follower.account()),
+        }
     }
 
     fn now(&self, last_sequence: u64) -> SinkStatus {
         let status = self.status.borrow();
-        let (waiting, waiting_since) = status.waiting(last_sequence);
-        let account = self.cursor.account();
+        let (waiting, waiting_since, written, refused, lost) = match &self.way {
+            Way::Readings { cursor, .. } => {
+                let (account, (waiting, since)) = (cursor.account(), status.waiting(last_sequence));
+                (waiting, since, account.written, account.refused, account.lost)
+            }
+            Way::Alarms { follower, .. } => {
+                let account = follower.account();
+                (account.waiting, follower.waiting_since(), account.delivered, account.refused, account.lost)
+            }
+        };
         SinkStatus {
             name: self.name.clone(),
             kind: self.kind.to_owned(),
@@ -172,9 +212,9 @@ impl SinkPart {
             position: status.position.sequence,
             waiting,
             waiting_since,
-            written: account.written,
-            refused: account.refused,
-            lost: account.lost,
+            written,
+            refused,
+            lost,
             last_success: status.last_success,
             last_error: status
                 .last_error

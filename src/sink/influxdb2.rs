@@ -20,16 +20,14 @@ mod diagnose;
 mod query;
 mod send;
 
-use std::path::{Path, PathBuf};
-
-use reqwest::Certificate;
-
 use self::answer::Answer;
 use self::batch::Batch;
 pub use self::delete::Deleted;
 use self::diagnose::Diagnosis;
 pub use self::query::{Queries, QueryError};
 use self::send::Endpoint;
+pub use super::http::OpenError;
+use super::http::certificates;
 use super::{Pending, Receipt, Sink, WriteError};
 use crate::config::{Influxdb2Sink, Secret};
 use crate::point::Point;
@@ -42,21 +40,6 @@ pub struct Influxdb2 {
     /// What the database was found to take in one request, at most `batch_bytes_max`.
     request_bytes_max: usize,
     diagnosis: Diagnosis,
-}
-
-/// Why a sink cannot be built from its options.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error("url `{url}` {problem}")]
-    Url { url: String, problem: String },
-    #[error("{option} {file} cannot be read ({source})")]
-    File { option: &'static str, file: PathBuf, source: std::io::Error },
-    #[error("ca_file {file} has no certificate in PEM form ({problem})")]
-    Certificates { file: PathBuf, problem: String },
-    #[error("the token has characters that an HTTP header cannot carry; copy it again from the database")]
-    TokenCharacters,
-    #[error("the HTTP client cannot be set up: {0}")]
-    Client(String),
 }
 
 /// Where the points go, as error messages name it. The token is here to be kept out of them.
@@ -186,19 +169,6 @@ pub(crate) fn judge_answer(
         Answer::Later(error) => (error.reason, error.detail, error.retry_after),
     };
     Some(crate::fuzzing::Judgement { outcome, words, retry_after, refuses_gzip: response.refuses_gzip() })
-}
-
-fn certificates(file: Option<&Path>) -> Result<Vec<Certificate>, OpenError> {
-    let Some(file) = file else {
-        return Ok(Vec::new());
-    };
-    let pem =
-        std::fs::read(file).map_err(|source| OpenError::File { option: "ca_file", file: file.into(), source })?;
-    match Certificate::from_pem_bundle(&pem) {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) => Err(OpenError::Certificates { file: file.into(), problem: "it is empty".into() }),
-        Err(error) => Err(OpenError::Certificates { file: file.into(), problem: error.to_string() }),
-    }
 }
 
 /// Any server takes a request of this size; a larger point may be too large for some.

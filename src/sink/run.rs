@@ -8,11 +8,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::status::{Activity, Reporter, Status};
+use super::stop::Stop;
 use super::taken::Taken;
 use super::upstream::{BoxError, Cursor, Decode, Entries, Position, Rejections};
 use super::{Receipt, Sink};
 use crate::backoff::Backoff;
-use crate::config::{EmbeddedSink, Influxdb2Sink};
+use crate::config::{EmbeddedSink, Influxdb2Sink, MqttSink};
 use crate::journal::Entry;
 use crate::refused::Refusal;
 
@@ -62,7 +63,7 @@ where
 {
     // Before the loop's thread has begun: nobody shall see a sink that has not said how far it has come.
     let durable = upstream.entries.durable();
-    let reporter = Reporter::new(sink.name(), status, durable.clone());
+    let reporter = Reporter::new(sink.name(), S::RECEIVER, status, durable.clone());
     reporter.progress(upstream.cursor.position(), None);
     let mut delivery = Delivery {
         durable,
@@ -71,7 +72,7 @@ where
         taken: Taken::default(),
         backoff: Backoff::new(RETRY_DELAY_FIRST, options.retry_delay_max),
         write_due: Instant::now(),
-        stop: Stop { shutdown, grace: options.shutdown_grace, closed: false, since: None },
+        stop: Stop::new(shutdown, options.shutdown_grace),
         sink,
         options,
         reporter,
@@ -112,8 +113,19 @@ impl Options {
             shutdown_grace,
         }
     }
+
+    pub fn mqtt(sink: &MqttSink, shutdown_grace: Duration) -> Options {
+        Options {
+            batch_points_max: sink.batch_points_max,
+            batch_bytes_max: MQTT_BATCH_BYTES_MAX,
+            batch_delay_max: sink.batch_delay_max.0,
+            retry_delay_max: sink.retry_delay_max.0,
+            shutdown_grace,
+        }
+    }
 }
 
+const MQTT_BATCH_BYTES_MAX: usize = 4 << 20;
 const EMBEDDED_BATCH_BYTES_MAX: usize = 16 << 20;
 const EMBEDDED_RETRY_DELAY_MAX: Duration = Duration::from_secs(10);
 
@@ -260,7 +272,7 @@ impl<S: Sink, E: Entries, C: Cursor, D: Decode, R: Rejections> Delivery<S, E, C,
     /// entries again rather than losing the rejected ones.
     async fn settle(&mut self, receipt: &Receipt) -> ControlFlow<()> {
         let from = self.upstream.cursor.position();
-        let (mut position, mut refusals) = self.taken.settle(self.sink.name(), from, receipt);
+        let (mut position, mut refusals) = self.taken.settle(self.sink.name(), S::RECEIVER, from, receipt);
         if self.unread.is_empty() {
             position.sequence = position.sequence.max(self.upstream.entries.sequence());
         }
@@ -309,7 +321,7 @@ impl<S: Sink, E: Entries, C: Cursor, D: Decode, R: Rejections> Delivery<S, E, C,
             changed = self.durable.changed() => {
                 if changed.is_err() {
                     // The journal is closed: what it still gives is all there will be.
-                    self.stop.closed = true;
+                    self.stop.close();
                 }
             }
             () = tokio::time::sleep_until(due.map_or(tick, |due| due.min(tick))) => {}
@@ -328,42 +340,5 @@ impl<S: Sink, E: Entries, C: Cursor, D: Decode, R: Rejections> Delivery<S, E, C,
             () = self.stop.wait_asked() => {}
         }
         ControlFlow::Continue(())
-    }
-}
-
-/// The wish to shut down.
-struct Stop {
-    shutdown: watch::Receiver<bool>,
-    grace: Duration,
-    /// The journal is closed.
-    closed: bool,
-    /// When the wish was noticed. The grace counts from there, however many batches are written meanwhile.
-    since: Option<Instant>,
-}
-
-impl Stop {
-    fn asked(&mut self) -> bool {
-        let asked = self.closed || *self.shutdown.borrow() || self.shutdown.has_changed().is_err();
-        if asked {
-            self.since.get_or_insert_with(Instant::now);
-        }
-        asked
-    }
-
-    fn is_over(&mut self) -> bool {
-        self.asked() && self.since.is_some_and(|since| since.elapsed() >= self.grace)
-    }
-
-    async fn wait_asked(&mut self) {
-        if !self.closed {
-            // An error means that the sender is gone, which is a wish to stop too.
-            let _ = self.shutdown.wait_for(|asked| *asked).await;
-        }
-    }
-
-    async fn grace_over(&mut self) {
-        self.wait_asked().await;
-        let since = *self.since.get_or_insert_with(Instant::now);
-        tokio::time::sleep_until(since + self.grace).await;
     }
 }

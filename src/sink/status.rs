@@ -61,6 +61,8 @@ pub struct Failure {
 /// Keeps a sink's metrics and [`Status`] and speaks for it in the log.
 pub(super) struct Reporter {
     sink: String,
+    /// What takes the points: "database".
+    receiver: &'static str,
     status: watch::Sender<Status>,
     durable: watch::Receiver<u64>,
     complaints: Complaints,
@@ -79,7 +81,12 @@ struct Metrics {
 
 impl Reporter {
     /// Has every series of the sink there from now on.
-    pub fn new(sink: &str, status: watch::Sender<Status>, durable: watch::Receiver<u64>) -> Reporter {
+    pub fn new(
+        sink: &str,
+        receiver: &'static str,
+        status: watch::Sender<Status>,
+        durable: watch::Receiver<u64>,
+    ) -> Reporter {
         let labels = [sink];
         let metrics = Metrics {
             written_points: SINK_WRITTEN_POINTS.counter(&labels),
@@ -93,6 +100,7 @@ impl Reporter {
         };
         Reporter {
             sink: sink.to_string(),
+            receiver,
             status,
             durable,
             complaints: Complaints::default(),
@@ -122,7 +130,8 @@ impl Reporter {
                 sink = self.sink,
                 rejected_points = receipt.rejected.len(),
                 written_points = receipt.written_points,
-                "The database rejected points of a batch, the first with: {}. They are kept: citywire refused list.",
+                "The {} rejected points of a batch, the first with: {}. They are kept: citywire refused list.",
+                self.receiver,
                 first.message
             );
         }
@@ -137,7 +146,8 @@ impl Reporter {
                 sink = self.sink,
                 failing_seconds = since.elapsed().as_secs(),
                 waiting_messages,
-                "The database takes points again."
+                "The {} takes points again.",
+                self.receiver
             );
         }
     }
@@ -205,13 +215,13 @@ impl Reporter {
 /// When each kind of complaint was last made, so that a database which fails at every other write does not fill the
 /// log.
 #[derive(Debug, Default)]
-struct Complaints(Vec<(&'static str, Instant)>);
+pub(super) struct Complaints(Vec<(&'static str, Instant)>);
 
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(30);
 
 impl Complaints {
     /// Whether it is time to say this (again); if so, it is taken as said.
-    fn is_due(&mut self, about: &'static str, now: Instant) -> bool {
+    pub fn is_due(&mut self, about: &'static str, now: Instant) -> bool {
         match self.0.iter_mut().find(|(said, _)| *said == about) {
             Some((_, at)) if now.duration_since(*at) < COMPLAINT_INTERVAL => false,
             Some((_, at)) => {
@@ -227,7 +237,7 @@ impl Complaints {
 }
 
 /// The reasons that do not go away by waiting.
-const NEEDS_A_HUMAN: [&str; 4] = ["unauthorized", "not_found", "too_large", "storage"];
+pub(super) const NEEDS_A_HUMAN: [&str; 4] = ["unauthorized", "not_found", "too_large", "storage"];
 
 #[cfg(test)]
 mod tests {

@@ -68,7 +68,7 @@ impl Taken {
     /// The position after these entries, and the refusals to keep before the cursor moves there.
     ///
     /// An entry counts as refused when a stage refused it or the database rejected each of its points.
-    pub fn settle(&self, sink: &str, from: Position, receipt: &Receipt) -> (Position, Vec<Refusal>) {
+    pub fn settle(&self, sink: &str, receiver: &str, from: Position, receipt: &Receipt) -> (Position, Vec<Refusal>) {
         let rejected = by_sequence(&receipt.rejected);
         let (mut position, mut refusals) = (from, Vec::new());
         for taken in &self.entries {
@@ -86,7 +86,7 @@ impl Taken {
             }
             position.sequence = sequence;
             if let Some(first) = rejected.first() {
-                refusals.push(self.rejection(taken, sink, first, rejected.len()));
+                refusals.push(self.rejection(taken, sink, receiver, first, rejected.len()));
             }
         }
         (position, refusals)
@@ -98,13 +98,20 @@ impl Taken {
         self.bytes = 0;
     }
 
-    fn rejection(&self, taken: &TakenEntry, sink: &str, first: &Rejected, rejected: usize) -> Refusal {
+    fn rejection(
+        &self,
+        taken: &TakenEntry,
+        sink: &str,
+        receiver: &str,
+        first: &Rejected,
+        rejected: usize,
+    ) -> Refusal {
         let of_how_many = match taken.points {
             1 => "the point".to_string(),
             points => format!("{rejected} of {points} points"),
         };
         let detail = format!(
-            "sink \"{sink}\": the database rejected {of_how_many}: {}; the first is {}",
+            "sink \"{sink}\": the {receiver} rejected {of_how_many}: {}; the first is {}",
             first.message, first.point
         );
         self.refusal(taken, sink, REJECTED, detail)
@@ -185,14 +192,15 @@ mod tests {
             (14, 2, Outcome::Written),
         ]);
         let from = Position { sequence: 10, written: 7, refused: 3 };
-        let (position, refusals) = taken.settle("city", from, &rejected(&[13, 14, 14]));
+        let (position, refusals) = taken.settle("city", "database", from, &rejected(&[13, 14, 14]));
         assert_eq!(position, Position { sequence: 14, written: 9, refused: 5 });
         assert_eq!(refusals.iter().map(|refusal| refusal.sequence).collect::<Vec<_>>(), [13, 14]);
     }
 
     #[test]
     fn a_refusal_carries_the_message_and_the_words_of_the_database() {
-        let (_, refusals) = taken(&[(1, 2, Outcome::Written)]).settle("city", Position::default(), &rejected(&[1]));
+        let (_, refusals) =
+            taken(&[(1, 2, Outcome::Written)]).settle("city", "database", Position::default(), &rejected(&[1]));
         let [refusal] = refusals.as_slice() else { panic!("{refusals:?}") };
         assert_eq!(
             refusal.detail,

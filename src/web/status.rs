@@ -83,21 +83,21 @@ pub struct RulesRefusal {
     pub further_problems: usize,
 }
 
-/// One place for points.
+/// One place for points or alarms. One that takes both is there twice, the second with ` alarms` behind its name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SinkStatus {
     pub name: String,
-    /// `embedded` or `influxdb2`.
+    /// `embedded`, `influxdb2`, `mqtt` or `webhook`.
     pub kind: String,
-    /// The database's URL or file, without secrets.
+    /// Where it writes, without secrets.
     pub target: String,
     pub activity: Activity,
-    /// The last journal entry that it is done with.
+    /// The last journal entry that it is done with, or the last alarm opened or closed.
     pub position: u64,
-    /// Entries that it has yet to take, and the receive time of the oldest of them.
+    /// Entries or alarms that it has yet to take, and the receive time of the oldest of them.
     pub waiting: u64,
     pub waiting_since: Option<Timestamp>,
-    /// Entries written, refused, and lost to damage of the journal's files, since the sink's cursor was created.
+    /// Entries (or alarms) written, refused, and lost to damage of the journal's files, since the sink's cursor was created.
     pub written: u64,
     pub refused: u64,
     pub lost: u64,

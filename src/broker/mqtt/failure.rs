@@ -19,6 +19,9 @@ pub(crate) enum Failure {
     /// The broker refused the connection, or ended it, and said why.
     #[error("{0}")]
     Refused(String),
+    /// The broker does not let us in: the credentials are wrong, or not enough.
+    #[error("{0}")]
+    Denied(String),
     /// What the broker sent cannot be read.
     #[error("the broker sent a packet that cannot be read: {0}")]
     Unreadable(String),
@@ -38,7 +41,7 @@ impl Failure {
         match self {
             Failure::Network(_) | Failure::Closed => "network",
             Failure::Tls(_) => "tls",
-            Failure::VersionRefused(_) | Failure::Refused(_) => "refused",
+            Failure::VersionRefused(_) | Failure::Refused(_) | Failure::Denied(_) => "refused",
             Failure::Unreadable(_) | Failure::Protocol(_) => "protocol",
             Failure::Timeout(_) => "timeout",
             Failure::Configuration(_) => "configuration",
@@ -53,14 +56,18 @@ impl Failure {
     }
 
     pub fn bad_credentials() -> Failure {
-        Failure::refused("bad user name or password", "set broker.username and broker.password_file")
+        Failure::denied("bad user name or password", "set broker.username and broker.password_file")
     }
 
     pub fn not_authorized() -> Failure {
-        Failure::refused(
+        Failure::denied(
             "not authorized",
             "set broker.username and broker.password_file, or allow this client in the broker's access list",
         )
+    }
+
+    fn denied(what: &str, advice: &str) -> Failure {
+        Failure::Denied(format!("the broker refused the connection: {what}; {advice}"))
     }
 
     pub fn bad_client_id() -> Failure {

@@ -4,6 +4,8 @@
 //! send it again on the next, for ever. So we look at no more of it than we need. The properties of MQTT 5 are
 //! skipped as a whole, the topic may be any bytes, and of one that is too large the payload is skipped as it comes.
 
+use std::time::Duration;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::{Event, Failure, Version};
@@ -33,8 +35,16 @@ impl Frame {
         self.header_bytes + self.body_bytes
     }
 
+    pub fn header_bytes(self) -> usize {
+        self.header_bytes
+    }
+
     pub fn is_publish(self) -> bool {
         self.first >> 4 == 3
+    }
+
+    pub fn is_puback(self) -> bool {
+        self.first >> 4 == 4
     }
 
     fn quality_of_service(self) -> u8 {
@@ -49,7 +59,7 @@ pub(super) fn frame(input: &[u8]) -> Result<Option<Frame>, Failure> {
 }
 
 /// A number of up to four bytes (MQTT 5.0, 1.5.5), and how many it takes; `None` when it is not whole yet.
-fn length(bytes: &[u8]) -> Result<Option<(usize, usize)>, Failure> {
+pub(super) fn length(bytes: &[u8]) -> Result<Option<(usize, usize)>, Failure> {
     let mut value = 0;
     for (index, &byte) in bytes.iter().take(4).enumerate() {
         value |= usize::from(byte & 0x7f) << (7 * index);
@@ -159,22 +169,58 @@ fn malformed() -> Failure {
     Failure::Unreadable("a PUBLISH whose parts do not fit into its length".into())
 }
 
-/// Writes a PUBLISH of QoS 1 without properties.
+/// What our PUBLISH packets say besides topic and payload. The properties are of MQTT 5; 3.1.1 has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PublishOptions {
+    /// Whether the broker shall keep the message for those who subscribe later.
+    pub retain: bool,
+    /// Properties as they are written (MQTT 5.0, 3.3.2.3), without their length; less than 128 bytes.
+    properties: Vec<u8>,
+}
+
+impl PublishOptions {
+    /// The payload is text of this type (`application/json`); the broker may drop it when nobody has taken it for `expiry`.
+    pub fn text(content_type: &str, expiry: Option<Duration>, retain: bool) -> PublishOptions {
+        let mut properties = vec![0x01, 1];
+        if let Some(expiry) = expiry {
+            properties.push(0x02);
+            properties.put_u32(u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX));
+        }
+        properties.push(0x03);
+        properties.put_u16(content_type.len() as u16);
+        properties.put_slice(content_type.as_bytes());
+        assert!(properties.len() < 0x80, "BUG: the length of properties takes one byte");
+        PublishOptions { retain, properties }
+    }
+}
+
+/// The bytes that a PUBLISH of QoS 1 with these parts takes.
+pub(super) fn packet_bytes(version: Version, options: &PublishOptions, topic: &[u8], payload: &[u8]) -> usize {
+    let body_bytes = body_bytes(version, options, topic, payload);
+    1 + (1..4).find(|count| body_bytes < 1 << (7 * count)).unwrap_or(4) + body_bytes
+}
+
+fn body_bytes(version: Version, options: &PublishOptions, topic: &[u8], payload: &[u8]) -> usize {
+    let properties = if version == Version::V5 { 1 + options.properties.len() } else { 0 };
+    2 + topic.len() + 2 + properties + payload.len()
+}
+
+/// Writes a PUBLISH of QoS 1.
 pub(super) fn write(
     version: Version,
+    options: &PublishOptions,
     packet_id: u16,
-    topic: &str,
+    topic: &[u8],
     payload: &[u8],
     output: &mut BytesMut,
 ) -> Result<(), Failure> {
-    let properties: &[u8] = if version == Version::V5 { &[0] } else { &[] };
-    let body_bytes = 2 + topic.len() + 2 + properties.len() + payload.len();
+    let body_bytes = body_bytes(version, options, topic, payload);
     let topic_bytes = u16::try_from(topic.len()).ok().filter(|_| body_bytes < 1 << 28);
     let Some(topic_bytes) = topic_bytes else {
         return Err(Failure::Configuration("a message is longer than MQTT can carry".into()));
     };
     output.reserve(5 + body_bytes);
-    output.put_u8(0x32);
+    output.put_u8(0x32 | u8::from(options.retain));
     let mut left = body_bytes;
     while left >= 0x80 {
         output.put_u8((left & 0x7f) as u8 | 0x80);
@@ -182,9 +228,12 @@ pub(super) fn write(
     }
     output.put_u8(left as u8);
     output.put_u16(topic_bytes);
-    output.put_slice(topic.as_bytes());
+    output.put_slice(topic);
     output.put_u16(packet_id);
-    output.put_slice(properties);
+    if version == Version::V5 {
+        output.put_u8(options.properties.len() as u8);
+        output.put_slice(&options.properties);
+    }
     output.put_slice(payload);
     Ok(())
 }
@@ -195,7 +244,7 @@ mod tests {
 
     fn written(version: Version, payload: &[u8]) -> BytesMut {
         let mut bytes = BytesMut::new();
-        write(version, 7, "city/a", payload, &mut bytes).expect("it can be written");
+        write(version, &PublishOptions::default(), 7, b"city/a", payload, &mut bytes).expect("it can be written");
         bytes
     }
 
@@ -232,6 +281,23 @@ mod tests {
                 assert_eq!(read(version, &bytes).expect("it can be read"), expected);
             }
         }
+    }
+
+    #[test]
+    fn a_message_says_that_it_is_text_how_long_it_is_worth_keeping_and_that_it_is_to_be_retained() {
+        let options = PublishOptions::text("a/b", Some(Duration::from_secs(7)), true);
+        let f = |version, payload: &[u8], expected: &[u8]| {
+            let mut bytes = BytesMut::new();
+            write(version, &options, 9, b"t", payload, &mut bytes).expect("it can be written");
+            assert!(bytes.starts_with(expected), "{bytes:?}");
+            assert_eq!(packet_bytes(version, &options, b"t", payload), bytes.len());
+        };
+        let properties = [1, 1, 2, 0, 0, 0, 7, 3, 0, 3, b'a', b'/', b'b'];
+        let v5 = [&[0x33, 20, 0, 1, b't', 0, 9, 13][..], &properties, b"x"].concat();
+        f(Version::V5, b"x", &v5);
+        f(Version::V311, b"x", &[0x33, 6, 0, 1, b't', 0, 9, b'x']);
+        f(Version::V5, &[0; 200], &[0x33]);
+        f(Version::V311, &[0; 20_000], &[0x33]);
     }
 
     #[test]

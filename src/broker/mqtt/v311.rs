@@ -26,6 +26,7 @@ pub(super) fn read_connack(input: &mut BytesMut) -> Result<Connected, Failure> {
             session_present: connack.session_present,
             session_expiry: None,
             receive_maximum: u16::MAX,
+            packet_bytes_max: None,
             keep_alive: None,
         }),
         refused => Err(refusal(refused)),

@@ -5,11 +5,11 @@ use std::time::Duration;
 use bytes::BytesMut;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
-    Connect, ConnectProperties, ConnectReturnCode, DisconnectReasonCode, Filter, Login, Packet, PubAckReason,
-    RetainForwardRule, Subscribe, SubscribeReasonCode,
+    Connect, ConnectProperties, ConnectReturnCode, DisconnectReasonCode, Filter, Login, Packet, RetainForwardRule,
+    Subscribe, SubscribeReasonCode,
 };
 
-use super::{Connected, Event, Failure, Parameters, unreadable};
+use super::{Connected, Event, Failure, Parameters, refusal, unreadable};
 
 /// The CONNACK of a broker that knows 3.1.1 only: "unacceptable protocol version" (MQTT 3.1.1, 3.2.2.3).
 const VERSION_REFUSED_IN_3_1_1: [u8; 4] = [0x20, 2, 0, 1];
@@ -41,7 +41,7 @@ pub(super) fn read_connack(input: &mut BytesMut) -> Result<Connected, Failure> {
         return Err(Failure::Protocol("its first packet is not a CONNACK".into()));
     };
     if connack.code != ConnectReturnCode::Success {
-        return Err(refusal(connack.code));
+        return Err(connection_refused(connack.code));
     }
     let properties = connack.properties;
     let number = |seconds: u32| Duration::from_secs(u64::from(seconds));
@@ -49,6 +49,7 @@ pub(super) fn read_connack(input: &mut BytesMut) -> Result<Connected, Failure> {
         session_present: connack.session_present,
         session_expiry: properties.as_ref().and_then(|given| given.session_expiry_interval).map(number),
         receive_maximum: properties.as_ref().and_then(|given| given.receive_max).unwrap_or(u16::MAX),
+        packet_bytes_max: properties.as_ref().and_then(|given| given.max_packet_size),
         // 0: the broker does not look at it; ours still tells whether the broker is there.
         keep_alive: properties
             .and_then(|given| given.server_keep_alive)
@@ -62,10 +63,12 @@ pub(super) fn read(input: &mut BytesMut) -> Result<Option<Event>, Failure> {
     if let Some(failure) = short_disconnect(input) {
         return Err(failure);
     }
+    if let Some(event) = refusal::read_puback(input)? {
+        return Ok(Some(event));
+    }
     match Packet::read(input, None).map_err(unreadable)? {
         Packet::PingResp(_) => Ok(None),
         Packet::SubAck(suback) => Ok(Some(Event::Subscribed(suback.return_codes.into_iter().map(grant).collect()))),
-        Packet::PubAck(puback) => Ok(Some(Event::PublishAcknowledged(puback.pkid, accepted(puback.reason)))),
         Packet::Disconnect(disconnect) => {
             let reason = disconnect.properties.and_then(|properties| properties.reason_string);
             Err(ended(disconnect.reason_code, reason))
@@ -97,16 +100,6 @@ fn short_disconnect(input: &[u8]) -> Option<Failure> {
     }
 }
 
-fn accepted(reason: PubAckReason) -> Result<(), String> {
-    match reason {
-        PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Ok(()),
-        PubAckReason::NotAuthorized => Err("not authorized to publish on this topic".into()),
-        PubAckReason::QuotaExceeded => Err("the broker's quota is exceeded".into()),
-        PubAckReason::TopicNameInvalid => Err("the topic is not valid".into()),
-        other => Err(format!("{other:?}")),
-    }
-}
-
 fn grant(code: SubscribeReasonCode) -> Result<(), &'static str> {
     match code {
         SubscribeReasonCode::Success(QoS::AtMostOnce) => Err("the broker grants QoS 0 only, which may lose messages"),
@@ -125,7 +118,7 @@ fn grant(code: SubscribeReasonCode) -> Result<(), &'static str> {
 }
 
 /// CONNACK with a reason code of 0x80 or more (3.2.2.2).
-fn refusal(code: ConnectReturnCode) -> Failure {
+fn connection_refused(code: ConnectReturnCode) -> Failure {
     match code {
         ConnectReturnCode::UnsupportedProtocolVersion | ConnectReturnCode::RefusedProtocolVersion => {
             Failure::VersionRefused("5")

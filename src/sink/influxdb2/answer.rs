@@ -3,20 +3,13 @@
 //! Sources: the InfluxDB v2 API, <https://docs.influxdata.com/influxdb/v2/api/#operation/PostWrite>, and RFC 9110.
 //! InfluxDB says 204; VictoriaMetrics, InfluxDB 3, QuestDB and GreptimeDB may say another 2xx, which is a yes too.
 
-use std::time::Duration;
-
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 
 use super::Place;
 use crate::sink::WriteError;
+use crate::sink::http::{self, retry_after};
 use crate::time::Timestamp;
-
-/// A longer wait that a server asks for is cut to this, after which we ask again.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(15 * 60);
-
-/// Of a server's message this much goes into an error or a rejected point's reason.
-const MESSAGE_CHARS_MAX: usize = 400;
 
 #[derive(Debug)]
 pub(super) enum Answer {
@@ -116,45 +109,15 @@ pub(super) fn words(body: &str, place: &Place) -> String {
     }
 }
 
-/// Foreign text as it may stand in a log: one line, of bounded length, without the token.
+/// Foreign text as it may stand in a log, without the token.
 pub(super) fn shown(text: &str, place: &Place) -> String {
-    let text = match place.token.reveal() {
-        "" => text.to_string(),
-        token => text.replace(token, "[token]"),
-    };
-    let mut line = String::new();
-    for word in text.split(|char: char| char.is_whitespace() || char.is_control()).filter(|word| !word.is_empty()) {
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    if let Some((end, _)) = line.char_indices().nth(MESSAGE_CHARS_MAX) {
-        line.truncate(end);
-        line.push('…');
-    }
-    line
-}
-
-/// `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date. Bounded; `None` when absent, past or not readable.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let value = headers.get("retry-after")?.to_str().ok()?.trim();
-    let wait = match value.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let date = jiff::civil::DateTime::strptime("%a, %d %b %Y %H:%M:%S GMT", value).ok()?;
-            let date = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
-            Duration::from_secs(u64::try_from(date.as_second() - now.as_seconds()).ok()?)
-        }
-    };
-    (!wait.is_zero()).then(|| wait.min(RETRY_AFTER_MAX))
+    http::shown(text, place.token.reveal())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Secret;
-    use reqwest::header::HeaderValue;
 
     fn place() -> Place {
         Place {
@@ -242,23 +205,5 @@ mod tests {
     fn long_answers_are_cut() {
         let error = later(500, &"ä".repeat(10_000));
         assert!(error.detail.chars().count() < 600, "{}", error.detail.len());
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date_and_bounded() {
-        let now = Timestamp::from_seconds(784_111_777); // Sun, 06 Nov 1994 08:49:37 GMT
-        let f = |value: &str, expected: Option<u64>| {
-            let mut headers = HeaderMap::new();
-            headers.insert("retry-after", HeaderValue::from_str(value).expect("a header value"));
-            assert_eq!(retry_after(&headers, now), expected.map(Duration::from_secs), "{value}");
-        };
-        f("7", Some(7));
-        f("Sun, 06 Nov 1994 08:50:07 GMT", Some(30));
-        f("Sun, 06 Nov 1994 08:49:00 GMT", None);
-        f("0", None);
-        f("soon", None);
-        f("-5", None);
-        f("86400", Some(15 * 60));
-        assert_eq!(retry_after(&HeaderMap::new(), now), None);
     }
 }

@@ -11,7 +11,7 @@ use reqwest::Certificate;
 
 use super::Place;
 use super::answer::shown;
-use super::send::client_builder;
+use crate::sink::http::client_builder;
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 

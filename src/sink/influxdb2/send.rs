@@ -6,23 +6,17 @@
 
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
-use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder, Url};
+use reqwest::{Certificate, Client, RequestBuilder, Url};
 
 use super::answer::{self, Answer};
 use super::{OpenError, Place};
 use crate::config::{Influxdb2Sink, Secret};
 use crate::sink::WriteError;
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Of an answer's body this much is read, and for so long: enough for any message, bounded for any server.
-const BODY_BYTES_MAX: usize = 4096;
-const BODY_TIMEOUT: Duration = Duration::from_secs(1);
+use crate::sink::http::{body_start, client_builder, with_causes};
 
 /// Line protocol shrinks to about a tenth at any level; higher ones cost several times the CPU time.
 const GZIP_LEVEL: Compression = Compression::new(2);
@@ -154,21 +148,6 @@ impl Endpoint {
     }
 }
 
-/// The client that each part of this sink uses. Redirects are not followed: they would carry the token and the points
-/// to a place that nobody has configured.
-pub(super) fn client_builder(timeout: Duration, certificates: &[Certificate]) -> ClientBuilder {
-    let trusting =
-        |builder: ClientBuilder, certificate: &Certificate| builder.add_root_certificate(certificate.clone());
-    certificates
-        .iter()
-        .fold(Client::builder(), trusting)
-        .user_agent(concat!("citywire/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(CONNECT_TIMEOUT.min(timeout))
-        .timeout(timeout)
-        .pool_max_idle_per_host(1)
-}
-
 /// Checks what a write needs of the URL, so that nothing later can fail on it.
 fn base_url(text: &str) -> Result<Url, OpenError> {
     let wrong = |problem: String| OpenError::Url { url: text.split('@').next_back().unwrap_or(text).into(), problem };
@@ -239,36 +218,6 @@ pub(super) async fn body_up_to(
         body.extend_from_slice(&chunk);
     }
     Ok(Some(body))
-}
-
-async fn body_start(response: &mut reqwest::Response) -> String {
-    let mut body = Vec::new();
-    let read = async {
-        while body.len() < BODY_BYTES_MAX {
-            match response.chunk().await {
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                // The status has told the outcome; a body that breaks off only shortens the message.
-                Ok(None) | Err(_) => break,
-            }
-        }
-    };
-    let _ = tokio::time::timeout(BODY_TIMEOUT, read).await;
-    body.truncate(BODY_BYTES_MAX);
-    String::from_utf8_lossy(&body).into_owned()
-}
-
-/// The error and what caused it, since the first alone rarely says more than "error sending request".
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
