@@ -567,6 +567,9 @@ fn each_option_of_the_sample_file_can_be_used() {
     assert!(options > 50, "the sample shows {options} options");
 }
 
+const MQTT: &str = "[[sink]]\nkind = \"mqtt\"";
+const WEBHOOK: &str = "[[sink]]\nkind = \"webhook\"";
+
 fn check_sample_option(directory: &TempDir, header: &str, option: &str) {
     let (name, value) = option.split_once(" = ").unwrap();
     // What else an option needs beside it, and the files that it names.
@@ -588,6 +591,15 @@ fn check_sample_option(directory: &TempDir, header: &str, option: &str) {
         }
         ("[[push.source]]", _) => "name = \"a\"\nplatform = \"onenet\"\ntoken = \"t\"\n",
         ("[registry]", "unknown") => "file = \"k\"\n",
+        (MQTT, "url") => "topic = \"a\"\n",
+        (MQTT, "topic" | "alarm_topic") => "url = \"mqtt://a\"\n",
+        (MQTT, "password" | "password_file") => "url = \"mqtt://a\"\ntopic = \"a\"\nusername = \"a\"\n",
+        (MQTT, "ca_file") => "url = \"mqtts://a\"\ntopic = \"a\"\n",
+        (MQTT, "client_certificate_file") => "url = \"mqtts://a\"\ntopic = \"a\"\nclient_key_file = \"k\"\n",
+        (MQTT, "client_key_file") => "url = \"mqtts://a\"\ntopic = \"a\"\nclient_certificate_file = \"k\"\n",
+        (MQTT, _) => "url = \"mqtt://a\"\ntopic = \"a\"\n",
+        (WEBHOOK, "url") => "",
+        (WEBHOOK, _) => "url = \"http://a\"\n",
         ("[[route]]", "topic") => "profile = \"a\"\n",
         ("[[route]]", "profile") => "topic = \"a/{device}\"\n",
         ("[[route]]", "device") => "topic = \"a\"\nprofile = \"a\"\n",
