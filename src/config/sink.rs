@@ -80,7 +80,8 @@ section! {
         /// `mqtt://host[:port]`, or `mqtts://host[:port]` with TLS. The ports are 1883 and 8883 unless given.
         pub url: String, like "\"mqtts://bus.city.example\"";
         /// The name of our session at the broker, which no other client may have; with `-alarms` behind it for the
-        /// connection of the alarms. Without it: `citywire-` and the sink's name.
+        /// connection of the alarms, and `-replay` for what had been set aside. Without it: `citywire-` and the sink's
+        /// name.
         pub client_id: Option<String> = None, like "\"citywire-mqtt\"";
         /// The version of MQTT to speak.
         pub protocol: Protocol = Protocol::Auto;

@@ -41,12 +41,17 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const RETRY_DELAY_FIRST: Duration = Duration::from_secs(2);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(60);
 
+/// The sinks that take readings, which are what is released.
+fn sinks(config: &Config) -> impl Iterator<Item = &config::Sink> {
+    config.sinks.iter().filter(|sink| sink.takes_readings())
+}
+
 /// The part of the service that releases what was set aside.
 pub struct Release {
     config: Config,
     journal: Journal,
     directory: PathBuf,
-    /// In the order of the configuration's sinks.
+    /// In the order of [`sinks`].
     cursors: Vec<Cursor>,
     rules: watch::Receiver<Arc<Rules>>,
     refused: Arc<Refused>,
@@ -84,7 +89,7 @@ impl Release {
         refused: &Arc<Refused>,
         fleet: &Arc<Fleet>,
     ) -> Result<Release, JournalError> {
-        let cursors = config.sinks.iter().map(|sink| journal.cursor(sink.name())).collect::<Result<_, _>>()?;
+        let cursors = sinks(config).map(|sink| journal.cursor(sink.name())).collect::<Result<_, _>>()?;
         Ok(Release {
             directory: journal::Options::new(&config.data_directory, &config.journal).directory,
             config: config.clone(),
@@ -224,7 +229,7 @@ impl Release {
         watch: &mut Watch<'_>,
     ) -> Result<Option<ReplayError>, ReplayError> {
         let mut failed = None;
-        for (number, (sink, cursor)) in self.config.sinks.iter().zip(&self.cursors).enumerate() {
+        for (number, (sink, cursor)) in sinks(&self.config).zip(&self.cursors).enumerate() {
             if round.done.contains(&number) || cursor.position().sequence < round.last {
                 continue;
             }

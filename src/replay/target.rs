@@ -13,7 +13,8 @@ use crate::backoff::Backoff;
 use crate::config::{self, Config};
 use crate::refused::{Refusal, Stage};
 use crate::sink::influxdb2::{Deleted, Influxdb2};
-use crate::sink::{self, REJECTED, Rejected, Sink as _, WriteError};
+use crate::sink::mqtt::Mqtt;
+use crate::sink::{self, REJECTED, Rejected, Sink, WriteError};
 use crate::store::{Rewriter, Settled, StoreError, Wanted};
 
 /// What was done in one sink.
@@ -45,6 +46,11 @@ enum Kind {
         /// What it said when it was asked to delete and could not.
         cannot_delete: Option<String>,
     },
+    /// It passes on what it gets, and is given only what it has not had: what was set aside.
+    Mqtt {
+        broker: Box<Mqtt>,
+        runtime: Handle,
+    },
 }
 
 /// A locked store is tried for so long, and a database that does not answer; then the replay ends, to be continued.
@@ -72,7 +78,13 @@ impl Target {
                     .map_err(|error| ReplayError::Sink { sink: name.clone(), detail: error.to_string() })?;
                 Kind::Influxdb2 { database: Box::new(database), runtime: runtime.clone(), cannot_delete: None }
             }
-            config::Sink::Mqtt(_) | config::Sink::Webhook(_) => return Err(ReplayError::PassesOn(name)),
+            config::Sink::Mqtt(options) => {
+                let broker = Mqtt::beside_the_service(options)
+                    .map_err(|error| ReplayError::Sink { sink: name.clone(), detail: error.to_string() })?;
+                let broker = broker.ok_or_else(|| ReplayError::PassesOn(name.clone()))?;
+                Kind::Mqtt { broker: Box::new(broker), runtime: runtime.clone() }
+            }
+            config::Sink::Webhook(_) => return Err(ReplayError::PassesOn(name)),
         };
         Ok(Target { name, end, kind })
     }
@@ -95,7 +107,7 @@ impl Target {
             Kind::Embedded(store) => {
                 store.look_ahead(first, last, wanted).map_err(|source| store_failed(&self.name, source))
             }
-            Kind::Influxdb2 { .. } => Ok(last),
+            Kind::Influxdb2 { .. } | Kind::Mqtt { .. } => Ok(last),
         }
     }
 
@@ -146,11 +158,16 @@ impl Target {
         }
         let (totals, rejected) = match kind {
             Kind::Embedded(store) => rewrite(store, name, &mine, pending.min(*end), others, watch)?,
-            Kind::Influxdb2 { database, runtime, .. } => overwrite(database, runtime, name, &mine, watch)?,
+            Kind::Influxdb2 { database, runtime, .. } => overwrite(&mut **database, runtime, name, &mine, watch)?,
+            Kind::Mqtt { broker, runtime } => overwrite(&mut **broker, runtime, name, &mine, watch)?,
+        };
+        let receiver = match kind {
+            Kind::Mqtt { .. } => Mqtt::RECEIVER,
+            Kind::Embedded(_) | Kind::Influxdb2 { .. } => Influxdb2::RECEIVER,
         };
         for (sequence, message) in rejected {
             let Some(decoded) = mine.get(&sequence) else { continue };
-            refusals.entry(sequence).or_default().push(refusal(decoded, name, &message));
+            refusals.entry(sequence).or_default().push(refusal(decoded, name, receiver, &message));
         }
         Ok(totals)
     }
@@ -160,7 +177,7 @@ impl Target {
         let Target { name, kind, .. } = self;
         match kind {
             Kind::Embedded(store) => patiently(name, watch, || store.settle().map_err(Fault::of_store)),
-            Kind::Influxdb2 { .. } => Ok(Settled::default()),
+            Kind::Influxdb2 { .. } | Kind::Mqtt { .. } => Ok(Settled::default()),
         }
     }
 
@@ -168,7 +185,7 @@ impl Target {
     pub fn cannot_delete(&self) -> Option<&str> {
         match &self.kind {
             Kind::Influxdb2 { cannot_delete, .. } => cannot_delete.as_deref(),
-            Kind::Embedded(_) => None,
+            Kind::Embedded(_) | Kind::Mqtt { .. } => None,
         }
     }
 }
@@ -207,8 +224,8 @@ fn rewrite(
     Ok((totals, done.rejected))
 }
 
-fn overwrite(
-    database: &mut Influxdb2,
+fn overwrite<S: Sink>(
+    database: &mut S,
     runtime: &Handle,
     name: &str,
     mine: &BTreeMap<u64, &Decoded>,
@@ -230,14 +247,14 @@ fn overwrite(
     Ok((totals, rejected))
 }
 
-fn refusal(decoded: &Decoded, sink: &str, message: &str) -> Refusal {
+fn refusal(decoded: &Decoded, sink: &str, receiver: &str, message: &str) -> Refusal {
     let entry = &decoded.entry;
     Refusal {
         sequence: entry.sequence,
         received: entry.received,
         stage: Stage::Sink,
         reason: REJECTED,
-        detail: format!("sink \"{sink}\": the database rejected a point: {message}"),
+        detail: format!("sink \"{sink}\": the {receiver} rejected a point: {message}"),
         topic: entry.topic.to_vec(),
         payload: entry.payload.to_vec(),
         device: decoded.outcome.device().map(str::to_owned),

@@ -61,11 +61,23 @@ impl Mqtt {
     /// # Errors
     /// What is wrong with the URL, a file or the topic.
     pub fn new(options: &MqttSink) -> Result<Option<Mqtt>, OpenError> {
+        Mqtt::named(options, "")
+    }
+
+    /// As [`Mqtt::new`], under a client id of its own, so that it does not throw the service's connection out.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn beside_the_service(options: &MqttSink) -> Result<Option<Mqtt>, OpenError> {
+        Mqtt::named(options, "-replay")
+    }
+
+    fn named(options: &MqttSink, suffix: &str) -> Result<Option<Mqtt>, OpenError> {
         let Some(topic) = &options.topic else { return Ok(None) };
         Ok(Some(Mqtt {
             name: options.name.clone(),
             topic: TopicTemplate::of_readings(topic).map_err(OpenError::Topic)?,
-            outlet: outlet(options, "")?,
+            outlet: outlet(options, suffix)?,
             batch: Outgoing::default(),
             sequences: Vec::new(),
             rejected: Vec::new(),
