@@ -216,16 +216,16 @@ async fn onenet_tests_the_url_and_who_does_not_know_the_token_gets_nothing_in() 
 async fn what_was_answered_is_there_after_kill_9() {
     let profiles = counter_profile();
     let mut pushed = Pushed::start(&counter(&profiles));
-    for round in 0..5_u32 {
+    for round in 0..3_u32 {
         let number = (round * 11).to_be_bytes().to_vec();
         let answer = pushed.push(METERS, number).await;
         pushed.citywire.kill();
         assert_eq!(answer, 200);
         pushed.citywire.resume();
     }
-    pushed.citywire.wait_until_written(5).await;
-    assert_eq!(pushed.entries(), 5.0);
-    assert_eq!(pushed.reading::<f64>("SELECT sum(volume_m3) FROM water_meter"), 110.0);
+    pushed.citywire.wait_until_written(3).await;
+    assert_eq!(pushed.entries(), 3.0);
+    assert_eq!(pushed.reading::<f64>("SELECT sum(volume_m3) FROM water_meter"), 33.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -288,7 +288,11 @@ async fn while_the_disk_is_full_a_platform_is_told_to_come_again() {
         "[[push.source]]\nname = \"mobile\"\nplatform = \"onenet\"\ntoken = \"{ONENET_TOKEN}\"\n{}{limits}",
         counter(&profiles)
     );
-    let mut citywire = Citywire::prepare_in(&disk.path(), &configuration(port, &push));
+    // The store is elsewhere, and does not have to find out by itself that there is room again.
+    let store = profiles.path().join("readings.sqlite");
+    let sink = format!("kind = \"embedded\"\nfile = {store:?}");
+    let configuration = configuration(port, &push).replace("kind = \"embedded\"", &sink);
+    let mut citywire = Citywire::prepare_in(&disk.path(), &configuration);
     citywire.resume();
     let mut pushed = Pushed { citywire, port, client: Client::new() };
     assert_eq!(pushed.push("mobile", sample("onenet-studio-property.json")).await, 200);
@@ -320,7 +324,9 @@ async fn while_the_disk_is_full_a_platform_is_told_to_come_again() {
         - counted(&pushed, "citywire_push_returned_messages_total");
     pushed.citywire.wait_until_written(kept as u64).await;
     assert_eq!(pushed.entries(), kept, "what was told to come again is not there");
-    assert_eq!(pushed.reading::<i64>("SELECT count(*) FROM water_meter WHERE volume_m3 = 7"), 1);
+    let store = rusqlite::Connection::open(store).expect("the store");
+    let sevens = "SELECT count(*) FROM water_meter WHERE volume_m3 = 7";
+    assert_eq!(store.query_row(sevens, [], |row| row.get::<_, i64>(0)).expect("the readings"), 1);
     pushed.citywire.assert_conserved().await;
 }
 
