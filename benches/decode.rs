@@ -6,12 +6,13 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use citywire::decode::{self, Readings};
 use citywire::profile::example::{Example, Expect};
-use citywire::profile::library::load_source;
+use citywire::profile::library::{load_file, load_source};
 use citywire::profile::{Library, Profile};
 use criterion::Criterion;
 
@@ -68,6 +69,7 @@ expect = { battery_v = 3.6, volume_m3 = 123.456, leak = true }
 
 /// Profiles of the library, from short layouts to long ones, each with the example that is decoded.
 const MEASURED: &[(&str, &str)] = &[
+    ("milesight-em300-th", "EM300-TH"),
     ("citywire-elevator", "standing at 12, doors open"),
     ("jiade-nb-smoke", "jiade-01"),
     ("foxcodenine-nb-parking", ""),
@@ -130,6 +132,11 @@ fn cases() -> Vec<Case> {
         profile: three,
         by_hand: Some(by_hand::three_fields),
     }];
+    // The same payload through a script.
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/codecs/em300.toml");
+    let codec = load_file(&script, &library.classes).expect("the codec of the tests").remove(0);
+    let example = codec.examples[0].clone();
+    cases.push(Case { name: "milesight-em300-th by its codec".into(), example, profile: codec, by_hand: None });
     for (id, wanted) in MEASURED {
         let profile = library.get(id).unwrap_or_else(|| panic!("there is no profile {id}"));
         let usable = |example: &&Example| matches!(example.expect, Expect::Readings(_));

@@ -3,7 +3,8 @@
 //! There is no clock, no I/O, no panic and, once the output's buffers have grown, no allocation here, except for the
 //! words of an error. [`program`] is the compiled form, [`machine`] runs it, `read` reads single values,
 //! [`m_bus`] the records of M-Bus. [`encode`] goes the other way: it puts values into the bytes of an example.
-//! [`explain`] tells why a payload gives what it gives, byte by byte.
+//! [`explain`] tells why a payload gives what it gives, byte by byte. [`codec`] runs scripts, which do allocate, but
+//! have no clock and no I/O either.
 
 use std::ops::Range;
 
@@ -13,6 +14,7 @@ use self::program::NewRecord;
 use crate::profile::Profile;
 use crate::time::Timestamp;
 
+pub mod codec;
 pub mod encode;
 pub mod explain;
 pub mod expression;
@@ -73,6 +75,8 @@ pub struct Readings {
     implausible: u32,
     /// The payload as it is behind a transform.
     scratch: Vec<u8>,
+    /// What the profile's codec gives, as JSON.
+    json: String,
     /// Where the members of JSON are.
     finding: crate::json::Finding,
 }
@@ -234,10 +238,12 @@ pub enum Reason {
     Limit,
     /// The layout gave no value at all.
     Empty,
+    /// The profile's codec told or threw an error.
+    Codec,
 }
 
 impl Reason {
-    pub const ALL: [Reason; 9] = [
+    pub const ALL: [Reason; 10] = [
         Reason::NoFrame,
         Reason::Framing,
         Reason::Checksum,
@@ -247,6 +253,7 @@ impl Reason {
         Reason::UnknownTag,
         Reason::Limit,
         Reason::Empty,
+        Reason::Codec,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -260,6 +267,7 @@ impl Reason {
             Reason::UnknownTag => "unknown_tag",
             Reason::Limit => "limit",
             Reason::Empty => "empty",
+            Reason::Codec => "codec",
         }
     }
 }

@@ -95,6 +95,8 @@ pub struct Pipeline {
     rules: Arc<Rules>,
     scratch: Scratch,
     decoder: Decoder,
+    /// The codecs of the rules are ready to run on this thread.
+    is_warm: bool,
     /// How far the present message has come.
     stage: Cell<Stage>,
 }
@@ -112,7 +114,7 @@ impl Pipeline {
         let rules = Arc::clone(&in_force.borrow_and_update());
         guard::install();
         let (scratch, decoder) = (Scratch::default(), Decoder::new(&rules));
-        Pipeline { in_force, rules, scratch, decoder, stage: Cell::new(Stage::Route) }
+        Pipeline { in_force, rules, scratch, decoder, is_warm: false, stage: Cell::new(Stage::Route) }
     }
 
     /// Takes an entry through the stages, by the rules that are in force now. The same entry gives the same points
@@ -200,6 +202,12 @@ impl Pipeline {
         // Nobody exchanges the rules any more while the service stops: the last ones may not have been seen yet.
         if self.in_force.has_changed().unwrap_or(true) {
             self.rules = Arc::clone(&self.in_force.borrow_and_update());
+            self.is_warm = false;
+        }
+        // Not in `new`: a codec's engine belongs to the thread that made it.
+        if !std::mem::replace(&mut self.is_warm, true) {
+            let scripts = self.rules.library.profiles().filter_map(|profile| profile.codec.as_ref());
+            scripts.for_each(|script| script.codec.warm());
         }
     }
 }

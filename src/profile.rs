@@ -4,8 +4,10 @@
 //! [`Program`] and finds everything wrong with it, [`example`] runs the payloads that each profile carries, and
 //! [`library`] holds all profiles in force.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::decode::codec::Codec;
 use crate::decode::program::Program;
 
 pub mod catalog;
@@ -14,6 +16,7 @@ pub mod compile;
 pub mod compose;
 pub mod coverage;
 pub mod example;
+pub mod import;
 pub mod library;
 pub mod lint;
 #[cfg(test)]
@@ -44,6 +47,8 @@ pub struct Profile {
     /// The words of enumerations.
     pub labels: Vec<String>,
     pub program: Program,
+    /// The script that makes JSON of the payload, which the program then reads.
+    pub codec: Option<Script>,
     pub examples: Vec<example::Example>,
     /// Where the file is, for messages.
     pub file: String,
@@ -75,7 +80,20 @@ pub struct Field {
     pub used: bool,
 }
 
+/// The codec of a profile.
+#[derive(Clone, Debug)]
+pub struct Script {
+    pub codec: Arc<Codec>,
+    /// The profile's line that names it.
+    pub line: u32,
+}
+
 impl Profile {
+    /// Whether devices send JSON, and not bytes.
+    pub fn takes_json(&self) -> bool {
+        self.program.is_json && self.codec.is_none()
+    }
+
     /// The class of a record.
     pub fn class(&self, index: u16) -> &str {
         self.classes.get(usize::from(index)).map_or("", String::as_str)

@@ -359,3 +359,41 @@ async fn a_config_map_that_is_swapped_is_taken() {
     pilot.deliver("counter", "m-1", 1).await;
     assert_eq!(pilot.stored("m-1"), [101.0]);
 }
+
+/// A profile whose codec reads the count and adds `offset`.
+fn counting_codec(directory: &TempDir, offset: u32) {
+    directory.file(
+        "count.js",
+        format!(
+            "function decodeUplink(input) {{\n  var b = input.bytes;\n  \
+             return {{ data: {{ count: b[0] * 16777216 + b[1] * 65536 + b[2] * 256 + b[3] + {offset} }} }};\n}}\n"
+        ),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_codec_is_watched_as_its_profile_is() {
+    let profiles = counter_directory();
+    counting_codec(&profiles, 0);
+    let source = counter("codec", 0)
+        .replace("byte_order = \"big\"", "codec = { javascript = \"count.js\" }")
+        .replace("type = \"u32\", offset = 0", "member = \"/count\"")
+        // Its readings change with the script, which is what this is about.
+        .replace("payload = \"0000002A\"", "payload = \"\"")
+        .replace("expect = { volume_m3 = 42.0 }", "refused = \"empty\"");
+    profiles.file("codec.toml", source);
+    let mut pilot = Pilot::start(profiles, WATCHED, "").await;
+    pilot.deliver("codec", "m1", 7).await;
+    assert_eq!(pilot.stored("m1"), [7.0]);
+
+    counting_codec(&pilot.profiles, 1000);
+    pilot.wait_until_taken(1).await;
+    pilot.deliver("codec", "m1", 8).await;
+    assert_eq!(pilot.stored("m1"), [7.0, 1008.0], "a codec that has changed decodes what comes from then on");
+
+    pilot.replace("count.js", "function decodeUplink(input) { return {; }");
+    wait_until("the broken codec is told", || pilot.reloads("refused") >= 1.0).await;
+    assert!(pilot.page().contains("SyntaxError"), "the page tells what is wrong with it");
+    pilot.deliver("codec", "m1", 9).await;
+    assert_eq!(pilot.stored("m1"), [7.0, 1008.0, 1009.0], "the codec before it stays in force");
+}

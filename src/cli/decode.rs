@@ -102,7 +102,7 @@ pub(super) fn text_or_input(argument: &str) -> anyhow::Result<String> {
 /// The device's bytes, in hexadecimal digits; for a profile of JSON, the JSON.
 fn payload(argument: &str, profile: &Profile) -> anyhow::Result<Vec<u8>> {
     let text = text_or_input(argument)?;
-    if profile.program.is_json {
+    if profile.takes_json() {
         return Ok(text.trim().as_bytes().to_vec());
     }
     let payload = parse_hex(&text).map_err(|error| anyhow!("the payload: {error}"))?;

@@ -9,6 +9,7 @@ use crate::profile::Profile;
 use crate::profile::class::Classes;
 use crate::profile::library::load_classes;
 
+mod import;
 mod live;
 mod new;
 mod saved;
@@ -21,10 +22,12 @@ mod trial;
 #[command(after_help = "\
 Examples:
   citywire profile new --class water_meter --maker Acme --model WM100 -o acme-wm100.toml
+  citywire profile import lorawan-devices/vendor/dragino/laq4.yaml -o profiles
   citywire profile test acme-wm100.toml
   citywire profile test acme-wm100.toml --live --topic 'city/+/water_meter/+/up'")]
 pub enum Command {
     New(new::Arguments),
+    Import(import::Arguments),
     Test(Box<test::Arguments>),
     Schema(schema::Arguments),
 }
@@ -32,6 +35,7 @@ pub enum Command {
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::New(arguments) => new::run(arguments),
+        Command::Import(arguments) => import::run(arguments),
         Command::Test(arguments) => test::run(arguments),
         Command::Schema(arguments) => schema::run(arguments),
     }

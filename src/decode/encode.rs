@@ -67,6 +67,10 @@ impl Template {
     pub fn new(profile: &Profile, payload: &[u8], context: &Context<'_>) -> Result<Template, DecodeError> {
         let mut finder = Finder { profile, sites: Vec::new(), seals: Vec::new() };
         machine::run(profile, payload, context, &mut Readings::new(), &mut finder)?;
+        if profile.codec.is_some() {
+            // Where its values stand in the payload, the script alone knows: it is one that has no slots.
+            return Ok(Template { payload: payload.to_vec(), sites: Vec::new(), seals: Vec::new() });
+        }
         let mut payload = payload.to_vec();
         for (seal, frame) in &finder.seals {
             if let (Seal::Transform(transform), Some(frame)) = (seal, payload.get_mut(frame.clone())) {

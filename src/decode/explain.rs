@@ -15,7 +15,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 use super::{Context, DecodeError, Readings, Reason, machine};
-use crate::profile::{Profile, Severity};
+use crate::profile::{Profile, Script, Severity};
 use crate::time::Timestamp;
 
 mod arrange;
@@ -42,7 +42,25 @@ pub struct Explanation {
 pub enum Line {
     Heading(Heading),
     Piece(Box<Piece>),
+    /// What the profile's codec made of the payload: the bytes of all lines below it are those of this JSON.
+    Codec(Output),
     Refused(Refused),
+}
+
+/// What a codec gives.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Output {
+    pub what: OutputKind,
+    /// The script's name.
+    pub name: String,
+    pub json: String,
+}
+
+/// Says in JSON that a line is what a codec gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputKind {
+    Codec,
 }
 
 /// What the lines below it, of greater depth, belong to.
@@ -301,10 +319,30 @@ pub enum RefusedKind {
 
 /// Decodes `payload` and explains it. Takes time and memory in proportion to the payload; decoding has its own limits.
 pub fn explain(profile: &Profile, payload: &[u8], context: &Context<'_>) -> Explanation {
+    if let Some(script) = &profile.codec {
+        return explain_codec(profile, script, payload, context);
+    }
     let mut watch = watch::Watch::new(profile, payload, context);
     let result = machine::run(profile, payload, context, &mut Readings::new(), &mut watch);
     let refused = result.err().map(|error| Refused::new(error, payload));
     let mut lines = arrange::arrange(watch.finish(refused.as_ref()), payload, refused.as_ref());
+    lines.extend(refused.map(Line::Refused));
+    Explanation { lines }
+}
+
+/// Which bytes a script reads, it alone knows: its output is explained instead.
+fn explain_codec(profile: &Profile, script: &Script, payload: &[u8], context: &Context<'_>) -> Explanation {
+    let mut json = String::new();
+    let steps = match machine::run_codec(profile, script, payload, context, &mut json) {
+        Ok(steps) => steps,
+        Err(error) => return Explanation { lines: vec![Line::Refused(Refused::new(error, payload))] },
+    };
+    let mut watch = watch::Watch::new(profile, json.as_bytes(), context);
+    let result = machine::run_on_json(profile, &json, context, steps, &mut Readings::new(), &mut watch);
+    let refused = result.err().map(|error| Refused::new(error, json.as_bytes()));
+    let mut lines =
+        vec![Line::Codec(Output { what: OutputKind::Codec, name: script.codec.name.clone(), json: json.clone() })];
+    lines.extend(arrange::arrange(watch.finish(refused.as_ref()), json.as_bytes(), refused.as_ref()));
     lines.extend(refused.map(Line::Refused));
     Explanation { lines }
 }
@@ -314,7 +352,7 @@ impl Explanation {
     pub fn pieces(&self) -> impl Iterator<Item = &Piece> {
         self.lines.iter().filter_map(|line| match line {
             Line::Piece(piece) => Some(&**piece),
-            Line::Heading(_) | Line::Refused(_) => None,
+            Line::Heading(_) | Line::Codec(_) | Line::Refused(_) => None,
         })
     }
 

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
+use super::codec::{Call, CodecError};
 use super::program::*;
 use super::{Context, DecodeError, Readings, Reason, Value, read};
-use crate::profile::Profile;
+use crate::profile::{Profile, Script};
 
 mod cursor;
 mod framing;
@@ -32,19 +33,68 @@ pub fn run<O: Observer>(
     readings: &mut Readings,
     observer: &mut O,
 ) -> Result<(), DecodeError> {
+    if let Some(script) = &profile.codec {
+        // As below: the machine fills the readings while it reads the script's output.
+        let mut json = std::mem::take(&mut readings.json);
+        let result = run_codec(profile, script, payload, context, &mut json)
+            .and_then(|steps| run_on_json(profile, &json, context, steps, readings, observer));
+        readings.json = json;
+        return result;
+    }
     let program = &profile.program;
     readings.clear(program.variables.len(), profile.fields.len());
     let Some(framing) = &program.framing else {
         let found = framing::Found { frame: 0..payload.len(), mark: None };
-        return run_frame(profile, payload, found, context, readings, observer).map_err(|failed| *failed);
+        return run_frame(profile, payload, found, context, 0, readings, observer).map_err(|failed| *failed);
     };
     // The machine fills the readings while it reads the transformed bytes, so they are apart from each other.
     let mut scratch = std::mem::take(&mut readings.scratch);
     let found = framing::find(profile, framing, payload, &mut scratch, observer);
     let bytes = if framing.transforms.is_empty() { payload } else { scratch.as_slice() };
-    let result = found.and_then(|found| run_frame(profile, bytes, found, context, readings, observer));
+    let result = found.and_then(|found| run_frame(profile, bytes, found, context, 0, readings, observer));
     readings.scratch = scratch;
     result.map_err(|failed| *failed)
+}
+
+/// Runs the profile's codec and puts what it gives into `json`. Gives the steps that it took.
+///
+/// # Errors
+/// When the codec gives nothing that can be used.
+pub fn run_codec(
+    profile: &Profile,
+    script: &Script,
+    payload: &[u8],
+    context: &Context<'_>,
+    json: &mut String,
+) -> Result<u32, DecodeError> {
+    let call = Call { bytes: payload, port: context.port, received: context.received };
+    script.codec.run(call, json).map_err(|error| DecodeError {
+        reason: match error {
+            CodecError::Told(_) => Reason::Codec,
+            CodecError::Steps(_) | CodecError::Memory(_) | CodecError::Output(..) => Reason::Limit,
+        },
+        profile: profile.id.clone(),
+        line: Some(script.line),
+        offset: None,
+        detail: error.to_string(),
+    })
+}
+
+/// Decodes what the profile's codec has given. `steps` are those that the codec took of the message's.
+///
+/// # Errors
+/// When it does not fit the profile.
+pub fn run_on_json<O: Observer>(
+    profile: &Profile,
+    json: &str,
+    context: &Context<'_>,
+    steps: u32,
+    readings: &mut Readings,
+    observer: &mut O,
+) -> Result<(), DecodeError> {
+    readings.clear(profile.program.variables.len(), profile.fields.len());
+    let found = framing::Found { frame: 0..json.len(), mark: None };
+    run_frame(profile, json.as_bytes(), found, context, steps, readings, observer).map_err(|failed| *failed)
 }
 
 fn run_frame<O: Observer>(
@@ -52,6 +102,7 @@ fn run_frame<O: Observer>(
     payload: &[u8],
     found: framing::Found,
     context: &Context<'_>,
+    steps: u32,
     readings: &mut Readings,
     observer: &mut O,
 ) -> Result<(), Failed> {
@@ -64,7 +115,7 @@ fn run_frame<O: Observer>(
         frame: found.frame,
         readings,
         observer,
-        steps: 0,
+        steps,
         index: 0,
         furthest: 0,
     };
@@ -281,6 +332,10 @@ impl<'a, O: Observer> Machine<'a, O> {
     }
 }
 
+/// How much of a codec's output an error shows: so many bytes before the place, and so many characters in all.
+const OUTPUT_BEFORE: usize = 24;
+const OUTPUT_SHOWN: usize = 60;
+
 /// Never on the way of a good message, so it may allocate.
 #[cold]
 fn failed(
@@ -292,6 +347,19 @@ fn failed(
     detail: impl FnOnce() -> String,
 ) -> Failed {
     let mut detail = detail();
+    if let (Some(script), Some(offset)) = (&profile.codec, offset) {
+        // The offset is one of the script's output, which nobody else sees.
+        let rest = String::from_utf8_lossy(payload.get(offset.saturating_sub(OUTPUT_BEFORE)..).unwrap_or_default());
+        let around: String = rest.chars().take(OUTPUT_SHOWN).collect();
+        let _ = write!(detail, " ({} gives: …{around}…)", script.codec.name);
+        return Box::new(DecodeError {
+            reason,
+            profile: profile.id.clone(),
+            line: (line > 0).then_some(line),
+            offset: None,
+            detail,
+        });
+    }
     if let Some(offset) = offset {
         let around = offset.saturating_sub(4)..payload.len().min(offset + 4);
         if let Some(bytes) = payload.get(around.clone()).filter(|bytes| !bytes.is_empty()) {

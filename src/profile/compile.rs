@@ -15,6 +15,7 @@ use crate::decode::program::*;
 use crate::problem::Problem;
 
 mod check;
+mod codec;
 mod enumeration;
 mod expression;
 mod field;
@@ -146,6 +147,7 @@ impl<'a> Compiler<'a> {
             let (steps, bit_order) = self.steps_in(block.bit_order, &block.fields);
             self.blocks[index] = Block { name: name.clone(), bit_order, steps };
         }
+        let codec = self.codec();
         let framing = spec.framing.as_ref().map(|framing| self.framing(framing));
         if frames.is_empty() {
             self.problem(0..0, "the profile has no [[frame]]").help_last("describe at least one layout");
@@ -177,13 +179,14 @@ impl<'a> Compiler<'a> {
             fields: std::mem::take(&mut self.fields),
             labels: std::mem::take(&mut self.labels),
             program: Program {
-                is_json: spec.payload == PayloadSpec::Json,
+                is_json: self.reads_json(),
                 framing,
                 frames,
                 blocks: std::mem::take(&mut self.blocks),
                 // In the order of their names, as the slots were numbered.
                 variables: self.slots.keys().cloned().collect(),
             },
+            codec,
             examples,
             file: self.file.to_owned(),
         }
@@ -321,6 +324,11 @@ impl<'a> Compiler<'a> {
                 });
             }
         }
+    }
+
+    /// Whether fields are members of JSON: what devices send, or what a codec makes of it.
+    fn reads_json(&self) -> bool {
+        self.spec.payload == PayloadSpec::Json || self.spec.codec.is_some()
     }
 
     fn all_items(&self) -> impl Iterator<Item = &'a Spanned<ItemSpec>> + use<'a> {

@@ -306,7 +306,20 @@ pub fn load_classes(directory: &Path) -> Result<Classes, Vec<Problem>> {
 
 /// The profile files below a directory, in order of their paths. What is hidden (`.name`) is none: an editor's lock, the
 /// folders behind a mounted ConfigMap.
+///
+/// # Errors
+/// When the directory cannot be read, or holds too many files.
 pub fn profile_files(directory: &Path) -> Result<Vec<PathBuf>, Problem> {
+    let mut files = files_below(directory)?;
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    Ok(files)
+}
+
+/// The same, and the scripts that may be profiles' codecs.
+///
+/// # Errors
+/// As [`profile_files`].
+pub fn files_below(directory: &Path) -> Result<Vec<PathBuf>, Problem> {
     let mut files = Vec::new();
     if directory.as_os_str().is_empty() || !directory.exists() {
         return Ok(files);
@@ -320,10 +333,10 @@ pub fn profile_files(directory: &Path) -> Result<Vec<PathBuf>, Problem> {
                 continue;
             }
             let path = entry.path();
-            let is_toml = path.extension().is_some_and(|extension| extension == "toml");
+            let is_ours = path.extension().is_some_and(|extension| extension == "toml" || extension == "js");
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 folders.push(path);
-            } else if is_toml && path.file_name().is_some_and(|name| name != "classes.toml") {
+            } else if is_ours && path.file_name().is_some_and(|name| name != "classes.toml") {
                 files.push(path);
             }
         }

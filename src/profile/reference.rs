@@ -21,6 +21,7 @@ const TABLES: &[(&str, &str, &str)] = &[
     ("The profile", "At the top of the file.", ""),
     ("Variant", "`[[variant]]`: one device of a family.", "VariantSpec"),
     ("Document", "`document = { … }`.", "Document"),
+    ("Codec", "`codec = { … }`.", "CodecSpec"),
     ("Framing", "`[framing]`.", "FramingSpec"),
     ("Frame length", "`length = { … }` in `[framing]`.", "FrameLengthSpec"),
     ("Check", "`check = { … }` in `[framing]` and `[[frame]]`: exactly one algorithm.", "CheckSpec"),
@@ -261,6 +262,7 @@ fn meaning(reason: Reason) -> &'static str {
         Reason::UnknownTag => "a tag, a case or a kind of record that the profile does not know",
         Reason::Limit => "more repetitions, steps or readings than the profile or the decoder allows",
         Reason::Empty => "the payload gave no value at all",
+        Reason::Codec => "the codec tells or throws an error",
     }
 }
 

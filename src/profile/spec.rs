@@ -53,6 +53,10 @@ pub struct ProfileSpec {
     /// What devices send: bytes, or JSON that they or a platform write.
     #[serde(default)]
     pub payload: PayloadSpec,
+    /// A script that makes JSON of the bytes, as LoRaWAN servers run it: each line has a `member` of what it gives.
+    #[serde(default)]
+    #[schemars(with = "Option<CodecSpec>")]
+    pub codec: Option<Spanned<CodecSpec>>,
     /// How to find the frame in what the transport sends.
     #[serde(default)]
     #[schemars(with = "Option<FramingSpec>")]
@@ -87,6 +91,37 @@ pub enum PayloadSpec {
     Bytes,
     /// Fields are members: each line has a `member`.
     Json,
+}
+
+/// A script that decodes payloads.
+#[derive(Debug, DeriveDeserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CodecSpec {
+    /// The script's file, beside the profile or in a folder below it.
+    pub javascript: String,
+    /// How it is called; without it, as what it defines tells, in the order of this list.
+    #[serde(default)]
+    pub form: Option<CodecFormSpec>,
+}
+
+/// How a script is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, DeriveDeserialize, JsonSchema)]
+pub enum CodecFormSpec {
+    /// `decodeUplink({bytes, fPort, recvTime})`: LoRa Alliance TS013, The Things Stack, ChirpStack 4.
+    #[serde(rename = "ts013")]
+    Ts013,
+    /// `Decoder(bytes, port)`.
+    #[serde(rename = "the-things-network-v2")]
+    TheThingsNetworkV2,
+    /// `Decode(fPort, bytes, variables)`.
+    #[serde(rename = "chirpstack-v3")]
+    ChirpStackV3,
+    /// `milesightDeviceDecode(bytes)`.
+    #[serde(rename = "milesight")]
+    Milesight,
+    /// `decodeUplink` of what the script exports; `bytes` is a Buffer.
+    #[serde(rename = "actility")]
+    Actility,
 }
 
 /// One device of a family.

@@ -11,7 +11,7 @@ use crate::profile::library;
 /// How many files are named when they have changed.
 const NAMED_MAX: usize = 10;
 
-/// Every file that profiles, classes and registry are read from. Two that are equal were taken of the same content.
+/// Every file that profiles, their codecs, classes and registry are read from. Two that are equal were taken of the same content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Files(BTreeMap<PathBuf, Stamp>);
 
@@ -41,7 +41,7 @@ impl Files {
     pub fn of(config: &Config) -> Files {
         let directory = &config.profiles.directory;
         let mut files = BTreeMap::new();
-        match library::profile_files(directory) {
+        match library::files_below(directory) {
             Ok(paths) => files.extend(paths.into_iter().map(stamped)),
             Err(problem) => drop(files.insert(directory.clone(), Stamp::Unlisted(problem.message))),
         }

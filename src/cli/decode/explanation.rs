@@ -5,8 +5,8 @@ use std::io::{self, BufWriter, Write};
 use super::super::Failure;
 use super::super::output::{json_lines, printable};
 use crate::decode::explain::{
-    BitRange, Counted, Explanation, Given, Heading, HeadingKind, Line, Missing, Piece, Raw, ReadingNumber, Refused,
-    Shown, What,
+    BitRange, Counted, Explanation, Given, Heading, HeadingKind, Line, Missing, Output, Piece, Raw, ReadingNumber,
+    Refused, Shown, What,
 };
 use crate::decode::machine::Hex;
 use crate::problem::columns;
@@ -99,8 +99,14 @@ fn rows(line: &Line, failing: Option<usize>) -> Vec<Row> {
     match line {
         Line::Heading(heading) => vec![heading_row(heading)],
         Line::Piece(piece) => piece_rows(piece, failing),
+        Line::Codec(output) => vec![codec_row(output)],
         Line::Refused(_) => Vec::new(),
     }
+}
+
+fn codec_row(output: &Output) -> Row {
+    let what = format!("{} makes of it, in its own way: {}", printable(&output.name), printable(&output.json));
+    Row { what, is_heading: true, ..Row::default() }
 }
 
 fn heading_row(heading: &Heading) -> Row {

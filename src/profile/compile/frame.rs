@@ -50,7 +50,7 @@ impl<'a> Compiler<'a> {
             checks,
             block: (self.blocks.len() - 1) as BlockId,
             // Of JSON, nobody reads every member.
-            ignore_rest: frame.ignore_rest || self.spec.payload == PayloadSpec::Json,
+            ignore_rest: frame.ignore_rest || self.reads_json(),
             line: self.line(&span),
         }
     }

@@ -8,7 +8,7 @@ use crate::profile::spec::*;
 impl<'a> Compiler<'a> {
     /// Checks that a line fits what the profile says devices send.
     pub(super) fn check_payload(&mut self, item: &ItemSpec, is_member: bool, span: Span) -> Option<()> {
-        if self.spec.payload == PayloadSpec::Bytes {
+        if !self.reads_json() {
             if item.member.is_some() {
                 self.problem(span, "`member` is of JSON, and this profile's payloads are bytes")
                     .help_last("write payload = \"json\" at the top of the profile");
@@ -33,7 +33,8 @@ impl<'a> Compiler<'a> {
             ("m_bus", !item.m_bus.is_empty()),
         ];
         if let Some((key, _)) = of_bytes.into_iter().find(|(_, given)| *given) {
-            self.problem(span, format!("`{key}` is of bytes, and this profile's payloads are JSON"))
+            let json = if self.spec.codec.is_some() { "codec gives" } else { "payloads are" };
+            self.problem(span, format!("`{key}` is of bytes, and this profile's {json} JSON"))
                 .help_last("name the value's place: member = \"/temperature\"");
             return None;
         }
@@ -73,7 +74,7 @@ impl<'a> Compiler<'a> {
     }
 
     pub(super) fn member_condition(&mut self, when: &ConditionSpec, span: Span) -> Option<Condition> {
-        if self.spec.payload == PayloadSpec::Bytes {
+        if !self.reads_json() {
             self.problem(span, "`member` is of JSON, and this profile's payloads are bytes")
                 .help_last("write payload = \"json\" at the top of the profile");
             return None;
