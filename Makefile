@@ -7,7 +7,7 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin
 
 CARGO ?= cargo
 
-.PHONY: help setup test check format alarms bench bench-decode crash simulation overload fuzz fuzz-all fuzz-seeds deny demo secrets start
+.PHONY: help setup test check format alarms codecs bench bench-decode crash simulation overload fuzz fuzz-all fuzz-seeds deny demo secrets start
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ check: ## Formatting, lints and documentation, warnings as errors
 
 format: ## Format the source
 	$(CARGO) fmt
+
+codecs: ## Make profiles of a whole collection of codecs: make codecs COLLECTION=lorawan-devices/vendor
+	CITYWIRE_TEST_COLLECTION=$(abspath $(COLLECTION)) $(CARGO) test --locked --test profile_codec -- --ignored --nocapture
 
 ALARM_BACKLOG ?= 300000
 alarms: ## An alarm behind a backlog that nobody has taken: make alarms ALARM_BACKLOG=300000

@@ -12,6 +12,7 @@ use citywire::problem;
 use citywire::profile::class::Classes;
 use citywire::profile::compose::{Asked, AskedValue, Request, compose};
 use citywire::profile::example::{Expect, as_toml, verdict};
+use citywire::profile::import::{self, Device};
 use citywire::profile::library::{BUILT_IN_CLASSES, load_file};
 use citywire::profile::{Library, Profile};
 use citywire::time::Timestamp;
@@ -216,4 +217,44 @@ fn decode_runs_codecs_on_the_command_line_in_utc_wherever_it_runs() {
         let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(out.contains("\"device_clock\":\"2024-01-02T03:04:05Z\""), "{zone}: {out}{error}");
     }
+}
+
+/// Over a copy of The Things Network's lorawan-devices (its folder `vendor`) or of ChirpStack's device profiles (`vendors`):
+/// `make codecs COLLECTION=…`. Nothing of them is part of citywire.
+#[test]
+#[ignore = "needs a collection of codecs, in CITYWIRE_TEST_COLLECTION"]
+fn every_device_of_a_collection_becomes_a_profile_that_holds() {
+    let collection = std::env::var("CITYWIRE_TEST_COLLECTION").expect("CITYWIRE_TEST_COLLECTION names a folder");
+    let classes = classes();
+    let mut makers: Vec<PathBuf> =
+        std::fs::read_dir(collection).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+    makers.sort();
+    let (mut devices, mut scripts, mut with_examples, mut profiles) = (0, 0, 0, 0);
+    let (mut taken, mut published) = (0, 0);
+    for file in makers.iter().filter_map(|maker| import::devices(maker).ok()).flatten() {
+        devices += 1;
+        let Ok(device) = Device::read(&file) else { continue };
+        scripts += 1;
+        published += device.examples.len();
+        if device.examples.is_empty() {
+            continue;
+        }
+        with_examples += 1;
+        let directory = TempDir::new();
+        directory.file(&device.script_name(), &device.script);
+        match import::import(&device, None, directory.path(), &classes) {
+            Ok(imported) => {
+                profiles += 1;
+                taken += imported.examples.0;
+                let left_out = imported.decisions.iter().filter(|decision| decision.contains("is left out"));
+                left_out.for_each(|decision| println!("{}: {decision}", file.display()));
+            }
+            Err(error) => println!("{}: {error}", file.display()),
+        }
+    }
+    println!(
+        "{devices} devices, {scripts} with a codec, {with_examples} with examples: {profiles} profiles, with {taken} of \
+         {published} examples"
+    );
+    assert!(profiles * 10 >= with_examples * 9, "nine of ten are taken");
 }

@@ -11,8 +11,8 @@
 //! - A message that takes too many steps or too much memory is tried again in a new engine. That one's verdict counts,
 //!   and the used ones are thrown away.
 //!
-//! Each thread has engines of its own ([`pool`]): they are not made to be shared. `engine` runs one, `prelude.js` is what
-//! the script finds there.
+//! Each thread has engines of its own ([`pool`]): they are not made to be shared. `engine` runs one; what the
+//! script finds there is in `prelude.js` and `buffer.js`.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -146,7 +146,7 @@ impl Codec {
     }
 
     /// Makes the engine that [`Codec::run`] needs on this thread, unless there is one already, or as many others as a thread
-    /// keeps. It takes some hundred microseconds.
+    /// keeps. It takes some milliseconds.
     pub fn warm(&self) {
         pool::warm(self);
     }

@@ -10,6 +10,7 @@ use super::{Call, CodecError, Form, MEMORY_BYTES_MAX, OUTPUT_BYTES_MAX, STACK_BY
 
 /// What the script finds beside its own code.
 const PRELUDE: &str = include_str!("prelude.js");
+const BUFFER: &str = include_str!("buffer.js");
 
 /// How much of what a script says an error keeps.
 const WORDS_CHARS_MAX: usize = 500;
@@ -125,7 +126,9 @@ fn begin<'js>(
     ticks: &Ticks,
 ) -> Result<(Persistent<Function<'static>>, Form), CodecError> {
     let failed = |_| failure(ctx, name, ticks);
-    let begin: Function<'js> = ctx.eval_with_options(PRELUDE, options("citywire")).map_err(failed)?;
+    let buffer: Object<'js> = ctx.eval_with_options(BUFFER, options("citywire")).map_err(failed)?;
+    let prelude: Function<'js> = ctx.eval_with_options(PRELUDE, options("citywire")).map_err(failed)?;
+    let begin: Function<'js> = prelude.call((buffer,)).map_err(failed)?;
     let top: Function<'js> = ctx.eval_with_options(as_function(source), options(name)).map_err(failed)?;
     let begun: Object<'js> = begin.call((top, wanted.map_or("", Form::name))).map_err(failed)?;
     let found: String = begun.get("form").map_err(failed)?;

@@ -1,9 +1,10 @@
 // What a codec finds beside its own code, and what stands between it and us. Runs once in each new context, before the
-// codec, and gives `begin`.
-(function () {
+// codec: given what buffer.js gives, it gives `begin`.
+(function (buffer) {
   "use strict";
   const global = globalThis;
-  const { defineProperty, freeze, getOwnPropertyDescriptor, getPrototypeOf } = Object;
+  const { Buffer, Bytes } = buffer;
+  const { defineProperty, freeze, preventExtensions, isExtensible, getOwnPropertyDescriptor, getPrototypeOf } = Object;
   const { ownKeys, construct, apply, deleteProperty, defineProperty: defineOwn } = Reflect;
   const stringify = JSON.stringify;
   const isList = Array.isArray;
@@ -102,139 +103,6 @@
     return Number.isSafeInteger(number) ? number : String(this);
   };
 
-  // ---- Buffer, as far as codecs use that of Node.js: an Uint8Array that reads numbers and text.
-  const bytesOf = {
-    hex: (text) => {
-      const digits = /^(?:[0-9a-f]{2})*/i.exec(text)[0];
-      return Array.from({ length: digits.length / 2 }, (_, at) => parseInt(digits.substr(at * 2, 2), 16));
-    },
-    base64: (text) =>
-      Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/").replace(/[^0-9A-Za-z+/]/g, "")), (c) => c.charCodeAt(0)),
-    latin1: (text) => Array.from({ length: text.length }, (_, at) => text.charCodeAt(at) & 255),
-    utf8: (text) => bytesOf.latin1(unescape(encodeURIComponent(text.toWellFormed()))),
-  };
-  const textOf = {
-    hex: (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(""),
-    base64: (bytes) => btoa(textOf.latin1(bytes)),
-    latin1: (bytes) => Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""),
-    ascii: (bytes) => textOf.latin1(Array.from(bytes, (byte) => byte & 127)),
-    utf8: utf8Text,
-  };
-  bytesOf.ascii = bytesOf.latin1;
-  for (const coding of [bytesOf, textOf]) {
-    Object.assign(coding, { binary: coding.latin1, "utf-8": coding.utf8, base64url: coding.base64 });
-  }
-  // What is no UTF-8 becomes U+FFFD, as everywhere.
-  function utf8Text(bytes) {
-    let text = "";
-    for (let at = 0; at < bytes.length; ) {
-      const first = bytes[at++];
-      const more = first < 0x80 ? 0 : first < 0xc2 ? -1 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : first < 0xf5 ? 3 : -1;
-      let point = more > 0 ? first & (63 >> more) : first;
-      let rest = more;
-      while (rest > 0 && (bytes[at] & 0xc0) === 0x80) {
-        point = (point << 6) | (bytes[at++] & 63);
-        rest--;
-      }
-      const isShort = point < [0, 0x80, 0x800, 0x10000][more] || (point >= 0xd800 && point < 0xe000) || point > 0x10ffff;
-      text += rest !== 0 || isShort ? "\ufffd" : String.fromCodePoint(point);
-    }
-    return text;
-  }
-  function coder(table, name) {
-    const found = table[String(name === undefined ? "utf8" : name).toLowerCase()];
-    if (!found) throw new TypeError("Unknown encoding: " + name);
-    return found;
-  }
-  class Bytes extends Uint8Array {
-    static from(value, coding) {
-      if (typeof value === "string") return new Bytes(coder(bytesOf, coding)(value));
-      if (value instanceof ArrayBuffer) return new Bytes(value, arguments[1], arguments[2]);
-      return new Bytes(Array.from(isList(value && value.data) ? value.data : value, (byte) => Number(byte) & 255));
-    }
-    static alloc(length, fill) {
-      return new Bytes(length).fill(fill === undefined ? 0 : fill);
-    }
-    static concat(list) {
-      return Bytes.from([].concat(...list.map((bytes) => Array.from(bytes))));
-    }
-    static isBuffer(value) {
-      return value instanceof Bytes;
-    }
-    static byteLength(text, coding) {
-      return Bytes.from(text, coding).length;
-    }
-    slice(from, to) {
-      return this.subarray(from, to);
-    }
-    equals(other) {
-      return this.length === other.length && this.every((byte, at) => byte === other[at]);
-    }
-    toString(coding, from, to) {
-      return coder(textOf, coding)(this.subarray(from, to));
-    }
-    toJSON() {
-      return { type: "Buffer", data: Array.from(this) };
-    }
-    write(text, at = 0, length = this.length - at, coding = "utf8") {
-      const bytes = coder(bytesOf, coding)(text).slice(0, length);
-      this.set(bytes, at);
-      return bytes.length;
-    }
-  }
-  const bytes = Bytes.prototype;
-  function method(names, action) {
-    for (const name of names) defineProperty(bytes, name, { value: action, writable: true, configurable: true });
-  }
-  function view(of, at, width) {
-    if (!(at >= 0 && at + width <= of.length && at % 1 === 0)) {
-      throw new RangeError(`byte ${at} to ${at + width - 1} of a Buffer of ${of.length} bytes`);
-    }
-    return new DataView(of.buffer, of.byteOffset + at, width);
-  }
-  const numbers = { UInt8: "Uint8", Int8: "Int8", UInt16: "Uint16", Int16: "Int16", UInt32: "Uint32", Int32: "Int32" };
-  Object.assign(numbers, { Float: "Float32", Double: "Float64", BigUInt64: "BigUint64", BigInt64: "BigInt64" });
-  for (const [name, type] of Object.entries(numbers)) {
-    const width = Number(/\d+$/.exec(type)[0]) / 8;
-    for (const [suffix, isLittle] of width === 1 ? [["", false]] : [["LE", true], ["BE", false]]) {
-      const cases = [name + suffix, name.replace("UInt", "Uint") + suffix];
-      method(
-        cases.map((name) => "read" + name),
-        function (at = 0) {
-          return view(this, at, width)["get" + type](0, isLittle);
-        },
-      );
-      method(
-        cases.map((name) => "write" + name),
-        function (value, at = 0) {
-          view(this, at, width)["set" + type](0, value, isLittle);
-          return at + width;
-        },
-      );
-    }
-  }
-  for (const isLittle of [true, false]) {
-    const suffix = isLittle ? "LE" : "BE";
-    const read = (of, at, width) => {
-      view(of, at, width);
-      const digits = Array.from(of.subarray(at, at + width));
-      return (isLittle ? digits.reverse() : digits).reduce((number, byte) => number * 256 + byte, 0);
-    };
-    method(["readUInt" + suffix, "readUint" + suffix], function (at, width) {
-      return read(this, at, width);
-    });
-    method(["readInt" + suffix], function (at, width) {
-      const number = read(this, at, width);
-      return number >= 2 ** (width * 8 - 1) ? number - 2 ** (width * 8) : number;
-    });
-  }
-  function Buffer(value, coding) {
-    return typeof value === "number" ? Bytes.alloc(value) : Bytes.from(value, coding);
-  }
-  Object.setPrototypeOf(Buffer, Bytes);
-  Buffer.prototype = bytes;
-  defineProperty(bytes, "constructor", { value: Bytes });
-
   // ---- What scripts of Node.js expect. What is printed goes nowhere: a codec may print for each byte.
   const silent = () => {};
   const consoleNames = "log info warn error debug trace assert dir table group groupEnd time timeEnd count";
@@ -264,15 +132,21 @@
       const object = open.pop();
       if (!isObject(object) || seen.has(object)) continue;
       seen.add(object);
+      const keys = ownKeys(object);
+      if (typeof object === "function" && keys.length === 2) {
+        // Most of all: a function with its name and its length, which cannot be written anyway.
+        preventExtensions(object);
+        continue;
+      }
       open.push(getPrototypeOf(object));
-      for (const key of ownKeys(object)) {
+      for (const key of keys) {
         const { value, get, set } = getOwnPropertyDescriptor(object, key);
         open.push(value, get, set);
       }
     }
     for (const object of seen) {
       if (object === Object.prototype || object instanceof Error || object === Error.prototype) allowOwn(object);
-      if (object !== global) freeze(object);
+      if (object !== global && isExtensible(object)) freeze(object);
     }
     seen.delete(global);
     frozen = seen;
@@ -410,4 +284,4 @@
       },
     };
   };
-})()
+})
