@@ -70,7 +70,7 @@ fn whatever_a_script_gives_is_json_or_a_reason_and_the_same_each_time() {
     let mut random = fastrand::Rng::with_seed(seed);
     let plain = load("function decodeUplink() { return { data: { ok: [] .concat([1]), d: '' + Date.now() } } }");
     let mut decoded = 0;
-    for round in 0..40 {
+    for round in 0..20 {
         let value = hostile(&mut random, 3);
         let source = format!("function decodeUplink(input) {{ var x = {value}; return {{ data: x }} }}");
         let Ok(codec) = Codec::load("codec.js", &source, None) else { continue };
@@ -90,5 +90,5 @@ fn whatever_a_script_gives_is_json_or_a_reason_and_the_same_each_time() {
         }
         assert_eq!(given(&plain, &[]), r#"{"ok":[1],"d":"1700000000000"}"#, "behind round {round}: {source}");
     }
-    assert!(decoded >= 4, "{decoded} gave data");
+    assert!(decoded >= 2, "{decoded} gave data");
 }
