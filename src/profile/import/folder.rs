@@ -226,7 +226,11 @@ fn yaml<T: DeserializeOwned>(path: &Path) -> Result<T, FolderError> {
     let wrong = |detail: String| FolderError::Wrong { path: path.to_owned(), detail };
     match serde_json::from_str(&text) {
         Ok(value) => Ok(value),
-        Err(_) => serde_saphyr::from_str(&text).map_err(|error| wrong(error.to_string())),
+        Err(_) => {
+            // As YAML 1.2 has it: `On`, `Off` and `NO` are texts.
+            let options = serde_saphyr::options! { strict_booleans: true };
+            serde_saphyr::from_str_with_options(&text, options).map_err(|error| wrong(error.to_string()))
+        }
     }
 }
 

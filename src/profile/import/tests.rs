@@ -13,7 +13,7 @@ fn classes() -> Classes {
 const SCRIPT: &str = "function decodeUplink(input) {
   var b = input.bytes;
   switch (input.fPort) {
-    case 1: return { data: { BatV: b[0] / 10, temperature: '' + b[1] / 2 + ' °C', 'Door open': b[2] === 1, count: b[2], state: 'x' } };
+    case 1: return { data: { BatV: b[0] / 10, temperature: '' + b[1] / 2 + ' °C', 'Door open': b[2] === 1, count: b[2], state: 'On' } };
     case 2: return { data: { history: [{ timestamp: 1700000000 + b[0], temperature: b[1] / 2 }, { timestamp: 1700003600 + b[0], temperature: b[2] / 2 }] } };
     default: return { errors: ['unknown FPort'] };
   }
@@ -38,7 +38,7 @@ fn the_things_network(examples: &str) -> TestDirectory {
 }
 
 const REPORT: &str = "    - description: report\n      input: { fPort: 1, bytes: [0x24, 43, 1] }\n      output:\n        data: \
-                      { BatV: 3.6, temperature: 21.5 °C, Door open: true, count: 1, state: x }\n";
+                      { BatV: 3.6, temperature: 21.5 °C, Door open: true, count: 1, state: On }\n";
 const HISTORY: &str = "    - description: history\n      input: { fPort: 2, bytes: [0, 40, 41] }\n      output:\n        data:\n          \
                        history: [{ timestamp: 1700000000, temperature: 20 }, { timestamp: 1700003600, temperature: 20.5 }]\n";
 const REFUSED: &str = "    - description: another port\n      input: { fPort: 42, bytes: [1] }\n      output:\n        errors: [unknown FPort]\n";
@@ -70,7 +70,7 @@ fn a_device_of_the_things_network_becomes_a_profile_with_its_examples() {
         "{ name = \"door_open\", member = \"/Door open\", as = \"bool\", meaning = \"Door open as the codec gives it\" },",
         "{ repeat = \"records_1\", member = \"/history\", record = \"apart\" },",
         "{ name = \"time\", member = \"/timestamp\", time = \"unix\" },",
-        "expect = { battery_v = 3.6, count = 1, door_open = true, state = \"x\", temperature_c = 21.5 }",
+        "expect = { battery_v = 3.6, count = 1, door_open = true, state = \"On\", temperature_c = 21.5 }",
         "{ temperature_c = 20.5, time = \"2023-11-14T23:13:20Z\" }",
         "source = \"TheThingsNetwork/lorawan-devices: vendor/acme/th1-codec.yaml\"",
         "refused = \"codec\"",
@@ -101,7 +101,7 @@ fn a_device_of_chirpstack_becomes_a_profile_with_its_examples() {
     write(
         "codecs/test_decode_th1.json",
         r#"[{ "name": "report", "input": { "fPort": 0x1, "bytes": [36, 43, 1] }, "expected": { "data":
-            { "BatV": 3.6, "temperature": "21.5 °C", "Door open": true, "count": 1, "state": "x" } } }]"#,
+            { "BatV": 3.6, "temperature": "21.5 °C", "Door open": true, "count": 1, "state": "On" } } }]"#,
     );
     let (imported, profile) = imported(&folder, None).unwrap();
     assert_eq!((imported.id.as_str(), imported.examples), ("acme-th1", (1, 1)));
