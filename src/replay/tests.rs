@@ -232,7 +232,9 @@ fn messages_are_selected_by_time_profile_and_device() {
 
 #[test]
 fn samples_are_few_and_short_whatever_the_journal_holds() {
-    let many: Vec<&[u8]> = vec![ONE; 100];
+    // Each with a time of its own, or it would be the same uplink again.
+    let many: Vec<[u8; 8]> = (0..100).map(|second| [1, 0x65, 0x93, 0x8C, second, 0x0E, 0x10, 5]).collect();
+    let many: Vec<&[u8]> = many.iter().map(|payload| &payload[..]).collect();
     let changes = changes(&[("scale = 0.001", "scale = 0.002"), ("battery_v = 3.6", "battery_v = 7.2")], &many);
     assert_eq!((changes.fields["battery_v"].messages, changes.fields["battery_v"].samples.len()), (100, 3));
 }
