@@ -7,7 +7,7 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin
 
 CARGO ?= cargo
 
-.PHONY: help setup test check format alarms codecs bench bench-decode crash simulation overload fuzz fuzz-all fuzz-seeds deny demo secrets start
+.PHONY: help setup test check format alarms codecs bench bench-decode crash simulation overload fuzz fuzz-all fuzz-seeds deny api-check demo secrets start
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +88,12 @@ fuzz-seeds: ## Keep what the fuzzing of one reader has found: make fuzz-seeds FU
 fuzz/corpus/%:
 	mkdir -p $@
 	if test -e fuzz/seeds/$*.tar.xz; then tar -C fuzz/corpus -xJf fuzz/seeds/$*.tar.xz; fi
+
+# Schemathesis is installed into a temporary directory, from the Python package index.
+EXAMPLES ?= 50
+api-check: ## The read API of a real citywire against its OpenAPI document: make api-check EXAMPLES=500 SEED=7
+	$(CARGO) build --locked
+	EXAMPLES=$(EXAMPLES) $(if $(SEED),SEED=$(SEED)) scripts/api-check
 
 deny: ## Licences and origin of every dependency (needs cargo-deny)
 	$(CARGO) deny check bans licenses sources

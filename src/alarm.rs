@@ -68,6 +68,15 @@ const EVENTS_WAITING_MAX: usize = 1_024;
 
 const SEVERITIES: [Severity; 3] = [Severity::Info, Severity::Warning, Severity::Critical];
 
+/// Some of the open alarms.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selected {
+    pub alarms: Vec<Alarm>,
+    /// How many are wanted, and how many are open in all.
+    pub matching: usize,
+    pub open: usize,
+}
+
 /// Whose reading it is, and when.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading<'a> {
@@ -201,16 +210,27 @@ impl Alarms {
 
     /// The most urgent and newest open alarms, `listed_max` of them, and how many are open in all.
     pub fn most_urgent(&self, listed_max: usize) -> (Vec<Alarm>, usize) {
+        let selected = self.select(|_| true, 0, listed_max);
+        (selected.alarms, selected.open)
+    }
+
+    /// Of the open alarms that `wants` wants, the most urgent and newest behind the first `skipped`, `listed_max` of them.
+    pub fn select(&self, wants: impl Fn(&Alarm) -> bool, skipped: usize, listed_max: usize) -> Selected {
         let inner = self.lock();
-        let mut alarms: Vec<&Alarm> = inner.table.open().collect();
-        let total = alarms.len();
-        let key = |alarm: &&Alarm| (std::cmp::Reverse((alarm.severity, alarm.since)), alarm.sequence);
-        if total > listed_max {
-            alarms.select_nth_unstable_by_key(listed_max, key);
-            alarms.truncate(listed_max);
+        let mut alarms: Vec<&Alarm> = inner.table.open().filter(|alarm| wants(alarm)).collect();
+        let (open, matching) = (inner.table.open().len(), alarms.len());
+        // The last parts are for the order of pages: it has to be the same each time.
+        let order = |a: &&Alarm, b: &&Alarm| {
+            let urgent = (b.severity, b.since).cmp(&(a.severity, a.since));
+            urgent.then_with(|| (a.sequence, &a.device, &a.kind).cmp(&(b.sequence, &b.device, &b.kind)))
+        };
+        let end = skipped.saturating_add(listed_max);
+        if matching > end {
+            alarms.select_nth_unstable_by(end, order);
+            alarms.truncate(end);
         }
-        alarms.sort_by_key(key);
-        (alarms.into_iter().cloned().collect(), total)
+        alarms.sort_unstable_by(order);
+        Selected { alarms: alarms.into_iter().skip(skipped).cloned().collect(), matching, open }
     }
 
     /// The events from now on.

@@ -372,9 +372,33 @@ impl Fleet {
 
     /// The devices that `query` asks for, and counts over all of them.
     pub fn snapshot(&self, query: &Query) -> Snapshot {
+        self.select(query, |_| true)
+    }
+
+    /// The same of those devices only whose names `wants` wants. Looks at every device.
+    pub fn select(&self, query: &Query, wants: impl Fn(&str) -> bool) -> Snapshot {
         let alarms = self.alarms.open_alarms();
         let mut inner = self.lock();
-        view::snapshot(&mut inner, query, alarms)
+        view::snapshot(&mut inner, query, wants, alarms)
+    }
+
+    /// What is known of one device; `None` when it was never heard.
+    pub fn device(&self, name: &str) -> Option<DeviceView> {
+        let alarms = self.alarms.select(|alarm| &*alarm.device == name, 0, usize::MAX).alarms;
+        view::device(&self.lock(), name, alarms)
+    }
+
+    /// Whether a device was heard.
+    pub fn has(&self, name: &str) -> bool {
+        self.lock().devices.find(name).is_some()
+    }
+
+    /// The journal entry that gave a device's last reading, if it came since the start.
+    pub fn reading_entry(&self, name: &str) -> Option<u64> {
+        let inner = self.lock();
+        let row = inner.devices.find(name)?;
+        let device = inner.devices.rows.get(row as usize)?;
+        Some(device.reading_sequence).filter(|sequence| *sequence > 0)
     }
 
     /// A panic while the table was changed can have left a message half counted, which is no reason to stop.

@@ -24,9 +24,11 @@ use crate::route::{Route, RouteError};
 use crate::rules::Rules;
 use crate::sink::{Decode, Outcome};
 
+mod explain;
 mod guard;
 mod repeated;
 
+pub use explain::{Explained, Reason};
 pub use repeated::LOOK_BACK_ENTRIES;
 use repeated::{Mark, Recent, Sent};
 

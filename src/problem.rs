@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 mod place;
@@ -17,7 +18,8 @@ pub use place::{Place, columns};
 pub use suggest::nearest;
 
 /// One mistake in a file that somebody wrote, or something in it that is seldom meant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "FileProblem")]
 pub struct Problem {
     /// Whether the file can be used as it is.
     #[serde(flatten)]
@@ -35,8 +37,9 @@ pub struct Problem {
 }
 
 /// Whether a file with a problem can be used as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "severity", content = "lint", rename_all = "lowercase")]
+#[schemars(rename = "FileProblemSeverity")]
 pub enum Severity {
     /// It cannot.
     Error,

@@ -4,11 +4,13 @@
 //! kept, within [`Limits`]. A message is known by its journal entry, its sink and its content, so that processing
 //! an entry again after a crash replaces what was kept of it rather than adding to it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use metrics::{Counter, Gauge};
 use rusqlite::{Connection, Transaction, params};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 use crate::metrics::{REFUSED_KEPT, REFUSED_MESSAGES};
@@ -59,6 +61,16 @@ impl std::str::FromStr for Stage {
     }
 }
 
+impl JsonSchema for Stage {
+    fn schema_name() -> Cow<'static, str> {
+        "Stage".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": Stage::ALL.map(Stage::name) })
+    }
+}
+
 impl Serialize for Stage {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
@@ -101,7 +113,7 @@ impl Default for Limits {
 }
 
 /// How many messages are kept for one reason.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ReasonCount {
     pub stage: Stage,
     pub reason: String,

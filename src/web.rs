@@ -6,8 +6,7 @@
 //! | `/metrics` | metrics for Prometheus |
 //! | `/healthz` | 200 while the process serves |
 //! | `/readyz` | 200 while messages are taken; 503 with the reasons, one a line, when they are not |
-//! | `/api/v1/status` | [`Status`] as JSON |
-//! | `/api/v1/devices` | [`Snapshot`] as JSON, with the page's parameters |
+//! | `/api/v1/…` | the read API: `/api/v1/openapi.json` describes it |
 //!
 //! The page is made here, whole, for every request; a script of ours fetches it again every two seconds and takes over
 //! what has changed. Without scripts the browser reloads it. Nothing is read from another host, and nothing that
@@ -35,6 +34,7 @@ use crate::refused::Refused;
 use crate::rules::Rules;
 use crate::time::Timestamp;
 
+mod api;
 mod devices;
 mod format;
 mod guard;
@@ -46,6 +46,7 @@ mod rates;
 mod status;
 mod text;
 
+pub use api::openapi;
 use query::DevicesQuery;
 pub use rates::Rates;
 use rates::Sampler;
@@ -149,8 +150,7 @@ fn router(address: SocketAddr, context: Arc<Context>) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .route("/api/v1/status", get(api_status))
-        .route("/api/v1/devices", get(api_devices))
+        .merge(api::router())
         .fallback(not_found)
         .with_state(context)
         .layer(axum::middleware::from_fn_with_state(guard::Hosts::of(address), guard::guard))
@@ -165,23 +165,6 @@ async fn overview(State(context): State<Arc<Context>>, parameters: Query<HashMap
         })
         .await
         .map_or_else(IntoResponse::into_response, html)
-}
-
-async fn api_status(State(context): State<Arc<Context>>) -> Response {
-    context
-        .blocking(|context| {
-            json(&context.status(&context.sources.fleet.snapshot(&DevicesQuery::default().for_fleet())))
-        })
-        .await
-        .unwrap_or_else(IntoResponse::into_response)
-}
-
-async fn api_devices(State(context): State<Arc<Context>>, parameters: Query<HashMap<String, String>>) -> Response {
-    let query = DevicesQuery::of(&parameters);
-    context
-        .blocking(move |context| json(&context.sources.fleet.snapshot(&query.for_fleet())))
-        .await
-        .unwrap_or_else(IntoResponse::into_response)
 }
 
 async fn metrics(State(context): State<Arc<Context>>) -> Response {
@@ -231,6 +214,11 @@ impl Context {
         })
     }
 
+    /// The rules in force.
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.sources.rules.borrow())
+    }
+
     fn status(&self, snapshot: &Snapshot) -> Status {
         let sources = &self.sources;
         let (broker, journal) = (sources.service.broker(), sources.service.journal());
@@ -255,16 +243,6 @@ impl Context {
 
 fn html(page: String) -> Response {
     asset("text/html; charset=utf-8", page)
-}
-
-fn json(value: &impl serde::Serialize) -> Response {
-    match serde_json::to_string(value) {
-        Ok(text) => asset("application/json", text),
-        Err(error) => {
-            tracing::error!(%error, "BUG: an answer could not be written as JSON.");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-    }
 }
 
 fn asset(content_type: &'static str, content: impl IntoResponse) -> Response {

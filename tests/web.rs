@@ -366,11 +366,12 @@ async fn the_page_is_right_after_a_restart_and_the_refused_can_be_listed_meanwhi
     before.refuse(2, "the sum is 7");
     let listed = open_read_only(before.directory.path()).unwrap().list(&Filter::default()).unwrap();
     assert_eq!((listed.len(), listed[0].detail.as_str()), (1, "the sum is 7"), "beside the running service");
-    let Site { directory, fleet, stop, task, .. } = before;
+    let Site { directory, service, fleet, stop, task, .. } = before;
     stop.send(()).unwrap();
     task.await.unwrap().unwrap();
     let readers = Arc::downgrade(&fleet);
     drop(fleet);
+    drop(service);
     wait_until("the page lets go of the fleet", || readers.strong_count() == 0).await;
     let after = site_in(directory).await;
     let page = after.get("/").await;

@@ -2,22 +2,27 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::profile::Severity;
 use crate::time::Timestamp;
 
 /// An alarm that is on. Device, kind, `since` and `sequence` are its identity.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Alarm {
     #[serde(serialize_with = "text")]
+    #[schemars(with = "String")]
     pub device: Arc<str>,
     #[serde(serialize_with = "text")]
+    #[schemars(with = "String")]
     pub class: Arc<str>,
     /// The field that is true: `smoke_alarm`.
     #[serde(serialize_with = "text")]
+    #[schemars(with = "String")]
     pub kind: Arc<str>,
     #[serde(serialize_with = "text")]
+    #[schemars(with = "String")]
     pub profile: Arc<str>,
     pub severity: Severity,
     /// The time of the reading that opened it.

@@ -84,7 +84,7 @@ impl Table {
         Table { limits: Limits { devices, open }, ..Table::default() }
     }
 
-    pub fn open(&self) -> impl Iterator<Item = &Alarm> {
+    pub fn open(&self) -> impl ExactSizeIterator<Item = &Alarm> {
         self.open.values()
     }
 

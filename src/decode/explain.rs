@@ -10,8 +10,10 @@
 //!
 //! An explanation holds text of the payload as it came: whoever shows it must escape it.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 use super::{Context, DecodeError, Readings, Reason, machine};
@@ -29,7 +31,7 @@ pub use extent::{BitRange, Counted};
 const EXCERPT_BYTES: usize = 8;
 
 /// A payload, piece by piece.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Explanation {
     /// Top to bottom; the refusal, if there is one, comes last.
@@ -37,7 +39,7 @@ pub struct Explanation {
 }
 
 /// One line of an explanation. `what` tells in JSON which it is.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Line {
     Heading(Heading),
@@ -48,7 +50,8 @@ pub enum Line {
 }
 
 /// What a codec gives.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "CodecOutput")]
 pub struct Output {
     pub what: OutputKind,
     /// The script's name.
@@ -57,14 +60,14 @@ pub struct Output {
 }
 
 /// Says in JSON that a line is what a codec gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OutputKind {
     Codec,
 }
 
 /// What the lines below it, of greater depth, belong to.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Heading {
     pub what: HeadingKind,
     /// How many headings stand above it.
@@ -98,7 +101,7 @@ pub struct Heading {
 }
 
 /// What a heading stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadingKind {
     Frame,
@@ -117,6 +120,16 @@ pub enum ReadingNumber {
     LeftOut,
 }
 
+impl JsonSchema for ReadingNumber {
+    fn schema_name() -> Cow<'static, str> {
+        "ReadingNumber".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "type": "integer", "minimum": 1 }, { "type": "string", "enum": ["each", "left_out"] }] })
+    }
+}
+
 /// `2`, `"each"` or `"left_out"`.
 impl Serialize for ReadingNumber {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -129,7 +142,7 @@ impl Serialize for ReadingNumber {
 }
 
 /// Some bytes or bits of the payload, or a value that is computed from others, and what it means.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Piece {
     pub what: What,
     /// How many headings stand above it.
@@ -138,9 +151,11 @@ pub struct Piece {
     pub offset: usize,
     /// As they were sent; none when it is computed, or about the frame as a whole.
     #[serde(serialize_with = "hexadecimal")]
+    #[schemars(with = "String")]
     pub bytes: Vec<u8>,
     /// What the profile's transforms make of them, where that is something else.
     #[serde(serialize_with = "hexadecimal", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "String")]
     pub transformed: Vec<u8>,
     /// When it is not all bits of the bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -187,7 +202,7 @@ pub struct Piece {
 }
 
 /// What a piece of a payload is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
     /// Gives a field, or several, its value.
@@ -230,7 +245,7 @@ pub enum What {
 }
 
 /// A number as the bytes have it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Raw {
     Integer(i64),
@@ -247,7 +262,8 @@ impl fmt::Display for Raw {
 }
 
 /// A field's value.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "GivenValue")]
 pub struct Given {
     pub field: String,
     pub value: Shown,
@@ -263,7 +279,7 @@ pub struct Given {
 }
 
 /// A value, with its text.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Shown {
     Float(f64),
@@ -277,7 +293,7 @@ pub enum Shown {
 }
 
 /// Why there is no value where one could be.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "why", rename_all = "snake_case")]
 pub enum Missing {
     /// The raw value means "no value".
@@ -292,10 +308,12 @@ pub enum Missing {
 }
 
 /// Where and why decoding ended.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "PayloadRefusal")]
 pub struct Refused {
     pub what: RefusedKind,
     #[serde(serialize_with = "reason_name")]
+    #[schemars(with = "String")]
     pub reason: Reason,
     /// The profile's line.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -306,12 +324,13 @@ pub struct Refused {
     pub detail: String,
     /// The bytes around the offset, from `excerpt_offset` on.
     #[serde(serialize_with = "hexadecimal", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "String")]
     pub excerpt: Vec<u8>,
     pub excerpt_offset: usize,
 }
 
 /// Says in JSON that a line is the refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RefusedKind {
     Refused,

@@ -1,5 +1,6 @@
 //! What a device's readings tell of the device itself: battery, signal, clock. Packed, as there may be a million.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Field;
@@ -81,7 +82,7 @@ impl Health {
 }
 
 /// What a device tells of itself, as far as it ever has; each from the last reading that has it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct HealthView {
     pub battery_v: Option<f32>,
     pub battery_percent: Option<f32>,

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Field;
@@ -151,8 +152,9 @@ impl FieldTable {
 }
 
 /// A field's value for the page and in `state.sqlite`, as JSON knows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema, Deserialize)]
 #[serde(untagged)]
+#[schemars(rename = "FieldValue")]
 pub enum Value {
     Bool(bool),
     Integer(i64),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::device::{Device, Devices, Name};
@@ -15,6 +16,8 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, Default)]
 pub struct Query {
     pub class: Option<String>,
+    /// The id of the profile that the last message which got as far as a profile was of.
+    pub profile: Option<String>,
     pub state: Option<DeviceState>,
     pub liveness: Option<Liveness>,
     pub condition: Option<Condition>,
@@ -38,7 +41,7 @@ pub enum Sort {
 }
 
 /// The one word for how a device does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceState {
     /// One of its alarms is on.
@@ -68,7 +71,7 @@ pub struct Snapshot {
     pub unlisted_messages: u64,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ClassSummary {
     pub class: String,
     pub devices: usize,
@@ -85,7 +88,7 @@ pub struct ClassSummary {
     pub last_heard: Option<Timestamp>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct DeviceView {
     pub name: String,
     pub class: String,
@@ -113,7 +116,7 @@ pub struct DeviceView {
     pub alarms: Vec<Alarm>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct FieldView {
     pub name: String,
     pub value: Value,
@@ -123,7 +126,7 @@ pub struct FieldView {
     pub alarm: Option<Severity>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LastRefusal {
     /// Stage and reason: `decode: checksum`.
     pub reason: String,
@@ -133,12 +136,17 @@ pub struct LastRefusal {
 /// The open alarms by the rows of their devices.
 type Open = HashMap<u32, Vec<Alarm>>;
 
-pub(super) fn snapshot(inner: &mut Inner, query: &Query, alarms: Vec<Alarm>) -> Snapshot {
+pub(super) fn snapshot(
+    inner: &mut Inner,
+    query: &Query,
+    wants: impl Fn(&str) -> bool,
+    alarms: Vec<Alarm>,
+) -> Snapshot {
     inner.devices.sort();
     let Inner { devices, unlisted_messages, .. } = &*inner;
     let look = inner.look();
     let open = by_row(devices, alarms);
-    let mut rows = matching_rows(devices, query, &open, &look);
+    let mut rows = matching_rows(devices, query, wants, &open, &look);
     let matching = rows.len();
     let page_size = query.page_size.max(1);
     let pages = matching.div_ceil(page_size).max(1);
@@ -153,6 +161,12 @@ pub(super) fn snapshot(inner: &mut Inner, query: &Query, alarms: Vec<Alarm>) -> 
         classes: class_summaries(devices, &open, &look),
         unlisted_messages: *unlisted_messages,
     }
+}
+
+/// One device, with its open alarms.
+pub(super) fn device(inner: &Inner, name: &str, alarms: Vec<Alarm>) -> Option<DeviceView> {
+    let row = inner.devices.find(name)?;
+    Some(DeviceView::of(row, &inner.devices, &by_row(&inner.devices, alarms), &inner.look()))
 }
 
 /// An alarm of a device that the fleet has not come to yet is on the list of alarms, and its device not on this one.
@@ -181,7 +195,13 @@ impl Device {
 }
 
 /// In the order of names.
-fn matching_rows(devices: &Devices, query: &Query, open: &Open, look: &Look<'_>) -> Vec<u32> {
+fn matching_rows(
+    devices: &Devices,
+    query: &Query,
+    wants: impl Fn(&str) -> bool,
+    open: &Open,
+    look: &Look<'_>,
+) -> Vec<u32> {
     let class = match query.class.as_deref() {
         None => None,
         Some(UNKNOWN_CLASS) => Some(Name::NONE),
@@ -190,14 +210,20 @@ fn matching_rows(devices: &Devices, query: &Query, open: &Open, look: &Look<'_>)
             None => return Vec::new(),
         },
     };
+    let profile = match query.profile.as_deref().map(|profile| devices.names.find(profile)) {
+        Some(None) => return Vec::new(),
+        known => known.flatten(),
+    };
     let matches = |row: u32| {
         let device = &devices.rows[row as usize];
         class.is_none_or(|class| device.class == class)
+            && profile.is_none_or(|profile| device.profile == profile)
             && query.state.is_none_or(|state| device.state(open.contains_key(&row)) == state)
             && query.liveness.is_none_or(|liveness| look.liveness(device) == liveness)
             && query.condition.is_none_or(|condition| look.has(device, condition))
             && (contains(&device.name, &query.text)
                 || devices.names.text(device.profile).is_some_and(|profile| contains(profile, &query.text)))
+            && wants(&device.name)
     };
     devices.sorted().iter().copied().filter(|row| matches(*row)).collect()
 }

@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::suggest::nearest;
 
 /// A part of one line of a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "FilePlace")]
 pub struct Place {
     /// Counts from 1.
     pub line: usize,

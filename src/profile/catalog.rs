@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::class::{CanonicalField, Class};
@@ -17,7 +18,7 @@ use crate::decode::{self, Readings};
 mod markdown;
 
 /// All that points may hold.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Catalog {
     /// Canonical fields that points of every class may have.
     pub common: Vec<FieldEntry>,
@@ -28,7 +29,7 @@ pub struct Catalog {
 }
 
 /// A class of devices: one measurement.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ClassEntry {
     pub name: String,
     pub title: String,
@@ -39,7 +40,7 @@ pub struct ClassEntry {
 }
 
 /// A field of points.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct FieldEntry {
     pub name: String,
     #[serde(rename = "type")]
@@ -60,7 +61,7 @@ pub struct FieldEntry {
 }
 
 /// A profile in force.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ProfileEntry {
     pub id: String,
     pub classes: Vec<String>,
@@ -70,6 +71,7 @@ pub struct ProfileEntry {
     pub document: Document,
     /// How often the device reports when all is well; whole seconds in JSON.
     #[serde(rename = "report_interval_s", serialize_with = "seconds")]
+    #[schemars(with = "u64")]
     pub report_interval: Duration,
     /// Where the profile stands.
     pub file: String,
@@ -77,7 +79,7 @@ pub struct ProfileEntry {
 }
 
 /// A payload that a profile carries as its test.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ExampleEntry {
     pub name: String,
     /// Who published it.

@@ -16,7 +16,7 @@ mod limits;
 pub use limits::{ClassLimits, SilentAfter};
 
 /// What a database holds for a field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FieldType {
     Float,

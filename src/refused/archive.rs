@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{ReasonCount, Stage, parse_stage, read_reasons};
@@ -42,7 +43,8 @@ impl Default for Filter {
 }
 
 /// A refused message as it was kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "RefusedMessage")]
 pub struct Kept {
     /// Names the message for `show`; never given to another one.
     pub id: i64,
@@ -54,9 +56,11 @@ pub struct Kept {
     pub detail: String,
     /// In JSON as text; bytes that are not UTF-8 show as U+FFFD.
     #[serde(serialize_with = "as_text")]
+    #[schemars(with = "String")]
     pub topic: Vec<u8>,
     /// In JSON as hexadecimal digits. Of a point that a sink rejected, the message that it is of.
     #[serde(serialize_with = "as_hex")]
+    #[schemars(with = "String")]
     pub payload: Vec<u8>,
     pub device: Option<String>,
     pub profile: Option<String>,

@@ -42,6 +42,7 @@ pub struct Reading {
 /// A field's value, as the point had it.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "StoredValue")]
 pub enum Value {
     Float(f64),
     Integer(i64),

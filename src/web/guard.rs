@@ -12,6 +12,8 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::api::{self, Problem};
+
 /// How long an answer may take to be made.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -59,28 +61,40 @@ impl Hosts {
 
 /// Wraps every route.
 pub(super) async fn guard(State(hosts): State<Arc<Hosts>>, request: Request, next: Next) -> Response {
-    let mut response = match refusal(&hosts, &request) {
-        Some(refusal) => refusal,
-        None => match tokio::time::timeout(ANSWER_TIME_MAX, next.run(request)).await {
-            Ok(response) => response,
-            Err(_) => answer(StatusCode::SERVICE_UNAVAILABLE, "The answer took too long to make: try again.\n"),
-        },
+    let is_api = api::is_under(request.uri().path());
+    let refused = match refusal(&hosts, &request) {
+        Some(refusal) => Err(refusal),
+        None => tokio::time::timeout(ANSWER_TIME_MAX, next.run(request))
+            .await
+            .map_err(|_| (StatusCode::SERVICE_UNAVAILABLE, "The answer took too long to make: try again.\n")),
     };
+    let mut response = refused.unwrap_or_else(|(status, words)| match is_api {
+        true => with_allow(status, Problem::refused(status, words.trim_end()).into_response()),
+        false => with_allow(status, answer(status, words)),
+    });
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
 }
 
-fn refusal(hosts: &Hosts, request: &Request) -> Option<Response> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut response = answer(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are answered here.\n");
+fn with_allow(status: StatusCode, mut response: Response) -> Response {
+    if status == StatusCode::METHOD_NOT_ALLOWED {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return Some(response);
+    }
+    response
+}
+
+/// The status and the words for it.
+type Refusal = (StatusCode, &'static str);
+
+fn refusal(hosts: &Hosts, request: &Request) -> Option<Refusal> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Some((StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are answered here.\n"));
     }
     match host(request) {
-        None => Some(answer(StatusCode::BAD_REQUEST, "The request needs one Host header with a valid name.\n")),
-        Some(host) if !hosts.allows(&host) => Some(answer(
+        None => Some((StatusCode::BAD_REQUEST, "The request needs one Host header with a valid name.\n")),
+        Some(host) if !hosts.allows(&host) => Some((
             StatusCode::MISDIRECTED_REQUEST,
             "This service listens on a loopback address and answers only to localhost, 127.0.0.1 and [::1]. To give \
              it another name, put a proxy in front that sends one of these as Host, or set http.listen.\n",

@@ -68,6 +68,7 @@ impl DevicesQuery {
     pub(super) fn for_fleet(&self) -> Query {
         Query {
             class: self.class.clone(),
+            profile: None,
             state: self.state,
             liveness: self.liveness,
             condition: self.condition,
@@ -103,7 +104,7 @@ impl DevicesQuery {
 }
 
 /// RFC 3986, section 2: everything but unreserved characters.
-fn percent_encoded(text: &str) -> String {
+pub(super) fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::status::Service;
@@ -16,7 +17,7 @@ const SAMPLES_MAX: usize = 121;
 const WINDOW: usize = 5;
 
 /// Messages per second.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Rates {
     /// Of messages journaled, over the last seconds; `None` in the first second.
     pub messages: Option<f64>,

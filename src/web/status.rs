@@ -1,5 +1,6 @@
 //! What the page, the JSON interface and the probes tell of the service: gathered once a request from its parts.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::rates::Rates;
@@ -28,7 +29,7 @@ pub trait Service: Send + Sync {
 }
 
 /// The connection that messages come from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct BrokerStatus {
     /// Without user and password.
     pub url: String,
@@ -42,14 +43,14 @@ pub struct BrokerStatus {
 }
 
 /// Something that went wrong, in this process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Failure {
     pub time: Timestamp,
     /// What happened and what to set or look at.
     pub detail: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct JournalStatus {
     /// The last entry on disk; 0 when there is none.
     pub last_sequence: u64,
@@ -62,7 +63,7 @@ pub struct JournalStatus {
 }
 
 /// Profiles, classes and registry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RulesStatus {
     /// When those in force were loaded.
     pub loaded: Timestamp,
@@ -74,7 +75,7 @@ pub struct RulesStatus {
 }
 
 /// Files that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RulesRefusal {
     pub time: Timestamp,
     /// At least one, and not more than some.
@@ -84,7 +85,7 @@ pub struct RulesRefusal {
 }
 
 /// One place for points or alarms. One that takes both is there twice, the second with ` alarms` behind its name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SinkStatus {
     pub name: String,
     /// `embedded`, `influxdb2`, `mqtt` or `webhook`.
@@ -106,7 +107,7 @@ pub struct SinkStatus {
     pub last_error: Option<Failure>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Activity {
     /// Nothing waits but what a batch still collects.
@@ -118,7 +119,7 @@ pub enum Activity {
 }
 
 /// The service at one moment; `GET /api/v1/status`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Status {
     pub version: &'static str,
     pub started: Timestamp,
@@ -138,7 +139,7 @@ pub struct Status {
 }
 
 /// The alarms, which do not wait for anything else that is told here.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct AlarmStatus {
     /// How many are open.
     pub open: usize,
@@ -146,7 +147,7 @@ pub struct AlarmStatus {
     pub listed: Vec<Alarm>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct FleetStatus {
     pub devices: usize,
     pub classes: Vec<ClassSummary>,

@@ -10,6 +10,7 @@ mod counter;
 mod disk;
 pub mod fake_broker;
 pub mod http;
+pub mod influxdb;
 mod intake;
 mod metrics;
 mod mosquitto;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -76,17 +77,21 @@ pub async fn site() -> Site {
     site_in(TempDir::new()).await
 }
 
-/// With another history than none.
-pub async fn site_with(directory: TempDir, history: History) -> Site {
-    site_of(directory, history, "").await
-}
-
 pub async fn site_in(directory: TempDir) -> Site {
-    site_of(directory, History::nowhere(), "").await
+    static RULES: OnceLock<Arc<Rules>> = OnceLock::new();
+    let rules = RULES.get_or_init(|| rules("")).clone();
+    site_of(directory, History::nowhere(), rules).await
 }
 
-/// With this history, and this configuration of routes and registry.
-pub async fn site_of(directory: TempDir, history: History, configuration: &str) -> Site {
+/// The shipped profiles, with the routes and the registry of this configuration. Compiling them takes a while: once for
+/// all tests of a file is enough.
+pub fn rules(configuration: &str) -> Arc<Rules> {
+    let config = config::read(Path::new("citywire.toml"), configuration, []).unwrap();
+    Arc::new(Rules::with_library(&config, Library::built_in()).unwrap_or_else(|problems| panic!("{problems:#?}")))
+}
+
+/// With this history and these rules.
+pub async fn site_of(directory: TempDir, history: History, rules: Arc<Rules>) -> Site {
     static EXPORTER: OnceLock<Exporter> = OnceLock::new();
     let exporter = EXPORTER.get_or_init(|| metrics::install().expect("the only recorder")).clone();
     let state = Arc::new(State::open(directory.path()).unwrap());
@@ -95,9 +100,7 @@ pub async fn site_of(directory: TempDir, history: History, configuration: &str) 
     let alarms = Arc::new(Alarms::open(Arc::clone(&state), &classes, u64::MAX).unwrap());
     let (kept, open) = (Arc::clone(&refused), Arc::clone(&alarms));
     let fleet = Arc::new(Fleet::open(state, kept, open, &classes, 10_000, u64::MAX).unwrap());
-    let config = config::read(&directory.path().join("citywire.toml"), configuration, []).unwrap();
-    let rules = Rules::with_library(&config, Library::built_in()).unwrap_or_else(|problems| panic!("{problems:#?}"));
-    let (journal, _) = Journal::open(Options::new(directory.path(), &config.journal)).unwrap();
+    let (journal, _) = Journal::open(Options::new(directory.path(), &config::Journal::default())).unwrap();
     let service = Arc::new(FakeService { parts: Mutex::new(parts()), journal });
     let listener = web::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let address = listener.address().unwrap();
@@ -107,7 +110,7 @@ pub async fn site_of(directory: TempDir, history: History, configuration: &str) 
         fleet: fleet.clone(),
         refused,
         history: Arc::new(history),
-        rules: watch::Sender::new(Arc::new(rules)).subscribe(),
+        rules: watch::Sender::new(rules).subscribe(),
         data_directory: directory.path().to_owned(),
         metrics: exporter,
         started: Timestamp::now(),
