@@ -43,6 +43,7 @@ pub mod consumer;
 mod event;
 pub mod keeper;
 mod log;
+mod past;
 mod storage;
 mod table;
 #[cfg(test)]
@@ -51,6 +52,7 @@ mod tests;
 pub use event::{Alarm, AlarmEvent, Change};
 use log::Log;
 pub use log::{AlarmAccount, AlarmFollower};
+pub use past::{Wanted, past_events};
 use table::{Outcome, Table, Told};
 
 /// A reading whose time is this much behind its receive time is of a clock that is wrong, not of a device's memory.

@@ -447,6 +447,29 @@ fn csv_rows(text: &str) -> Vec<Vec<String>> {
 }
 
 #[tokio::test]
+async fn what_was_opened_and_closed_is_told_the_newest_first() {
+    let site = city().await;
+    let field =
+        |on| Field { name: "smoke_alarm", unit: "", value: FieldValue::Bool(on), alarm: Some(Severity::Critical) };
+    for (sequence, on) in [(6, false), (7, true), (8, false)] {
+        site.hear(sequence, "S-1", "smoke_detector", &[field(on)]);
+    }
+    site.alarms.save().unwrap();
+    let events = async |path: &str| {
+        let list = json_of(&site.get(path).await);
+        let told = |event: &Value| format!("{} {}", event["number"], event["change"].as_str().unwrap());
+        (list["events"].as_array().unwrap().iter().map(told).collect::<Vec<_>>(), list["next"].clone())
+    };
+    let (first, next) = events("/api/v1/alarms/events?device=S-1&limit=3").await;
+    assert_eq!(first, ["4 closed", "3 opened", "2 closed"]);
+    assert_eq!(events(next.as_str().unwrap()).await, (vec!["1 opened".to_owned()], Value::Null));
+    assert_eq!(events("/api/v1/alarms/events?change=closed&class=smoke_detector").await.0, ["4 closed", "2 closed"]);
+    assert_eq!(events("/api/v1/alarms/events?device=P-1").await.0, [""; 0]);
+    assert_eq!(json_of(&site.get("/api/v1/alarms").await)["open"], 0);
+    assert_eq!(csv_rows(&site.get("/api/v1/alarms/events?format=csv").await.body).len(), 5);
+}
+
+#[tokio::test]
 async fn alarms_are_filtered_and_the_catalog_and_the_status_are_told() {
     let site = city().await;
     let alarms = async |query: &str| json_of(&site.get(&format!("/api/v1/alarms?{query}")).await);

@@ -34,7 +34,7 @@ pub struct Alarm {
 }
 
 /// An alarm was opened or closed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AlarmEvent {
     /// Its place in the log of all of them, which counts from 1 without gaps and over restarts. One that was told and not
     /// yet in the log when the process was killed may get another number: [`AlarmEvent::id`] stays.
@@ -49,7 +49,7 @@ pub struct AlarmEvent {
     pub received: Timestamp,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Change {
     Opened,
@@ -64,7 +64,7 @@ impl Change {
         }
     }
 
-    pub(super) fn from_name(name: &str) -> Option<Change> {
+    pub(crate) fn from_name(name: &str) -> Option<Change> {
         [Change::Opened, Change::Closed].into_iter().find(|change| change.name() == name)
     }
 }

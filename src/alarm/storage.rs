@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::log::{Log, Place, Unsaved};
+use super::past::Wanted;
 use super::table::{Row, Table};
 use super::{Alarm, AlarmEvent, Change, Severity};
 use crate::time::Timestamp;
@@ -179,6 +180,21 @@ pub(super) fn read_events(
     let count_max = i64::try_from(count_max).unwrap_or(i64::MAX);
     let events = statement.query_map([position.cast_signed(), count_max], read_event)?;
     events.collect()
+}
+
+/// The newest events of the log that are wanted, newest first.
+pub(super) fn read_past(connection: &Connection, wanted: &Wanted) -> rusqlite::Result<Vec<AlarmEvent>> {
+    let mut statement = connection.prepare(
+        "SELECT number, change, device, kind, class, profile, severity, since, last, opened, time, sequence, received
+         FROM alarm_event
+         WHERE number < ?1 AND coalesce(device = ?2, true) AND coalesce(class = ?3, true)
+           AND coalesce(change = ?4, true)
+         ORDER BY number DESC LIMIT ?5",
+    )?;
+    let before = i64::try_from(wanted.before.unwrap_or(u64::MAX)).unwrap_or(i64::MAX);
+    let limit = i64::try_from(wanted.limit).unwrap_or(i64::MAX);
+    let change = wanted.change.map(Change::name);
+    statement.query_map(params![before, wanted.device, wanted.class, change, limit], read_event)?.collect()
 }
 
 fn read_event(row: &rusqlite::Row<'_>) -> rusqlite::Result<AlarmEvent> {

@@ -50,6 +50,7 @@ fn endpoints() -> Vec<Endpoint> {
         messages::of_device(),
         readings::of_class(),
         alarms::open(),
+        alarms::events(),
         refused::list(),
         refused::reasons(),
         refused::one(),

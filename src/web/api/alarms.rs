@@ -1,4 +1,4 @@
-//! The open alarms.
+//! The open alarms, and what was opened and closed before.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use super::endpoint::{About, Endpoint, PREFIX, Reply, Table};
 use super::parameter::{Given, Kind, Parameter};
 use super::problem::Problem;
 use super::rows::number;
-use crate::alarm::{Alarm, Severity};
+use crate::alarm::{Alarm, AlarmEvent, Change, Severity, Wanted, past_events};
 
 /// Open alarms, a page of them: the most urgent and, of those, the newest first.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -33,8 +33,7 @@ pub(super) fn open() -> Endpoint {
         path: "/alarms",
         id: "alarms",
         summary: "The open alarms",
-        description: "Alarms that are on: the most urgent first and, of those, the newest. One that was cleared is not \
-                      kept.",
+        description: "Alarms that are on: the most urgent first and, of those, the newest.",
         parameters: parameters(),
         not_found: None,
     };
@@ -89,6 +88,86 @@ impl Reply for AlarmList {
             ]
         };
         Some(Table { head: head.map(str::to_owned).to_vec(), rows: self.alarms.iter().map(row).collect() })
+    }
+
+    fn next(&self) -> Option<String> {
+        self.next.clone()
+    }
+}
+
+/// What was opened and closed, the newest first.
+#[derive(Debug, Serialize, JsonSchema)]
+struct AlarmEventList {
+    events: Vec<AlarmEvent>,
+    /// Where the rest is; null when this is the end.
+    next: Option<String>,
+}
+
+const CHANGES: [&str; 2] = [Change::Opened.name(), Change::Closed.name()];
+
+fn parameters_of_events() -> Vec<Parameter> {
+    vec![
+        Parameter::query("class", NAME, "Only of devices of this class."),
+        Parameter::query("device", DEVICE, "Only of this device."),
+        Parameter::query("change", Kind::Word(&CHANGES), "Only what was opened, or closed."),
+        Parameter::query("before", Kind::Number(0, i64::MAX as u64), "Only those before the one with this number."),
+        Parameter::query("limit", Kind::Number(1, 1_000), "Events; 100 by default."),
+    ]
+}
+
+pub(super) fn events() -> Endpoint {
+    let about = About {
+        path: "/alarms/events",
+        id: "alarmEvents",
+        summary: "The alarms that were opened and closed",
+        description: "The newest first, as far as they are kept: at least the newest hundred thousand. One that has just \
+                      happened is there when it is on disk, some milliseconds later.",
+        parameters: parameters_of_events(),
+        not_found: None,
+    };
+    Endpoint::blocking(about, |context: &Context, given: &Given| -> Result<AlarmEventList, Problem> {
+        let limit = given.number("limit").map_or(100, |limit| limit as usize);
+        let wanted = Wanted {
+            device: given.text("device").map(str::to_owned),
+            class: given.text("class").map(str::to_owned),
+            change: given.text("change").and_then(Change::from_name),
+            before: given.number("before"),
+            limit: limit + 1,
+        };
+        let mut events = past_events(&context.sources.data_directory, &wanted)?;
+        let is_cut = events.len() > limit;
+        events.truncate(limit);
+        let last = events.last().filter(|_| is_cut).map(|last| last.number.to_string());
+        let path = format!("{PREFIX}/alarms/events");
+        let next = last.map(|number| given.link(&parameters_of_events(), &path, "before", &number));
+        Ok(AlarmEventList { events, next })
+    })
+}
+
+impl Reply for AlarmEventList {
+    const HAS_TABLE: bool = true;
+
+    fn table(&self) -> Option<Table> {
+        let head = [
+            "number", "change", "time", "received", "device", "class", "kind", "profile", "severity", "since",
+            "sequence",
+        ];
+        let row = |event: &AlarmEvent| {
+            vec![
+                number(event.number),
+                event.change.name().to_owned(),
+                event.time.to_string(),
+                event.received.to_string(),
+                event.alarm.device.to_string(),
+                event.alarm.class.to_string(),
+                event.alarm.kind.to_string(),
+                event.alarm.profile.to_string(),
+                event.alarm.severity.name().to_owned(),
+                event.alarm.since.to_string(),
+                number(event.sequence),
+            ]
+        };
+        Some(Table { head: head.map(str::to_owned).to_vec(), rows: self.events.iter().map(row).collect() })
     }
 
     fn next(&self) -> Option<String> {
