@@ -15,7 +15,7 @@
 //! # Who hears of it
 //!
 //! Each alarm that opens or closes is an [`AlarmEvent`] for all that [`Alarms::subscribe`], and for sinks, which follow the
-//! log of them ([`log`]) each at its own pace. It is told before it is in the log on disk, and yet cannot be lost: its
+//! log of them (`log`) each at its own pace. It is told before it is in the log on disk, and yet cannot be lost: its
 //! message is durable in the journal. A thread of its own ([`keeper`]) writes what has changed to `state.sqlite`, with the
 //! position in the journal up to which that is all. After a crash the entries behind that position are read again, and an
 //! alarm that was told already may be told again, as the same one: device, kind, `since` and `sequence` are its identity.

@@ -1,7 +1,7 @@
 //! What devices said over time, read back from where a sink has written it.
 //!
 //! One way to ask ([`Query`]) and two places that answer: the embedded store, by SQL over a read-only connection of its
-//! own ([`crate::store`]), or InfluxDB and its relatives that understand InfluxQL ([`influxdb`]). Steps are made by the
+//! own ([`crate::store`]), or InfluxDB and its relatives that understand InfluxQL (`influxdb`). Steps are made by the
 //! database, not here.
 //!
 //! Nothing that is asked costs more than [`TIME_MAX`]: a query that takes longer is broken off with an error that says

@@ -11,7 +11,7 @@
 //! - A message that takes too many steps or too much memory is tried again in a new engine. That one's verdict counts,
 //!   and the used ones are thrown away.
 //!
-//! Each thread has engines of its own ([`pool`]): they are not made to be shared. `engine` runs one; what the
+//! Each thread has engines of its own (`pool`): they are not made to be shared. `engine` runs one; what the
 //! script finds there is in `prelude.js` and `buffer.js`.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
