@@ -1,8 +1,8 @@
 //! Readings at another system's MQTT broker.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
@@ -100,6 +100,41 @@ async fn each_reading_arrives_while_their_broker_and_citywire_are_killed() {
     assert!(missing.is_empty(), "of {count} readings these were never acknowledged, or out of order: {missing:?}");
     assert_eq!(all.len(), count as usize);
     println!("{count} readings, {repeated} of them repeated");
+}
+
+/// A broker that was sent a message and says nothing may have lost it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_puback_is_not_written_and_is_published_again_after_a_crash() {
+    const MESSAGES: u32 = 50;
+    let (broker, profiles) = (Mosquitto::start(), counter_profile());
+    let (answers, taken) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(BTreeSet::new())));
+    let (is_answering, record) = (answers.clone(), taken.clone());
+    let bus = FakeBroker::start(move |packet, body| match packet {
+        CONNECT => CONNACK.to_vec(),
+        3 if is_answering.load(Ordering::Relaxed) => {
+            let topic_end = 2 + usize::from(u16::from_be_bytes([body[0], body[1]]));
+            record.lock().expect("no panic before").insert(body[topic_end + 2..].to_vec());
+            vec![0x40, 2, body[topic_end], body[topic_end + 1]]
+        }
+        _ => vec![],
+    })
+    .await;
+    let impatient = configuration(&broker, profiles.path(), &bus.url()).replace("\"5s\"", "\"500ms\"");
+    let mut citywire = Citywire::start(&impatient);
+    publish(broker.port(), (0..MESSAGES).map(message)).await;
+    let of_bus = |citywire: &Citywire, name: &str| citywire.metrics().sum(name, &["sink=\"bus\""]);
+    let written = |citywire: &Citywire| of_bus(citywire, "citywire_sink_written_messages_total");
+    wait_until("the sink has waited for PUBACKs in vain", || {
+        of_bus(&citywire, "citywire_sink_write_errors_total") >= 2.0 || written(&citywire) > 0.0
+    })
+    .await;
+    assert_eq!(written(&citywire), 0.0);
+    citywire.kill();
+    answers.store(true, Ordering::Relaxed);
+    citywire.resume();
+    citywire.wait_until_written(MESSAGES.into()).await;
+    assert_eq!(taken.lock().expect("no panic before").len(), MESSAGES as usize, "each has its PUBACK");
+    citywire.assert_conserved().await;
 }
 
 /// Mosquitto refuses it with a reason code that few know (0x95).
