@@ -165,6 +165,22 @@ fn what_cannot_be_saved_is_kept_in_memory_and_saved_later() {
     assert_eq!(saved, (1, 1));
 }
 
+/// The transaction takes its time, and alarms come meanwhile.
+#[test]
+fn what_is_told_while_the_log_is_written_is_written_with_the_next_and_in_memory_until_then() {
+    let directory = TestDirectory::new("alarm-log-meanwhile");
+    let alarms = open(&directory);
+    says(&alarms, 1, "s-1", true);
+    let writing = alarms.lock().log.take_unsaved();
+    let last = RECENT_MAX as u64 + 10;
+    (2..=last).for_each(|sequence| says(&alarms, sequence, &format!("s-{sequence}"), true));
+    alarms.lock().log.saved(&writing);
+    let next = alarms.lock().log.take_unsaved();
+    let numbers = |unsaved: &Unsaved| unsaved.events.iter().map(|event| event.number).collect::<Vec<u64>>();
+    assert_eq!(numbers(&writing), [1]);
+    assert_eq!(numbers(&next), (2..=last).collect::<Vec<u64>>());
+}
+
 #[test]
 fn beyond_a_million_the_oldest_are_given_up_and_counted() {
     let place = Place { start: 10, position: 20, delivered: 9, refused: 1 };
