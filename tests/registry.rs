@@ -3,8 +3,13 @@
 
 mod support;
 
+#[path = "sinks/fake_database.rs"]
+#[allow(dead_code, reason = "a sink's own tests use more of it")]
+mod fake_database;
+
 use std::collections::BTreeMap;
 
+use fake_database::{FakeDatabase, Reply};
 use serde_json::Value;
 use support::{Citywire, TempDir, VictoriaMetrics, counter_profile, free_port, publish, wait_until};
 
@@ -199,4 +204,28 @@ async fn a_database_that_does_not_answer_holds_up_no_other_and_gets_the_points_l
     let series = database.export("water_meter");
     let counts = series.iter().find(|series| series.name == "water_meter_volume_m3").expect("the counts");
     assert_eq!(counts.samples.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [0.0, 1.0, 2.0, 3.0, 4.0]);
+}
+
+/// What such a database says ends a try at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_database_refuses_to_take_stays_set_aside_until_it_does() {
+    let database = FakeDatabase::start(|_| Reply::status(401)).await;
+    let sinks = format!(
+        "[[sink]]\nkind = \"embedded\"\n[[sink]]\nkind = \"influxdb2\"\nname = \"city\"\nurl = {:?}\norg = \"o\"\n\
+         bucket = \"b\"\ntoken = \"t\"\n",
+        database.url()
+    );
+    let pilot = Pilot::start("device\n", &sinks);
+    pilot.publish("W-1", 0..5).await;
+    pilot.wait_until_set_aside(5).await;
+    pilot.register("device\nW-1\n");
+    // The second try shows that the first one has come to its end.
+    wait_until("the database has refused twice", || database.writes().len() >= 2 || pilot.set_aside().is_empty())
+        .await;
+    assert_eq!(pilot.set_aside().len(), 5, "they are refused until every sink has them");
+    database.answer(|_| Reply::status(204));
+    wait_until("nothing is refused any more", || pilot.set_aside().is_empty()).await;
+    let taken = database.writes().last().expect("a write").lines();
+    assert_eq!(taken.len(), 5, "{taken:?}");
+    assert_eq!(pilot.stored("W-1").len(), 5);
 }
