@@ -26,14 +26,16 @@
 //! alarm. At [`DEVICES_MAX`] devices, a further one is not remembered while it says that all is well; at [`OPEN_MAX`]
 //! open alarms, a further one is told to nobody, and counted (`citywire_alarm_unlisted_total`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram};
 use tokio::sync::{Notify, broadcast};
 
-use crate::metrics::{ALARM_CLOSED, ALARM_DELAY, ALARM_OPEN, ALARM_OPENED, ALARM_UNLISTED, ALARM_WAITING};
+use crate::metrics::{
+    ALARM_CLOSED, ALARM_DELAY, ALARM_OLDEST, ALARM_OPEN, ALARM_OPENED, ALARM_UNLISTED, ALARM_WAITING,
+};
 pub use crate::profile::Severity;
 use crate::state::{State, StateError};
 use crate::time::Timestamp;
@@ -126,6 +128,7 @@ struct ClassMetrics {
     opened: [Counter; SEVERITIES.len()],
     closed: [Counter; SEVERITIES.len()],
     open: [Gauge; SEVERITIES.len()],
+    oldest: [Gauge; SEVERITIES.len()],
 }
 
 impl Alarms {
@@ -247,6 +250,21 @@ impl Alarms {
         waiting
     }
 
+    /// Brings the metric up to `now` that tells for how long alarms have been open.
+    pub fn refresh_metrics(&self, now: Timestamp) {
+        let inner = self.lock();
+        let mut oldest: HashMap<&str, [Option<Timestamp>; SEVERITIES.len()]> = HashMap::new();
+        for alarm in inner.table.open() {
+            let since = &mut oldest.entry(&alarm.class).or_default()[alarm.severity as usize];
+            *since = Some(since.map_or(alarm.since, |since| since.min(alarm.since)));
+        }
+        for (class, metrics) in &inner.classes {
+            let since = oldest.get(&**class).copied().unwrap_or_default();
+            let age = |since: Option<Timestamp>| since.map_or(0.0, |since| now.seconds_since(since).max(0.0));
+            metrics.oldest.iter().zip(since).for_each(|(oldest, since)| oldest.set(age(since)));
+        }
+    }
+
     /// Classes that profiles have had since now: their metrics start at 0.
     pub fn know_classes<'a>(&self, classes: impl IntoIterator<Item = &'a str>) {
         self.lock().know_classes(classes);
@@ -347,6 +365,11 @@ impl ClassMetrics {
                 let open = ALARM_OPEN.gauge(&[class, severity.name()]);
                 open.set(0.0);
                 open
+            }),
+            oldest: SEVERITIES.map(|severity| {
+                let oldest = ALARM_OLDEST.gauge(&[class, severity.name()]);
+                oldest.set(0.0);
+                oldest
             }),
         }
     }

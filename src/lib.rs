@@ -21,6 +21,7 @@
 pub mod alarm;
 mod backoff;
 pub mod broker;
+mod certificates;
 pub mod cli;
 pub mod config;
 pub mod decode;

@@ -43,6 +43,7 @@ macro_rules! metrics {
 
 metrics! {
     BUILD_INFO = Gauge "citywire_build_info" ["version"] "Always 1; the label tells the running version.";
+    TLS_CERTIFICATE_EXPIRY = Gauge "citywire_tls_certificate_expiry_timestamp_seconds" ["use"] "Unix time at which a certificate of ours expires, the first of its file: broker_client (broker.client_certificate_file), push_server (push.tls.certificate_file). Only for those that are configured.";
     START_TIME = Gauge "citywire_start_timestamp_seconds" [] "Unix time at which this process started.";
 
     BROKER_CONNECTED = Gauge "citywire_broker_connected" [] "1 while the MQTT session with the broker is up (always 1 with the embedded broker), else 0.";
@@ -107,6 +108,7 @@ metrics! {
     ALARM_OPENED = Counter "citywire_alarm_opened_total" ["class", "severity"] "Alarms that were opened, by device class and severity.";
     ALARM_CLOSED = Counter "citywire_alarm_closed_total" ["class", "severity"] "Alarms that were closed by the all-clear, by device class and severity.";
     ALARM_OPEN = Gauge "citywire_alarm_open" ["class", "severity"] "Alarms that are open, by device class and severity.";
+    ALARM_OLDEST = Gauge "citywire_alarm_oldest_open_seconds" ["class", "severity"] "Age of the oldest alarm that is open, by device class and severity; 0 when none is.";
     ALARM_DELAY = Histogram "citywire_alarm_delay_seconds" [] "Time from the receipt of a message to the alarm that it opens or closes; after a start, messages that came while the process was down count with that time.";
     ALARM_WAITING = Gauge "citywire_alarm_waiting_messages" [] "Journal entries in which alarms have yet to be looked for, the oldest of them and all behind it.";
     ALARM_UNLISTED = Counter "citywire_alarm_unlisted_total" [] "Alarms that nobody was told of, because a million were open already.";

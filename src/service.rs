@@ -14,6 +14,7 @@ use crate::broker::client::{self, Client};
 #[cfg(feature = "embedded-broker")]
 use crate::broker::embedded::{self, Embedded};
 use crate::broker::{self, Intake};
+use crate::certificates::OwnCertificates;
 use crate::config::{self, Config};
 use crate::fleet::{self, Expectations, Fleet};
 use crate::history::History;
@@ -163,6 +164,7 @@ pub async fn run(
         journal_bytes_max: config.journal.max_bytes.0,
         rules: rules_status,
         sinks,
+        certificates: OwnCertificates::new(&config),
     };
     let page = format!("http://{}", listener.address().unwrap_or(config.http.listen));
     let sources = web::Sources {

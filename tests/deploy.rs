@@ -3,6 +3,8 @@
 
 mod support;
 
+#[path = "deploy/alerts.rs"]
+mod alerts;
 #[path = "deploy/compose.rs"]
 mod compose;
 #[path = "deploy/monitoring.rs"]

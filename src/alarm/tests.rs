@@ -281,14 +281,18 @@ fn metrics_of_every_class_start_at_zero_and_follow_the_alarms() {
         f.alarms.waiting(10);
         f.alarms.save().unwrap();
         let f = f.restarted();
-        assert_eq!(f.open().len(), 1);
+        f.says(4, "s-3", "smoke", true, at(9));
+        f.alarms.refresh_metrics(at(100));
+        assert_eq!(f.open().len(), 2);
         recorder.handle().render()
     });
     for line in [
-        r#"citywire_alarm_opened_total{class="smoke_detector",severity="critical"} 2"#,
+        r#"citywire_alarm_opened_total{class="smoke_detector",severity="critical"} 3"#,
         r#"citywire_alarm_closed_total{class="smoke_detector",severity="critical"} 1"#,
-        r#"citywire_alarm_open{class="smoke_detector",severity="critical"} 1"#,
+        r#"citywire_alarm_open{class="smoke_detector",severity="critical"} 2"#,
         r#"citywire_alarm_open{class="smoke_detector",severity="warning"} 0"#,
+        r#"citywire_alarm_oldest_open_seconds{class="smoke_detector",severity="critical"} 98"#,
+        r#"citywire_alarm_oldest_open_seconds{class="smoke_detector",severity="warning"} 0"#,
         r#"citywire_alarm_waiting_messages 10"#,
         r#"citywire_alarm_unlisted_total 0"#,
     ] {

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use crate::alarm::{AlarmFollower, Alarms};
 use crate::broker;
+use crate::certificates::OwnCertificates;
 use crate::config;
 use crate::journal::{self, Account, Entry, Journal};
 use crate::metrics::{
@@ -30,6 +31,7 @@ pub struct Parts {
     pub journal_bytes_max: u64,
     pub rules: watch::Receiver<reload::Status>,
     pub sinks: Vec<SinkPart>,
+    pub certificates: OwnCertificates,
 }
 
 /// A sink's loop, of readings or of alarms, and what it says of itself.
@@ -145,7 +147,9 @@ impl Service for Parts {
 
     fn refresh_metrics(&self) {
         self.journal.refresh_metrics();
+        self.certificates.refresh_metrics();
         self.alarms.waiting(self.journal.last_sequence());
+        self.alarms.refresh_metrics(Timestamp::now());
         for sink in &self.sinks {
             sink.refresh_metrics();
         }

@@ -247,6 +247,23 @@ valve = { type = "text", values = ["open"], meaning = "Position" }
     }
 
     #[test]
+    fn a_class_expects_what_it_says_and_else_what_every_class_does() {
+        let written = WHOLE
+            .replace("\"Every class\"", "\"Every class\"\nreport_interval = \"1h\"\nbattery_low_v = 2.4")
+            .replace("\"Gate\"", "\"Gate\"\nsilent_after = \"2d\"\nbattery_low_v = 3\nbattery_low_percent = 10");
+        let classes = load("classes.toml", &written).unwrap();
+        let hour = Duration::from_secs(3_600);
+        let common = ClassLimits { report_interval: hour, battery_low_v: Some(2.4), ..ClassLimits::DEFAULT };
+        assert_eq!(classes.get("door").unwrap().limits, common);
+        let gate = classes.get("gate").unwrap().limits;
+        let silent_after = SilentAfter::Time(48 * hour);
+        let expected =
+            ClassLimits { silent_after, battery_low_v: Some(3.0), battery_low_percent: Some(10.0), ..common };
+        assert_eq!(gate, expected);
+        assert_eq!((common.silent_after.of(hour), gate.silent_after.of(hour)), (3 * hour, 48 * hour));
+    }
+
+    #[test]
     fn each_mistake_in_a_vocabulary_is_told_with_its_place_and_its_mend() {
         let f = |from: &str, to: &str, expected: &str| {
             assert!(WHOLE.contains(from), "{from}");
@@ -310,5 +327,26 @@ valve = { type = "text", values = ["open"], meaning = "Position" }
             "classes.toml:9:25: unknown key `mening`; did you mean `meaning`?",
         );
         f("title = \"Gate\"\n", "", "classes.toml:11:1: missing key `title`");
+        f(
+            "title = \"Gate\"",
+            "title = \"Gate\"\nsilent_after = 0.5",
+            "classes.toml:13:16: a device cannot be silent after 0.5 report intervals; write 1 or more",
+        );
+        f(
+            "title = \"Gate\"",
+            "title = \"Gate\"\nsilent_after = \"2 weeks\"",
+            "classes.toml:13:16: `weeks` is not a unit of time: use ms, s, m, h or d; \
+             write a time above zero, as in \"15m\" or \"1d\"",
+        );
+        f(
+            "title = \"Gate\"",
+            "title = \"Gate\"\nreport_interval = \"0s\"",
+            "classes.toml:13:19: no device reports that often; write a time above zero, as in \"15m\" or \"1d\"",
+        );
+        f(
+            "title = \"Gate\"",
+            "title = \"Gate\"\nbattery_low_percent = 120",
+            "classes.toml:13:23: no battery is at 120; write a number from 0 (never low) to 100",
+        );
     }
 }
