@@ -187,7 +187,11 @@ async fn every_path_answers_and_every_answer_fits_its_schema() {
         for device in ["P-1", AWKWARD, "never-heard", "nobody"] {
             for id in ["1", "999999"] {
                 let address = path.replace("{device}", &encoded(device)).replace("{id}", id);
-                let required = if path == "/readings" { "?class=parking" } else { "" };
+                let required = match path.as_str() {
+                    "/readings" => "?class=parking&from=2026-09-01T00:00:00Z&to=2026-10-01T00:00:00Z",
+                    "/devices/{device}/readings" => "?from=2026-09-01T00:00:00Z&to=2026-10-01T00:00:00Z",
+                    _ => "",
+                };
                 let answer = site.get(&format!("/api/v1{address}{required}")).await;
                 let found = !path.contains("{device}") || device != "nobody";
                 let found = found && (!path.contains("{id}") || id == "1");
