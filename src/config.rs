@@ -4,12 +4,13 @@
 //! every mistake at once, and `docs/configuration.md` and `citywire.example.toml` are generated from it.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 mod circles;
 mod envelope;
 mod environment;
+mod network;
 mod push;
 mod reference;
 mod route;
@@ -25,6 +26,7 @@ pub(crate) use envelope::read_layouts;
 pub use envelope::{
     Envelope, Event, JsonEnvelope, PayloadEncoding, PlatformEnvelope, Pointers, TimeFormat, When, Zone,
 };
+pub use network::Network;
 pub use push::{Push, PushAuth, PushPlatform, PushSource, PushTls};
 pub use reference::{effective, reference, sample};
 pub use route::{ProfileFrom, Route};
@@ -271,8 +273,35 @@ words! {
 section! {
     /// The operator page, the metrics and the health checks.
     pub struct Http {
-        /// Where they are served. They have no password: let a proxy ask for one before opening them to a network.
+        /// Where they are served. On another address than a loopback one, ask for a password, or let a proxy ask.
         pub listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8080));
+        /// The password of the page and of everything beside it; any user name goes with it (HTTP Basic). It is sent
+        /// with each request: put a proxy with TLS in front where others can listen.
+        pub password: Option<Secret> = None, like "\"a password\"";
+        /// A file that holds the password, in place of `password`. A line end behind it is not part of it.
+        pub password_file: Option<PathBuf> = None, like "\"page-password\"";
+        /// A header that a proxy in front adds once it has let somebody in, and takes away from what others send.
+        /// Requests with it need no password.
+        pub trusted_header: Option<String> = None, like "\"X-Forwarded-User\"";
+        /// From which addresses `trusted_header` is believed: the proxy's.
+        pub trusted_proxies: Vec<Network> = loopback();
+        /// Whether `/metrics` is answered to everybody, password or not. `/healthz` and `/readyz` are in any case.
+        pub metrics_open: bool = false;
+    }
+    check rules::http
+}
+
+/// The addresses of this machine itself.
+fn loopback() -> Vec<Network> {
+    let (v4, v6) = (IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST));
+    vec![Network::of(v4), Network::of(v6)]
+}
+
+impl Http {
+    /// Whether anybody in a network that reaches the address sees the page.
+    pub fn is_exposed(&self) -> bool {
+        let is_asked = self.password.is_some() || self.password_file.is_some() || self.trusted_header.is_some();
+        !is_asked && !self.listen.ip().is_loopback()
     }
 }
 

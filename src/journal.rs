@@ -88,6 +88,18 @@ pub struct Entry {
     pub payload: Bytes,
 }
 
+/// The files that hold the entries, in figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+pub struct Segments {
+    pub count: usize,
+    /// How many of them are compressed.
+    pub compressed: usize,
+    /// Bytes that they would take if none were.
+    pub uncompressed_bytes: u64,
+    /// Bytes of files that are damaged, and were set aside.
+    pub damaged_bytes: u64,
+}
+
 /// Where the journal is and how large it may become.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -249,6 +261,17 @@ impl Journal {
     /// Receive time of the oldest entry that is kept.
     pub fn oldest_received(&self) -> Option<Timestamp> {
         self.0.shared.index().oldest_received()
+    }
+
+    /// The files of the journal, in figures.
+    pub fn segments(&self) -> Segments {
+        let index = self.0.shared.index();
+        Segments {
+            count: index.segments.len(),
+            compressed: index.segments.iter().filter(|segment| segment.is_compressed()).count(),
+            uncompressed_bytes: index.content_bytes(),
+            damaged_bytes: index.damaged_bytes,
+        }
     }
 
     /// Bytes on disk.

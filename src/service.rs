@@ -166,6 +166,13 @@ pub async fn run(
         sinks,
         certificates: OwnCertificates::new(&config),
     };
+    if config.http.is_exposed() {
+        tracing::warn!(
+            listen = %config.http.listen,
+            "Whoever reaches this address sees the page: no password is asked for. Set http.password_file, or let a \
+             proxy ask and set http.trusted_header."
+        );
+    }
     let page = format!("http://{}", listener.address().unwrap_or(config.http.listen));
     let sources = web::Sources {
         service: Arc::new(parts),
@@ -175,6 +182,7 @@ pub async fn run(
         history: Arc::new(history),
         rules,
         data_directory: config.data_directory.clone(),
+        access: Arc::new(web::Access::of(&config.http)),
         metrics: exporter.clone(),
         started: Timestamp::now(),
         topics: config.routes.iter().map(|route| route.topic.value.to_string()).collect(),

@@ -2,51 +2,72 @@
 //!
 //! | path | answer |
 //! | --- | --- |
-//! | `/` | the page: the service at a glance, alarms, devices (`class`, `state`, `q`, `sort`, `page`) |
+//! | `/` | the service at a glance, open alarms, classes |
+//! | `/devices` | the devices (`class`, `state`, `q`, `sort`, `page`) |
+//! | `/devices/{device}` | one device: its readings over time (`range`), its messages byte by byte |
+//! | `/map` | the devices where they stand (`area`, and the parameters of `/devices`) |
+//! | `/refused` | what could not be used (`stage`, `reason`, `device`, `before`) |
+//! | `/journal` | the journal and the sinks |
+//! | `/profiles`, `/profiles/{id}` | the device profiles in force |
+//! | `/events` | alarms as they open and close (server-sent events) |
 //! | `/metrics` | metrics for Prometheus |
 //! | `/healthz` | 200 while the process serves |
 //! | `/readyz` | 200 while messages are taken; 503 with the reasons, one a line, when they are not |
 //! | `/api/v1/…` | the read API: `/api/v1/openapi.json` describes it |
 //!
-//! The page is made here, whole, for every request; a script of ours fetches it again every two seconds and takes over
-//! what has changed. Without scripts the browser reloads it. Nothing is read from another host, and nothing that
-//! the page shows can be run: HTML is escaped by construction, and the content security policy forbids the rest.
+//! A page is made here, whole, for every request, in the language of [`asked`]; a script of ours fetches it again every two
+//! seconds, and as alarms open, and takes over what has changed. Without scripts the browser reloads it. Nothing is read
+//! from another host, and nothing that a page shows can be run: HTML is escaped by construction, and the content security
+//! policy forbids the rest. [`access`] tells who may see it.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use tokio::sync::{Semaphore, watch};
 
 use crate::alarm::Alarms;
-use crate::fleet::{Fleet, Snapshot};
+use crate::fleet::{self, Fleet, Snapshot};
 use crate::history::History;
-use crate::http::{self, Limits};
+use crate::http::{self, Limits, Peer};
 pub use crate::http::{BindError, Listener};
 use crate::metrics::Exporter;
-use crate::refused::Refused;
+use crate::refused::{self as refusals, Refused};
 use crate::rules::Rules;
 use crate::time::Timestamp;
 
+mod access;
 mod api;
+mod asked;
+mod chart;
+mod device;
 mod devices;
+mod events;
 mod format;
 mod guard;
+mod journal;
+mod map;
 mod overview;
 mod page;
 mod parts;
+mod profiles;
 mod query;
 mod rates;
+mod refused;
 mod status;
 mod text;
 
+pub use access::Access;
 pub use api::openapi;
+use asked::Asked;
+use page::Content;
+use profiles::Shelf;
+
 use query::DevicesQuery;
 pub use rates::Rates;
 use rates::Sampler;
@@ -55,7 +76,6 @@ pub use status::{
     Activity, AlarmStatus, BrokerStatus, Failure, FleetStatus, JournalStatus, RulesRefusal, RulesStatus, Service,
     SinkStatus, Status,
 };
-use text::ENGLISH;
 
 /// Pages made at the same time. Making one looks at every device: more at once would take the processor from the
 /// messages.
@@ -77,6 +97,7 @@ pub struct Sources {
     pub rules: watch::Receiver<Arc<Rules>>,
     /// Where the refused messages are kept.
     pub data_directory: PathBuf,
+    pub access: Arc<Access>,
     pub metrics: Exporter,
     pub started: Timestamp,
     /// The topic filters of the routes, as the configuration has them: what a device may publish to.
@@ -87,16 +108,24 @@ struct Context {
     sources: Sources,
     sampler: Sampler,
     pages: Semaphore,
+    shelf: Shelf,
+    /// Places of those who listen to `/events`.
+    listeners: Arc<Semaphore>,
+    stopping: watch::Receiver<bool>,
     /// Held while the metrics are brought up to date and written out.
     scrape: Mutex<()>,
 }
 
 impl Context {
-    fn new(sources: Sources) -> Context {
+    /// Who listens to events is sent away when `stopping` is true, or gone.
+    fn new(sources: Sources, stopping: watch::Receiver<bool>) -> Context {
         Context {
             sources,
             sampler: Sampler::default(),
             pages: Semaphore::new(PAGES_AT_ONCE),
+            shelf: Shelf::default(),
+            listeners: Arc::new(Semaphore::new(events::LISTENERS_MAX)),
+            stopping,
             scrape: Mutex::default(),
         }
     }
@@ -113,10 +142,11 @@ pub async fn bind(address: SocketAddr) -> Result<Listener, BindError> {
 /// Serves until `stop` is done, then lets answers under way finish, which takes ten seconds at most.
 pub async fn serve(listener: Listener, sources: Sources, stop: impl Future<Output = ()>) -> std::io::Result<()> {
     let address = listener.address()?;
-    let context = Arc::new(Context::new(sources));
     let (stopping, stopped) = watch::channel(false);
+    let context = Arc::new(Context::new(sources, stopped.clone()));
     let router = router(address, Arc::clone(&context));
-    let server = http::serve(listener, Arc::new(move |_| router.clone()), Limits::default(), None, stopped);
+    let of_peer = move |peer: Peer| router.clone().layer(Extension(guard::Peer(peer.address.ip())));
+    let server = http::serve(listener, Arc::new(of_peer), Limits::default(), None, stopped);
     let stop = async {
         stop.await;
         let _ = stopping.send(true);
@@ -134,17 +164,27 @@ pub async fn serve(listener: Listener, sources: Sources, stop: impl Future<Outpu
 /// The router alone, and what is answered through it.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn pages(address: SocketAddr, sources: Sources) -> Router {
-    router(address, Arc::new(Context::new(sources)))
+    let (_, stopping) = watch::channel(false);
+    router(address, Arc::new(Context::new(sources, stopping)))
 }
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use http::answers;
 
 fn router(address: SocketAddr, context: Arc<Context>) -> Router {
+    let access = Arc::clone(&context.sources.access);
     let style = || async { asset("text/css; charset=utf-8", include_str!("web/style.css")) };
     let script = || async { asset("text/javascript; charset=utf-8", include_str!("web/live.js")) };
     Router::new()
         .route("/", get(overview))
+        .route("/devices", get(devices))
+        .route("/devices/{device}", get(device))
+        .route("/map", get(map))
+        .route("/refused", get(refused))
+        .route("/journal", get(journal))
+        .route("/profiles", get(profiles))
+        .route("/profiles/{id}", get(profile))
+        .route("/events", get(events))
         .route(page::STYLE_PATH, get(style))
         .route(page::SCRIPT_PATH, get(script))
         .route("/metrics", get(metrics))
@@ -153,18 +193,84 @@ fn router(address: SocketAddr, context: Arc<Context>) -> Router {
         .merge(api::router())
         .fallback(not_found)
         .with_state(context)
-        .layer(axum::middleware::from_fn_with_state(guard::Hosts::of(address), guard::guard))
+        .layer(axum::middleware::from_fn_with_state((guard::Hosts::of(address), access), guard::guard))
 }
 
-async fn overview(State(context): State<Arc<Context>>, parameters: Query<HashMap<String, String>>) -> Response {
-    let query = DevicesQuery::of(&parameters);
-    context
-        .blocking(move |context| {
-            let snapshot = context.sources.fleet.snapshot(&query.for_fleet());
-            page::overview(&context.status(&snapshot), &snapshot, &query, &ENGLISH).into_string()
-        })
-        .await
-        .map_or_else(IntoResponse::into_response, html)
+async fn overview(State(context): State<Arc<Context>>, asked: Asked) -> Response {
+    context.page(asked, |page| overview::content(&page.status, page.asked.text)).await
+}
+
+async fn devices(State(context): State<Arc<Context>>, asked: Asked) -> Response {
+    let query = DevicesQuery::of(&asked.parameters);
+    let for_fleet = query.for_fleet();
+    let make = move |page: &Page<'_>| devices::content(&page.status, &page.snapshot, &query, page.asked.text);
+    context.page_with(asked, for_fleet, make).await
+}
+
+async fn device(State(context): State<Arc<Context>>, Path(name): Path<String>, asked: Asked) -> Response {
+    let rules = context.rules();
+    let name = rules.registry.find(&name).map_or(name.as_str(), |registered| registered.device()).to_owned();
+    let found = context.sources.fleet.device(&name);
+    // What costs the database something is read when somebody opens the page, and not again every two seconds.
+    let past = match &found {
+        Some(found) if !asked.is_refresh => {
+            Some(device::past(&context.sources.history, found, device::Range::of(&asked)).await)
+        }
+        _ => None,
+    };
+    let make = move |page: &Page<'_>| match &found {
+        None => device::unheard(&name, &rules.registry, page.asked.text),
+        Some(found) => {
+            let messages = (!page.asked.is_refresh).then(|| page.context.messages(&name, &rules));
+            device::content(found, past.as_ref(), messages.as_deref(), &rules, page.status.now, page.asked)
+        }
+    };
+    context.page(asked, make).await
+}
+
+async fn map(State(context): State<Arc<Context>>, asked: Asked) -> Response {
+    let query = DevicesQuery::of(&asked.parameters);
+    let for_fleet = map::query(&query);
+    let make = move |page: &Page<'_>| {
+        let places = map::Places::of(&page.snapshot, &page.context.rules().registry, query.is_all());
+        map::content(&places, &page.snapshot, &query, page.asked)
+    };
+    context.page_with(asked, for_fleet, make).await
+}
+
+async fn refused(State(context): State<Arc<Context>>, asked: Asked) -> Response {
+    let make = |page: &Page<'_>| {
+        let archive = refusals::open_read_only(&page.context.sources.data_directory);
+        refused::content(&page.status, archive, page.asked)
+    };
+    context.page(asked, make).await
+}
+
+async fn journal(State(context): State<Arc<Context>>, asked: Asked) -> Response {
+    let make = |page: &Page<'_>| {
+        let (sources, text) = (&page.context.sources, page.asked.text);
+        let readers =
+            [(text.fleet_reader, sources.fleet.position()), (text.alarms_reader, sources.alarms.position())];
+        let readers = readers.map(|(name, position)| journal::Reader { name, position });
+        journal::content(&page.status, &readers, text)
+    };
+    context.page(asked, make).await
+}
+
+async fn profiles(State(context): State<Arc<Context>>, asked: Asked) -> Response {
+    context.page(asked, |page| profiles::list(&page.context.profiles(), page.asked.text)).await
+}
+
+async fn profile(State(context): State<Arc<Context>>, Path(id): Path<String>, asked: Asked) -> Response {
+    let make = move |page: &Page<'_>| {
+        let found = profiles::one(&page.context.profiles(), &id, page.asked.text);
+        found.unwrap_or_else(|| page::nowhere(page.asked))
+    };
+    context.page(asked, make).await
+}
+
+async fn events(State(context): State<Arc<Context>>) -> Response {
+    events::answer(&context.listeners, context.sources.alarms.subscribe(), context.stopping.clone())
 }
 
 async fn metrics(State(context): State<Arc<Context>>) -> Response {
@@ -194,11 +300,63 @@ async fn readyz(State(context): State<Arc<Context>>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
-async fn not_found() -> Response {
-    (StatusCode::NOT_FOUND, html(page::not_found(&ENGLISH).into_string())).into_response()
+async fn not_found(State(context): State<Arc<Context>>, asked: Asked) -> Response {
+    context.page(asked, |page| page::nowhere(page.asked)).await
+}
+
+/// What a page is made of.
+struct Page<'a> {
+    context: &'a Context,
+    asked: &'a Asked,
+    status: Status,
+    snapshot: Snapshot,
 }
 
 impl Context {
+    /// A page that lists no devices.
+    async fn page(
+        self: Arc<Self>,
+        asked: Asked,
+        make: impl FnOnce(&Page<'_>) -> Content + Send + 'static,
+    ) -> Response {
+        self.page_with(asked, DevicesQuery::default().for_fleet(), make).await
+    }
+
+    async fn page_with(
+        self: Arc<Self>,
+        asked: Asked,
+        devices: fleet::Query,
+        make: impl FnOnce(&Page<'_>) -> Content + Send + 'static,
+    ) -> Response {
+        let cookie = asked.cookie();
+        let made = self.blocking(move |context| {
+            let snapshot = context.sources.fleet.snapshot(&devices);
+            let page = Page { context, asked: &asked, status: context.status(&snapshot), snapshot };
+            let content = make(&page);
+            let status = if content.found { StatusCode::OK } else { StatusCode::NOT_FOUND };
+            (status, page::document(&content, &page.status, &asked).into_string())
+        });
+        match made.await {
+            Ok((status, page)) => {
+                let cookie = cookie.map(|cookie| [(header::SET_COOKIE, cookie)]);
+                (status, cookie.map(AppendHeaders), html(page)).into_response()
+            }
+            Err(status) => status.into_response(),
+        }
+    }
+
+    fn profiles(&self) -> Arc<profiles::Profiles> {
+        self.shelf.of(&self.rules())
+    }
+
+    /// The messages of a device's newest readings. Blocks.
+    fn messages(&self, device: &str, rules: &Rules) -> Vec<device::Message> {
+        let Sources { history, fleet, service, .. } = &self.sources;
+        let mut sequences = history.entries(device, device::MESSAGES_SHOWN).unwrap_or_default();
+        sequences.extend(fleet.reading_entry(device));
+        device::messages(device, sequences, rules, |sequence| service.entry(sequence))
+    }
+
     /// Runs what may take some time beside the threads that serve connections.
     async fn blocking<T: Send + 'static>(
         self: Arc<Self>,

@@ -103,7 +103,7 @@ async fn many_devices_take_little_memory_each_and_the_page_lists_them() {
         citywire.metrics().sum("citywire_fleet_devices", &[]) == f64::from(devices)
     })
     .await;
-    for path in ["/", "/api/v1/status", "/api/v1/devices", "/?q=meter-7&sort=name"] {
+    for path in ["/", "/api/v1/status", "/api/v1/devices", "/devices?q=meter-7&sort=newest"] {
         let (status, body) = citywire.get(path).expect("citywire answers");
         assert!(status == 200 && body.len() < 1 << 20, "{path} answers with a page of the list: {status}");
     }

@@ -9,14 +9,18 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use citywire::config::Http;
 use citywire::fleet::{Field, Severity};
 use citywire::point::FieldValue;
 use citywire::problem::Problem;
 use citywire::refused::{Filter, open_read_only};
 use citywire::time::Timestamp;
 use citywire::web::{Activity, Failure, RulesRefusal};
-use support::site::{Site, parts, site, site_in};
+use support::site::{Site, parts, site, site_for, site_in};
 use support::wait_until;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn number(name: &'static str, value: f64, unit: &'static str) -> Field<'static> {
     Field { name, unit, value: FieldValue::Float(value), alarm: None }
@@ -26,8 +30,15 @@ fn alarm(name: &'static str, severity: Severity) -> Field<'static> {
     Field { name, unit: "", value: FieldValue::Bool(true), alarm: Some(severity) }
 }
 
-const PATHS: [&str; 8] = [
+/// The pages that the header leads to, and one of those below them.
+const PAGES: [&str; 6] = ["/", "/devices", "/refused", "/journal", "/profiles", "/profiles/cjt188"];
+
+const PATHS: [&str; 12] = [
     "/",
+    "/devices",
+    "/refused",
+    "/journal",
+    "/profiles",
     "/metrics",
     "/healthz",
     "/readyz",
@@ -54,10 +65,20 @@ async fn the_page_shows_the_service_and_what_each_device_last_said() {
         "Up to date",
         "decode: checksum",
         "field “check”: the sum is 7, the payload says 8",
-        "<dt><bdi>battery_v</bdi></dt><dd><bdi>3.625\u{a0}V</bdi></dd>",
-        "<bdi>-4.5\u{a0}°C</bdi>",
         "1 alarm on 1 device",
         "<title>1 alarm · citywire</title>",
+        "<a href=\"/devices/s-1\"><bdi>s-1</bdi></a>",
+        "<a href=\"/devices?class=parking&amp;liveness=online\">1</a>",
+        "<a href=\"/devices?class=smoke_detector&amp;state=alarm\">1</a>",
+    ] {
+        assert!(page.body.contains(shown), "{shown} is missing in\n{}", page.body);
+    }
+    let page = site.get("/devices").await;
+    for shown in [
+        "<dt><bdi>battery_v</bdi></dt><dd><bdi>3.625\u{a0}V</bdi></dd>",
+        "<bdi>-4.5\u{a0}°C</bdi>",
+        "<title>(1) Devices · citywire</title>",
+        "<a href=\"/profiles/acme-1\"><bdi>acme-1</bdi></a>",
     ] {
         assert!(page.body.contains(shown), "{shown} is missing in\n{}", page.body);
     }
@@ -135,10 +156,14 @@ async fn a_sink_is_behind_when_something_waits_longer_than_a_batch_takes() {
 
 #[tokio::test]
 async fn an_empty_page_tells_what_to_do_next() {
-    let page = site().await.get("/").await.body;
+    let site = site().await;
+    let page = site.get("/devices").await.body;
     assert!(page.contains("No device has been heard yet."), "{page}");
     assert!(page.contains("<code>city/{pilot}/{class}/{device}/up</code>"), "{page}");
-    assert!(page.contains("Nothing has been refused."), "{page}");
+    for path in ["/", "/refused"] {
+        let page = site.get(path).await.body;
+        assert!(page.contains("Nothing has been refused."), "{page}");
+    }
 }
 
 #[tokio::test]
@@ -156,9 +181,16 @@ async fn what_comes_from_outside_is_text_and_never_markup() {
         parts.sinks[0].last_error = Some(Failure { time: Timestamp::now(), detail: HOSTILE.into() });
     });
     let encoded: String = HOSTILE.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    for path in
-        ["/".to_string(), format!("/?q={encoded}&class={encoded}"), format!("/?state={encoded}&sort={encoded}")]
-    {
+    let paths = [
+        "/".to_string(),
+        "/devices".to_string(),
+        "/refused".to_string(),
+        "/journal".to_string(),
+        format!("/refused?reason={encoded}&device={encoded}"),
+        format!("/devices?q={encoded}&class={encoded}"),
+        format!("/devices?state={encoded}&sort={encoded}&liveness={encoded}&lang={encoded}"),
+    ];
+    for path in paths {
         let page = site.get(&path).await;
         assert_eq!(page.status, 200);
         assert!(page.body.contains("&lt;script&gt;alert(1)"), "it is shown");
@@ -169,31 +201,254 @@ async fn what_comes_from_outside_is_text_and_never_markup() {
 }
 
 #[tokio::test]
-async fn the_page_takes_nothing_from_elsewhere_and_nothing_inline() {
+async fn the_pages_take_nothing_from_elsewhere_and_nothing_inline() {
     let site = site().await;
     site.hear(1, "p-1", "parking", &[number("battery_v", 3.6, "V")]);
-    let page = site.get("/").await.body;
-    for attribute in ["src=\"", "href=\"", "action=\""] {
-        for value in page.split(attribute).skip(1).map(|rest| rest.split('"').next().unwrap()) {
-            assert!(value.starts_with(['/', '#']) || value.starts_with("data:image/svg+xml,"), "{attribute}{value}");
+    site.refuse(2, "the sum is 7");
+    for path in PAGES {
+        let page = site.get(path).await.body;
+        for attribute in [" src=\"", " href=\"", " action=\""] {
+            for value in page.split(attribute).skip(1).map(|rest| rest.split('"').next().unwrap()) {
+                assert!(
+                    value.starts_with(['/', '#']) || value.starts_with("data:image/svg+xml,"),
+                    "{attribute}{value}"
+                );
+                assert!(!value.starts_with("//"), "{attribute}{value}");
+            }
         }
+        for inline in ["<style", " style=", " onclick=", "javascript:"] {
+            assert!(!page.contains(inline), "{inline}");
+        }
+        assert!(page.contains(r#"<script src="/assets/live.js" defer></script>"#), "{page}");
+        assert_eq!(page.matches("<script").count(), 1);
     }
-    for inline in ["<style", " style=", " onclick=", "javascript:"] {
-        assert!(!page.contains(inline), "{inline}");
-    }
-    assert!(page.contains(r#"<script src="/assets/live.js" defer></script>"#), "{page}");
-    assert_eq!(page.matches("<script").count(), 1);
 }
 
 #[tokio::test]
 async fn every_part_that_is_updated_has_a_name_of_its_own() {
-    let page = site().await.get("/").await.body;
-    let ids: Vec<&str> = page.split(" id=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
-    let unique: BTreeSet<_> = ids.iter().collect();
-    assert_eq!(ids.len(), unique.len(), "{ids:?}");
-    let live: Vec<&str> = page.split('<').filter(|tag| tag.contains(" data-live")).collect();
-    assert!(live.len() >= 8, "{live:?}");
-    assert!(live.iter().all(|tag| tag.contains(" id=\"")), "{live:?}");
+    let site = site().await;
+    for path in PAGES {
+        let page = site.get(path).await.body;
+        let ids: Vec<&str> = page.split(" id=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+        let unique: BTreeSet<_> = ids.iter().collect();
+        assert_eq!(ids.len(), unique.len(), "{path} {ids:?}");
+        let live: Vec<&str> = page.split('<').filter(|tag| tag.contains(" data-live")).collect();
+        assert!(live.len() >= 4, "{path} {live:?}");
+        assert!(live.iter().all(|tag| tag.contains(" id=\"")), "{path} {live:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_page_is_reached_from_every_other_and_says_where_it_is() {
+    let site = site().await;
+    for path in PAGES {
+        let page = site.get(path).await.body;
+        for link in ["/", "/devices", "/refused", "/journal", "/profiles"] {
+            assert!(page.contains(&format!("<a href=\"{link}\"")), "{path} leads to {link}");
+        }
+        assert_eq!(page.matches("aria-current=\"page\"").count(), 1, "{path}");
+        assert_eq!(page.matches("<h1>").count(), 1, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_browser_decides_the_language_until_the_reader_does() {
+    let site = site().await;
+    site.hear(1, "s-1", "smoke_detector", &[alarm("smoke_alarm", Severity::Critical)]);
+    site.refuse(2, "the sum is 7");
+    let ask = async |path: &str, header: &str| {
+        site.send(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{header}\r\nConnection: close\r\n\r\n")).await
+    };
+    for path in PAGES {
+        let chinese = ask(path, "Accept-Language: zh-CN,zh;q=0.9,en;q=0.8").await;
+        assert!(chinese.body.contains("<html lang=\"zh\">") && chinese.body.contains("跳到正文"), "{path}");
+        assert!(!chinese.headers.contains_key("set-cookie"));
+        let english = ask(path, "Accept-Language: de, en;q=0.5").await;
+        assert!(
+            english.body.contains("<html lang=\"en\">") && english.body.contains("Skip to the content"),
+            "{path}"
+        );
+        assert!(english.body.contains(&format!("href=\"{path}?lang=zh\"")), "{}", english.body);
+    }
+    let chosen = ask("/devices?q=s&lang=zh", "Accept-Language: en").await;
+    assert!(chosen.body.contains("<html lang=\"zh\">") && chosen.body.contains("href=\"/devices?q=s&amp;lang=en\""));
+    let cookie = &chosen.headers["set-cookie"];
+    assert!(cookie.ends_with("; SameSite=Strict; HttpOnly"), "{cookie}");
+    let kept = ask("/", &format!("Cookie: {}\r\nAccept-Language: en", cookie.split(';').next().unwrap())).await;
+    assert!(kept.body.contains("<html lang=\"zh\">") && kept.body.contains("1 台设备有 1 个告警"), "{}", kept.body);
+}
+
+#[tokio::test]
+async fn refused_messages_are_grouped_filtered_and_shown_with_the_command_that_uses_them() {
+    let site = site().await;
+    for sequence in 1..=60 {
+        site.refuse(sequence, &format!("the sum of {sequence} is wrong"));
+    }
+    let page = site.get("/refused").await.body;
+    for shown in [
+        "<a href=\"/refused?stage=decode&amp;reason=checksum\"><bdi>checksum</bdi></a>",
+        "<code>citywire refused replay</code>",
+        "the sum of 60 is wrong",
+        "<code><bdi>city/north/parking/p-1/up</bdi></code>",
+        "<code>01 02 03</code>",
+    ] {
+        assert!(page.contains(shown), "{shown} is missing in\n{page}");
+    }
+    assert!(!page.contains("the sum of 10 is wrong"), "the newest fifty");
+    let older = page.split("rel=\"next\" href=\"").nth(1).unwrap().split('"').next().unwrap();
+    assert!(site.get(older).await.body.contains("the sum of 10 is wrong"), "{older}");
+    let chosen = site.get("/refused?stage=decode&reason=checksum&device=p%201").await.body;
+    let command = "citywire refused replay --stage decode --reason checksum --device 'p 1'";
+    assert!(chosen.contains(&format!("<code>{command}</code>")), "{chosen}");
+    assert!(page.contains("<li data-key=") && !chosen.contains("<li data-key="), "they are of no device");
+}
+
+#[tokio::test]
+async fn the_journal_and_its_readers_are_told_in_figures() {
+    let site = site().await;
+    site.change(|parts| {
+        parts.journal.segments.damaged_bytes = 4096;
+        parts.journal.blocked = Some("the disk is full: make room".into());
+        (parts.sinks[0].position, parts.sinks[0].waiting, parts.sinks[0].refused) = (1_234_000, 567, 8);
+    });
+    let page = site.get("/journal").await.body;
+    for shown in [
+        "3.0 GiB",
+        "10.0 GiB",
+        "9.0 GiB",
+        "48, of them 40 compressed",
+        "17 to 1,234,567",
+        "<span>4.0 KiB</span>",
+        "the disk is full: make room",
+        "<td class=\"number\">1,234,000</td><td class=\"number\">567</td><td class=\"number\">1,234,567</td><td class=\"number\">8</td>",
+        "Devices and refused messages",
+    ] {
+        assert!(page.contains(shown), "{shown} is missing in\n{page}");
+    }
+}
+
+#[tokio::test]
+async fn profiles_are_listed_with_what_they_give_and_what_their_examples_show() {
+    let site = site().await;
+    let list = site.get("/profiles").await.body;
+    let count = citywire::profile::Library::built_in().unwrap().ids().count();
+    assert_eq!(list.split("<a href=\"/profiles/").count() - 1, count);
+    let page = site.get("/profiles/cjt188").await;
+    for shown in ["<h1><bdi>cjt188</bdi></h1>", "<bdi>volume_m3</bdi>", "<bdi>water_meter</bdi>", " enum values"] {
+        assert!(page.body.contains(shown), "{shown} is missing in\n{}", page.body);
+    }
+    assert_eq!(site.get("/profiles/no-such").await.status, 404);
+}
+
+/// A page with a password, in a file of this directory; and how to ask it with one.
+async fn locked_site(directory: &support::TempDir, metrics_open: bool) -> Site {
+    let password_file = Some(directory.file("password", "open sesame\n"));
+    site_for(&Http { password_file, metrics_open, ..Http::default() }).await
+}
+
+async fn ask_with(site: &Site, path: &str, password: &str) -> support::site::Answer {
+    let credentials = STANDARD.encode(format!("operator:{password}"));
+    let headers = format!("Host: localhost\r\nAuthorization: Basic {credentials}\r\nConnection: close");
+    site.send(&format!("GET {path} HTTP/1.1\r\n{headers}\r\n\r\n")).await
+}
+
+#[tokio::test]
+async fn with_a_password_nothing_is_shown_to_those_who_do_not_give_it() {
+    let directory = support::TempDir::new();
+    let site = locked_site(&directory, false).await;
+    for path in PATHS.into_iter().chain(["/events", "/nowhere"]) {
+        let answer = site.get(path).await;
+        let is_for_probes = matches!(path, "/healthz" | "/readyz");
+        assert_eq!(answer.status, if is_for_probes { 200 } else { 401 }, "{path}");
+        assert!(answer.headers["content-security-policy"].starts_with("default-src 'none'"));
+        assert_eq!(answer.headers.contains_key("www-authenticate"), !is_for_probes, "{path}");
+    }
+    for path in PATHS {
+        assert_eq!(ask_with(&site, path, "open sesame").await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_may_be_open_beside_a_password() {
+    let directory = support::TempDir::new();
+    let site = locked_site(&directory, true).await;
+    assert_eq!(site.get("/metrics").await.status, 200);
+    assert_eq!(site.get("/").await.status, 401);
+}
+
+#[tokio::test]
+async fn a_new_password_needs_no_restart_and_guessing_is_slowed_down() {
+    let directory = support::TempDir::new();
+    let site = locked_site(&directory, false).await;
+    std::fs::write(directory.path().join("password"), "another\n").unwrap();
+    assert_eq!(ask_with(&site, "/", "open sesame").await.status, 401);
+    assert_eq!(ask_with(&site, "/", "another").await.status, 200);
+    for _ in 0..9 {
+        assert_eq!(ask_with(&site, "/", "guess").await.status, 401);
+    }
+    let answer = ask_with(&site, "/", "another").await;
+    assert_eq!(answer.status, 429, "ten wrong ones came before");
+    assert!(answer.headers["retry-after"].parse::<u64>().unwrap() <= 60);
+    assert_eq!(site.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_trusted_lets_in() {
+    let let_in_by = async |proxy: &str, header: &str| {
+        let trusted_header = Some("X-Forwarded-User".to_owned());
+        let trusted_proxies = vec![proxy.parse().unwrap()];
+        let site = site_for(&Http { trusted_header, trusted_proxies, ..Http::default() }).await;
+        site.send(&format!("GET / HTTP/1.1\r\nHost: localhost\r\n{header}Connection: close\r\n\r\n")).await.status
+    };
+    assert_eq!(let_in_by("127.0.0.1", "X-Forwarded-User: ana\r\n").await, 200);
+    assert_eq!(let_in_by("127.0.0.1", "").await, 403);
+    assert_eq!(let_in_by("192.0.2.0/24", "X-Forwarded-User: ana\r\n").await, 403, "anybody can send a header");
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_may_not_ask() {
+    let site = site().await;
+    let ask = async |origin: &str| {
+        site.send(&format!("GET / HTTP/1.1\r\nHost: localhost:8080\r\nOrigin: {origin}\r\nConnection: close\r\n\r\n"))
+            .await
+            .status
+    };
+    assert_eq!(ask("http://localhost:8080").await, 200);
+    assert_eq!(ask("http://evil.example").await, 403);
+    assert_eq!(ask("null").await, 403);
+}
+
+#[tokio::test]
+async fn an_alarm_is_told_to_those_who_listen_at_once() {
+    let site = site().await;
+    let mut stream = tokio::net::TcpStream::connect(site.address).await.unwrap();
+    stream.write_all(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let mut said = String::new();
+    let mut until = async |wanted: &str| {
+        let reading = async {
+            while !said.contains(wanted) {
+                let mut bytes = [0; 4096];
+                let count = stream.read(&mut bytes).await.unwrap();
+                assert!(count > 0, "it ended with {said}");
+                said.push_str(&String::from_utf8_lossy(&bytes[..count]));
+            }
+        };
+        tokio::time::timeout(support::PATIENCE, reading).await.unwrap_or_else(|_| panic!("{wanted} in {said}"));
+        said.clone()
+    };
+    assert!(until("retry: 1000").await.contains("content-type: text/event-stream"));
+    site.hear(1, "<b>s-1</b>", "smoke_detector", &[alarm("smoke_alarm", Severity::Critical)]);
+    let said = until("}\n\n").await;
+    let data = said.split("event: alarm\ndata: ").nth(1).unwrap().lines().next().unwrap();
+    let event: serde_json::Value = serde_json::from_str(data).unwrap();
+    assert_eq!((&event["change"], &event["alarm"]["device"]), (&"opened".into(), &"<b>s-1</b>".into()));
+    let Site { stop, task, .. } = site;
+    stop.send(()).unwrap();
+    tokio::time::timeout(support::PATIENCE, task)
+        .await
+        .expect("a listener does not hold up the end")
+        .unwrap()
+        .unwrap();
 }
 
 #[tokio::test]
@@ -328,17 +583,17 @@ async fn devices_are_searched_filtered_and_cut_into_pages() {
         site.hear(sequence, &format!("device-{sequence:03}"), class, &[]);
     }
     site.hear(251, "other", "parking", &[alarm("tamper", Severity::Warning)]);
-    let first = site.get("/").await;
+    let first = site.get("/devices").await;
     assert_eq!((first.devices().len(), first.devices()[0]), (100, "device-001"));
-    assert!(first.body.contains("Page 1 of 3") && first.body.contains("href=\"/?page=2#devices\""));
-    let last = site.get("/?page=3").await;
+    assert!(first.body.contains("Page 1 of 3") && first.body.contains("href=\"/devices?page=2\""));
+    let last = site.get("/devices?page=3").await;
     assert_eq!((last.devices().len(), *last.devices().last().unwrap()), (51, "other"));
     assert!(!last.body.contains("rel=\"next\""));
-    assert_eq!(site.get("/?class=parking&page=2").await.devices().len(), 26);
-    assert_eq!(site.get("/?q=DEVICE-25").await.devices(), ["device-250"]);
-    assert_eq!(site.get("/?state=alarm").await.devices(), ["other"]);
-    assert_eq!(site.get("/?sort=newest").await.devices()[0], "other");
-    let none = site.get("/?q=nothing").await;
+    assert_eq!(site.get("/devices?class=parking&page=2").await.devices().len(), 26);
+    assert_eq!(site.get("/devices?q=DEVICE-25").await.devices(), ["device-250"]);
+    assert_eq!(site.get("/devices?state=alarm").await.devices(), ["other"]);
+    assert_eq!(site.get("/devices?sort=newest").await.devices()[0], "other");
+    let none = site.get("/devices?q=nothing").await;
     assert!(none.body.contains("No device matches.") && none.body.contains("0 of 251"), "{}", none.body);
 }
 
@@ -370,11 +625,11 @@ async fn the_page_is_right_after_a_restart_and_the_refused_can_be_listed_meanwhi
     stop.send(()).unwrap();
     task.await.unwrap().unwrap();
     let readers = Arc::downgrade(&fleet);
-    drop(fleet);
-    drop(service);
+    drop((fleet, service));
     wait_until("the page lets go of the fleet", || readers.strong_count() == 0).await;
     let after = site_in(directory).await;
-    let page = after.get("/").await;
+    let page = after.get("/devices").await;
     assert_eq!(page.devices(), ["p-1"]);
-    assert!(page.body.contains("3.625\u{a0}V") && page.body.contains("the sum is 7"), "{}", page.body);
+    assert!(page.body.contains("3.625\u{a0}V"), "{}", page.body);
+    assert!(after.get("/refused").await.body.contains("the sum is 7"));
 }

@@ -178,6 +178,7 @@ fn check_all(arguments: &Arguments) -> Findings {
         findings.problems.push(Problem::in_file(file.unwrap_or(Path::new(config::FILE_NAME)), error.to_string()));
     }
     findings.problems.append(&mut unrouted(&config));
+    findings.problems.extend(exposed(&config, file));
     // That a file cannot be read is a mistake of the configuration, and told there.
     config.registry.file.take_if(|file| std::fs::File::open(file).is_err());
     match Rules::load(&config) {
@@ -193,6 +194,18 @@ fn check_broker(config: &Config, file: Option<&Path>) -> Option<Problem> {
     let url = config.broker.url.as_deref()?;
     let error = Endpoint::new(url, Security::from(&config.broker)).err()?;
     Some(Problem::in_file(file.unwrap_or(Path::new(config::FILE_NAME)), error.to_string()))
+}
+
+/// A page that asks nobody who he is, in a network.
+fn exposed(config: &Config, file: Option<&Path>) -> Option<Problem> {
+    let message = format!(
+        "`http.listen` = \"{}\": whoever reaches it sees the page, and is not asked for a password",
+        config.http.listen
+    );
+    let help = "set `http.password_file`; or let a proxy ask, and set `http.trusted_header`. In a container whose port is \
+                published on 127.0.0.1 only, this is as it should be";
+    let problem = Problem::in_file(file.unwrap_or(Path::new(config::FILE_NAME)), message).help(help);
+    config.http.is_exposed().then(|| problem.warning("page-without-password"))
 }
 
 /// What is pushed and no route takes, and routes that take what nobody pushes.

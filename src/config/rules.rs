@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::section::Options;
 use super::setting::plain_error;
 use super::{
-    Broker, Config, EmbeddedBroker, EmbeddedSink, Envelope, Influxdb2Sink, Journal, JsonEnvelope, MqttSink,
+    Broker, Config, EmbeddedBroker, EmbeddedSink, Envelope, Http, Influxdb2Sink, Journal, JsonEnvelope, MqttSink,
     PayloadEncoding, ProfileFrom, Profiles, Registry, Route, Unknown, WebhookSink,
 };
 use crate::sink::mqtt::TopicTemplate;
@@ -224,6 +224,22 @@ pub(super) fn readable(name: &str, file: &Path, options: &mut Options<'_, '_, '_
 
 fn unreadable(name: &str, file: &Path, error: &std::io::Error, options: &mut Options<'_, '_, '_>) {
     options.problem(name, format!("the file {} cannot be read: {}", file.display(), plain_error(error)));
+}
+
+pub(super) fn http(http: &mut Http, options: &mut Options<'_, '_, '_>) {
+    secret_file("password", "password_file", &http.password_file, options);
+    if http.password.as_ref().is_some_and(|password| password.reveal().is_empty()) {
+        options.problem("password", "`password` is empty").help = Some("remove it, or set one".into());
+    }
+    let Some(header) = &http.trusted_header else { return };
+    if header.parse::<axum::http::HeaderName>().is_err() {
+        options.problem("trusted_header", format!("\"{}\" is no name of a header", header.escape_debug())).help =
+            Some("write it as in \"X-Forwarded-User\"".into());
+    }
+    if http.trusted_proxies.is_empty() && options.sound(&["trusted_proxies"]) {
+        options.problem("trusted_proxies", "`trusted_header` is given, and `trusted_proxies` is empty").help =
+            Some("name the proxy's address".into());
+    }
 }
 
 pub(super) fn journal(journal: &mut Journal, options: &mut Options<'_, '_, '_>) {

@@ -5,8 +5,8 @@
 //! what its bytes are, the number in them, what becomes of it, and by which line of the profile. Bits that nothing reads
 //! have pieces of their own. The values are those of the decode itself: nothing is computed a second time.
 //!
-//! `watch` listens to the machine, `extent` knows which bits belong to what, `words` says how numbers become values, and
-//! `arrange` puts pieces in order and finds what nothing read.
+//! `watch` listens to the machine, `extent` knows which bits belong to what, `words` says how numbers become values,
+//! `arrange` puts pieces in order and finds what nothing read, and [`sentence`] says in words what a line tells.
 //!
 //! An explanation holds text of the payload as it came: whoever shows it must escape it.
 
@@ -22,6 +22,7 @@ use crate::time::Timestamp;
 
 mod arrange;
 mod extent;
+pub mod sentence;
 mod watch;
 mod words;
 

@@ -115,6 +115,8 @@ impl Service for Parts {
             size_bytes: self.journal.bytes(),
             max_bytes: self.journal_bytes_max,
             oldest: self.journal.oldest_received(),
+            oldest_sequence: self.journal.oldest(),
+            segments: self.journal.segments(),
             blocked: (!state.is_writable()).then(|| state.to_string()),
         }
     }

@@ -1,13 +1,14 @@
-//! The section with the devices: search, table, pages.
+//! `/devices`: search, table, pages.
 
 use maud::{Markup, html};
 
 use super::format;
+use super::page::{Content, Tab};
 use super::parts::{self, Mark};
 use super::query::{DevicesQuery, SORTS, STATES};
 use super::status::Status;
 use super::text::Text;
-use crate::fleet::{DeviceState, DeviceView, FieldView, Severity, Snapshot, Sort};
+use crate::fleet::{Condition, DeviceView, FieldView, Liveness, Severity, Snapshot, Sort};
 use crate::time::Timestamp;
 
 /// Fields of a reading that show at once; the rest can be unfolded.
@@ -15,28 +16,28 @@ const FIELDS_SHOWN: usize = 8;
 /// A reading whose own time is further from its arrival is shown with that time.
 const SECONDS_APART_MAX: f64 = 120.0;
 
-pub(super) fn section(status: &Status, snapshot: &Snapshot, query: &DevicesQuery, text: &Text) -> Markup {
-    html! {
-        section #devices class="panel" aria-labelledby="devices-title" {
+pub(super) fn content(status: &Status, snapshot: &Snapshot, query: &DevicesQuery, text: &Text) -> Content {
+    let body = html! {
+        section #devices class="panel" aria-label=(text.devices) {
             div class="heading" {
-                h2 #devices-title { (text.devices) }
                 p #matching data-live class="muted" role="status" {
                     ((text.matching)(&format::count(snapshot.matching as u64), &format::count(snapshot.total as u64)))
                 }
-                (form(snapshot, query, text))
+                (form(Tab::Devices, snapshot, query, text))
             }
             div #list data-live {
                 @if snapshot.total == 0 {
                     (nothing_heard(status, text))
                 } @else if snapshot.matching == 0 {
-                    p class="empty" { (text.no_matches) " " a href="/#devices" { (text.clear) } }
+                    p class="empty" { (text.no_matches) " " a href=(Tab::Devices.path()) { (text.clear) } }
                 } @else {
                     (table(status, snapshot, text))
                     (pages(snapshot, query, text))
                 }
             }
         }
-    }
+    };
+    Content::of(Tab::Devices, body)
 }
 
 fn nothing_heard(status: &Status, text: &Text) -> Markup {
@@ -51,9 +52,10 @@ fn nothing_heard(status: &Status, text: &Text) -> Markup {
     }
 }
 
-fn form(snapshot: &Snapshot, query: &DevicesQuery, text: &Text) -> Markup {
+/// Which devices are shown, for the page of this tab.
+pub(super) fn form(tab: Tab, snapshot: &Snapshot, query: &DevicesQuery, text: &Text) -> Markup {
     html! {
-        form #filter action="/#devices" method="get" role="search" {
+        form #filter action=(tab.path()) method="get" role="search" {
             label { span { (text.search) } input type="search" name="q" value=(query.text) maxlength="200" placeholder=(text.search_hint) autocomplete="off" spellcheck="false"; }
             label { span { (text.class) } select name="class" {
                 option value="" { (text.all_classes) }
@@ -64,16 +66,30 @@ fn form(snapshot: &Snapshot, query: &DevicesQuery, text: &Text) -> Markup {
             label { span { (text.state) } select name="state" {
                 option value="" { (text.all_states) }
                 @for state in STATES {
-                    option value=(state.name()) selected[query.state == Some(state)] { (state_word(state, text)) }
+                    option value=(state.name()) selected[query.state == Some(state)] { (parts::state_word(state, text)) }
                 }
             } }
-            label { span { (text.sort) } select name="sort" {
-                @for sort in SORTS {
-                    option value=(sort.name()) selected[query.sort == sort] { (sort_word(sort, text)) }
+            label { span { (text.liveness) } select name="liveness" {
+                option value="" { (text.any_liveness) }
+                @for liveness in Liveness::ALL {
+                    option value=(liveness.name()) selected[query.liveness == Some(liveness)] { (parts::liveness_word(liveness, text)) }
                 }
             } }
+            label { span { (text.condition) } select name="condition" {
+                option value="" { (text.any_condition) }
+                @for condition in Condition::ALL {
+                    option value=(condition.name()) selected[query.condition == Some(condition)] { (parts::condition_word(condition, text)) }
+                }
+            } }
+            @if tab == Tab::Devices {
+                label { span { (text.sort) } select name="sort" {
+                    @for sort in SORTS {
+                        option value=(sort.name()) selected[query.sort == sort] { (sort_word(sort, text)) }
+                    }
+                } }
+            }
             button type="submit" { (text.apply) }
-            @if !query.is_all() { a href="/#devices" { (text.clear) } }
+            @if !query.is_all() { a href=(tab.path()) { (text.clear) } }
         }
     }
 }
@@ -82,7 +98,7 @@ fn form(snapshot: &Snapshot, query: &DevicesQuery, text: &Text) -> Markup {
 /// then forget that it is a table.
 fn table(status: &Status, snapshot: &Snapshot, text: &Text) -> Markup {
     html! {
-        table class="devices" role="table" aria-labelledby="devices-title" {
+        table class="devices" role="table" aria-label=(text.devices) {
             thead role="rowgroup" { tr role="row" {
                 th scope="col" role="columnheader" class="device" { (text.device) }
                 th scope="col" role="columnheader" class="class" { (text.class) }
@@ -100,8 +116,8 @@ fn row(device: &DeviceView, now: Timestamp, text: &Text) -> Markup {
     html! {
         tr role="row" data-key=(device.name) {
             th scope="row" role="rowheader" class="device" {
-                (parts::name(&device.name))
-                @if let Some(profile) = &device.profile { span class="under" { (parts::name(profile)) } }
+                (parts::device_link(&device.name))
+                @if let Some(profile) = &device.profile { span class="under" { (parts::profile_link(profile)) } }
             }
             td role="cell" class="class" { (parts::name(&device.class)) }
             td role="cell" class="state" { (state(device, now, text)) }
@@ -113,16 +129,10 @@ fn row(device: &DeviceView, now: Timestamp, text: &Text) -> Markup {
 }
 
 fn state(device: &DeviceView, now: Timestamp, text: &Text) -> Markup {
-    let mark = match device.state {
-        DeviceState::Alarm => device.alarms.iter().map(|alarm| alarm.severity).max().map_or(Mark::Bad, Mark::of),
-        DeviceState::Refused => Mark::Warning,
-        DeviceState::Ok => Mark::Good,
-        DeviceState::Heard => Mark::Quiet,
-    };
     html! {
-        (parts::marked(mark, state_word(device.state, text)))
-        @if let (DeviceState::Refused, Some(refusal)) = (device.state, &device.last_refusal) {
-            span class="under" { (refusal.reason) ", " ((text.ago)(&format::age(refusal.received, now))) }
+        (parts::states(device, text))
+        @if let Some(refusal) = device.last_refusal.as_ref().filter(|_| device.conditions.contains(&Condition::Refused)) {
+            span class="under" { (parts::name(&refusal.reason)) ", " ((text.ago)(&format::age(refusal.received, now))) }
         }
     }
 }
@@ -168,15 +178,6 @@ fn severity_class(severity: Severity) -> &'static str {
         Severity::Critical => "raised bad",
         Severity::Warning => "raised warning",
         Severity::Info => "raised",
-    }
-}
-
-fn state_word(state: DeviceState, text: &Text) -> &'static str {
-    match state {
-        DeviceState::Alarm => text.state_alarm,
-        DeviceState::Refused => text.state_refused,
-        DeviceState::Ok => text.state_ok,
-        DeviceState::Heard => text.state_heard,
     }
 }
 

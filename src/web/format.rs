@@ -44,6 +44,23 @@ pub(super) fn rate(rate: Option<f64>) -> String {
     }
 }
 
+/// In at most four characters: `17`, `1.2k`, `35k`, `2M`.
+pub(super) fn short(number: u64) -> String {
+    match number {
+        0..1_000 => number.to_string(),
+        1_000..9_950 => format!("{:.1}k", number as f64 / 1e3),
+        9_950..999_500 => format!("{:.0}k", number as f64 / 1e3),
+        _ => format!("{:.0}M", number as f64 / 1e6),
+    }
+}
+
+/// In the largest unit that leaves a whole number: `24 h`, `15 min`.
+pub(super) fn interval(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(86_400, "d"), (3_600, "h"), (60, "min")];
+    let unit = UNITS.into_iter().find(|(length, _)| seconds > 0 && seconds.is_multiple_of(*length));
+    unit.map_or_else(|| format!("{seconds} s"), |(length, unit)| format!("{} {unit}", seconds / length))
+}
+
 /// In one or two units: `12 s`, `3 min`, `2 h 5 min`, `4 d`. What lies ahead is `0 s`.
 pub(super) fn age(since: Timestamp, now: Timestamp) -> String {
     let seconds = now.as_seconds().saturating_sub(since.as_seconds()).max(0);
@@ -93,7 +110,7 @@ fn float(value: f64) -> String {
 }
 
 /// UCUM codes (<https://ucum.org/ucum>) whose usual sign is another.
-fn unit(ucum: &str) -> &str {
+pub(super) fn unit(ucum: &str) -> &str {
     match ucum {
         "Cel" => "°C",
         "deg" => "°",

@@ -1,9 +1,10 @@
-//! What every request to the operator's pages passes: methods, the Host header, a time limit, and the headers that
-//! every answer carries.
+//! What every request to the operator's pages passes: methods, the Host and Origin headers, the password, a time limit,
+//! and the headers that every answer carries.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -12,6 +13,7 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::access::Access;
 use super::api::{self, Problem};
 
 /// How long an answer may take to be made.
@@ -59,68 +61,99 @@ impl Hosts {
     }
 }
 
+/// Where a request comes from; an extension of it. Without one, nothing is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub IpAddr);
+
 /// Wraps every route.
-pub(super) async fn guard(State(hosts): State<Arc<Hosts>>, request: Request, next: Next) -> Response {
+pub(super) async fn guard(
+    State((hosts, access)): State<(Arc<Hosts>, Arc<Access>)>,
+    request: Request,
+    next: Next,
+) -> Response {
     let is_api = api::is_under(request.uri().path());
-    let refused = match refusal(&hosts, &request) {
+    let refused = match refusal(&hosts, &access, &request) {
         Some(refusal) => Err(refusal),
-        None => tokio::time::timeout(ANSWER_TIME_MAX, next.run(request))
-            .await
-            .map_err(|_| (StatusCode::SERVICE_UNAVAILABLE, "The answer took too long to make: try again.\n")),
+        None => tokio::time::timeout(ANSWER_TIME_MAX, next.run(request)).await.map_err(|_| {
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "The answer took too long to make: try again.\n")
+        }),
     };
-    let mut response = refused.unwrap_or_else(|(status, words)| match is_api {
-        true => with_allow(status, Problem::refused(status, words.trim_end()).into_response()),
-        false => with_allow(status, answer(status, words)),
-    });
+    let mut response = refused.unwrap_or_else(|refusal| refusal.answer(is_api));
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
 }
 
-fn with_allow(status: StatusCode, mut response: Response) -> Response {
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-    }
-    response
+/// Why a request is not answered: the status, the words for it, and a header that belongs to it.
+pub(super) struct Refusal {
+    pub status: StatusCode,
+    pub words: Cow<'static, str>,
+    pub header: Option<(HeaderName, HeaderValue)>,
 }
 
-/// The status and the words for it.
-type Refusal = (StatusCode, &'static str);
+impl Refusal {
+    pub(super) fn new(status: StatusCode, words: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal { status, words: words.into(), header: None }
+    }
 
-fn refusal(hosts: &Hosts, request: &Request) -> Option<Refusal> {
+    /// In the form of the API, or as plain text.
+    fn answer(self, is_api: bool) -> Response {
+        let mut response = match is_api {
+            true => Problem::refused(self.status, self.words.trim_end()).into_response(),
+            false => {
+                let plain = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+                (self.status, plain, self.words.into_owned()).into_response()
+            }
+        };
+        response.headers_mut().extend(self.header);
+        response
+    }
+}
+
+fn refusal(hosts: &Hosts, access: &Access, request: &Request) -> Option<Refusal> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return Some((StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are answered here.\n"));
+        let header = Some((header::ALLOW, HeaderValue::from_static("GET, HEAD")));
+        let words = "Only GET and HEAD are answered here.\n";
+        return Some(Refusal { header, ..Refusal::new(StatusCode::METHOD_NOT_ALLOWED, words) });
     }
-    match host(request) {
-        None => Some((StatusCode::BAD_REQUEST, "The request needs one Host header with a valid name.\n")),
-        Some(host) if !hosts.allows(&host) => Some((
-            StatusCode::MISDIRECTED_REQUEST,
-            "This service listens on a loopback address and answers only to localhost, 127.0.0.1 and [::1]. To give \
-             it another name, put a proxy in front that sends one of these as Host, or set http.listen.\n",
-        )),
-        Some(_) => None,
+    let Some(authority) = authority(request) else {
+        let words = "The request needs one Host header with a valid name.\n";
+        return Some(Refusal::new(StatusCode::BAD_REQUEST, words));
+    };
+    if !hosts.allows(authority.host()) {
+        let words = "This service listens on a loopback address and answers only to localhost, 127.0.0.1 and [::1]. To \
+                     give it another name, put a proxy in front that sends one of these as Host, or set http.listen.\n";
+        return Some(Refusal::new(StatusCode::MISDIRECTED_REQUEST, words));
     }
+    if is_of_stranger(request.headers(), &authority) {
+        return Some(Refusal::new(StatusCode::FORBIDDEN, "A page of another origin may not ask this service.\n"));
+    }
+    let peer = request.extensions().get::<Peer>().map(|Peer(address)| *address);
+    access.admit(request.uri().path(), request.headers(), peer, Instant::now()).err().map(Refusal::from)
 }
 
-/// The name that the request is for, without port: of the request line if it has one, else of the one Host header
-/// (RFC 9112, section 3.2).
-fn host(request: &Request) -> Option<String> {
+/// Whether a page of another origin sends the request. A browser says so, and a page cannot keep it from that; only that
+/// somebody follows a link carries no origin. A proxy may give the request another scheme and port.
+fn is_of_stranger(headers: &HeaderMap, authority: &Authority) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return false };
+    let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://")?.1.parse::<Authority>().ok());
+    origin.is_none_or(|origin| !origin.host().eq_ignore_ascii_case(authority.host()))
+}
+
+/// The name that the request is for: of the request line if it has one, else of the one Host header (RFC 9112, section
+/// 3.2).
+fn authority(request: &Request) -> Option<Authority> {
     let headers: &HeaderMap = request.headers();
     let mut values = headers.get_all(header::HOST).iter();
     let (first, second) = (values.next(), values.next());
     if second.is_some() {
         return None;
     }
-    let authority = match request.uri().authority() {
-        Some(authority) => authority.clone(),
-        None => first?.to_str().ok()?.parse::<Authority>().ok()?,
-    };
-    Some(authority.host().to_string())
-}
-
-fn answer(status: StatusCode, text: &'static str) -> Response {
-    (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
+    match request.uri().authority() {
+        Some(authority) => Some(authority.clone()),
+        None => first?.to_str().ok()?.parse().ok(),
+    }
 }
 
 #[cfg(test)]
@@ -150,7 +183,7 @@ mod tests {
     fn the_host_is_one_name_without_its_port() {
         let f = |uri: &str, hosts: &[&str]| {
             let request = hosts.iter().fold(Request::get(uri), |request, value| request.header(header::HOST, *value));
-            host(&request.body(axum::body::Body::empty()).unwrap())
+            authority(&request.body(axum::body::Body::empty()).unwrap()).map(|authority| authority.host().to_owned())
         };
         assert_eq!(f("/", &["localhost:8080"]).as_deref(), Some("localhost"));
         assert_eq!(f("/", &["[::1]:8080"]).as_deref(), Some("[::1]"));
@@ -158,5 +191,22 @@ mod tests {
         assert_eq!(f("/", &[]), None);
         assert_eq!(f("/", &["localhost", "evil.example"]), None);
         assert_eq!(f("/", &["not a name"]), None);
+    }
+
+    #[test]
+    fn only_pages_of_ours_may_ask() {
+        let f = |origin: Option<&'static str>, expected| {
+            let headers =
+                origin.map(|origin| (header::ORIGIN, HeaderValue::from_static(origin))).into_iter().collect();
+            let authority = Authority::from_static("localhost:8080");
+            assert_eq!(is_of_stranger(&headers, &authority), expected, "{origin:?}");
+        };
+        f(None, false);
+        f(Some("http://localhost:8080"), false);
+        f(Some("https://LOCALHOST"), false);
+        f(Some("http://evil.example"), true);
+        f(Some("http://localhost.evil.example:8080"), true);
+        f(Some("null"), true);
+        f(Some(""), true);
     }
 }

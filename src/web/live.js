@@ -1,13 +1,17 @@
 // Keeps the page up to date: fetches it again every two seconds and takes over what differs, node by node, so that
-// focus, scrolling, selections and unfolded details stay as they are. Rests while the page is hidden or paused.
+// focus, scrolling, selections and unfolded details stay as they are. When citywire tells of an alarm (/events), at once.
+// Rests while the page is hidden or paused.
 "use strict";
 
 const INTERVAL_MS = 2000;
 const PATIENCE_MS = 10000;
+// After the first alarm of several, the others are shown together.
+const GATHER_MS = 250;
 
 const pause = document.getElementById("pause");
 const filter = document.getElementById("filter");
 const offline = document.getElementById("offline");
+const news = document.getElementById("news");
 let paused = false;
 let timer = 0;
 let request = null;
@@ -18,7 +22,7 @@ async function refresh() {
   const mine = (request = new AbortController());
   const patience = setTimeout(() => mine.abort(), PATIENCE_MS);
   try {
-    const answer = await fetch(location.pathname + location.search, { signal: mine.signal, cache: "no-store" });
+    const answer = await fetch(location.pathname + location.search, { signal: mine.signal, cache: "no-store", headers: { "Citywire-Refresh": "1" } });
     if (!answer.ok) throw new Error(answer.statusText);
     show(new DOMParser().parseFromString(await answer.text(), "text/html"));
     offline.hidden = true;
@@ -92,15 +96,40 @@ function applyFilter() {
 }
 
 let typing = 0;
-filter.addEventListener("input", () => {
+filter?.addEventListener("input", () => {
   clearTimeout(typing);
   typing = setTimeout(applyFilter, 250);
 });
-filter.addEventListener("submit", (event) => {
+filter?.addEventListener("submit", (event) => {
   event.preventDefault();
   clearTimeout(typing);
   applyFilter();
 });
+
+// Alarms as they open and close. The browser connects again by itself; while it cannot, the page is fetched all the same.
+let events = null;
+let gathering = 0;
+
+function listen() {
+  if (paused || document.hidden || (events && events.readyState !== EventSource.CLOSED)) return;
+  events = new EventSource("/events");
+  events.addEventListener("alarm", (event) => {
+    const { change, alarm } = JSON.parse(event.data);
+    if (change === "opened") {
+      const words = { kind: alarm.kind, device: alarm.device };
+      news.textContent = news.dataset.opened.replace(/\{(kind|device)\}/g, (_, word) => words[word]);
+    }
+    if (gathering) return;
+    refresh();
+    gathering = setTimeout(() => { gathering = 0; refresh(); }, GATHER_MS);
+  });
+}
+
+// A connection that nobody looks at would take one of the few that a browser makes to a host.
+function deafen() {
+  events?.close();
+  events = null;
+}
 
 pause.hidden = false;
 const pauseText = pause.textContent;
@@ -108,13 +137,24 @@ pause.addEventListener("click", () => {
   paused = !paused;
   pause.setAttribute("aria-pressed", String(paused));
   pause.textContent = paused ? pause.dataset.resume : pauseText;
-  if (paused) clearTimeout(timer);
-  else refresh();
+  if (paused) rest();
+  else resume();
 });
 
 document.addEventListener("visibilitychange", () => {
-  if (document.hidden) clearTimeout(timer);
-  else if (!paused) refresh();
+  if (document.hidden) rest();
+  else if (!paused) resume();
 });
 
+function rest() {
+  clearTimeout(timer);
+  deafen();
+}
+
+function resume() {
+  refresh();
+  listen();
+}
+
 schedule();
+listen();

@@ -1,21 +1,40 @@
-//! The sections that tell of the service: what needs attention, the way of the messages, sinks, refusals, alarms.
+//! `/`: what needs attention, the way of the messages, alarms, classes, sinks, refusals.
 
 use maud::{Markup, html};
 
-use super::format;
+use super::page::{Content, Tab};
 use super::parts::{self, Mark};
 use super::query::DevicesQuery;
 use super::status::{Activity, AlarmStatus, SinkStatus, Status};
 use super::text::Text;
+use super::{format, refused as messages};
 use crate::alarm::Alarm;
-use crate::fleet::{DeviceState, Severity};
+use crate::fleet::{ClassSummary, Condition, DeviceState, Liveness};
 use crate::refused::ReasonCount;
+use crate::time::Timestamp;
 
 /// A sink whose oldest waiting entry is younger is up to date: it collects its batch.
 const SECONDS_BEHIND: f64 = 10.0;
 
 /// So many reasons are shown of one concern; the log and `citywire check` have all.
 const REASONS_SHOWN_MAX: usize = 10;
+
+/// Everything at a glance.
+pub(super) fn content(status: &Status, text: &Text) -> Content {
+    let body = html! {
+        (attention(&concerns(status, text), text))
+        (service(status, text))
+        div class="columns" {
+            (alarms(status, text))
+            div class="column" {
+                (sinks(status, text))
+                (refused(status, text))
+            }
+        }
+        (classes(status, text))
+    };
+    Content::of(Tab::Overview, body)
+}
 
 /// Something that somebody has to look at.
 pub(super) struct Concern {
@@ -53,7 +72,7 @@ fn refused_rules(status: &Status, text: &Text) -> Option<Concern> {
     Some(Concern { sentence: (text.rules_refused)(&format::age(status.rules.loaded, status.now)), reasons })
 }
 
-pub(super) fn attention(concerns: &[Concern], text: &Text) -> Markup {
+fn attention(concerns: &[Concern], text: &Text) -> Markup {
     html! {
         div #attention data-live {
             @if !concerns.is_empty() {
@@ -71,7 +90,7 @@ pub(super) fn attention(concerns: &[Concern], text: &Text) -> Markup {
 }
 
 /// The way of the messages, a card a stage.
-pub(super) fn service(status: &Status, text: &Text) -> Markup {
+fn service(status: &Status, text: &Text) -> Markup {
     html! {
         section #service class="cards" data-live aria-label=(text.service) {
             (broker(status, text))
@@ -217,10 +236,10 @@ fn sink_row(sink: &SinkStatus, rate: Option<f64>, status: &Status, text: &Text) 
     }
 }
 
-pub(super) fn refused(status: &Status, text: &Text) -> Markup {
+fn refused(status: &Status, text: &Text) -> Markup {
     html! {
         section #refused class="panel" data-live aria-labelledby="refused-title" {
-            h2 #refused-title { (text.refused) @if !status.refused.is_empty() { code { (text.see_refused) } } }
+            h2 #refused-title { (text.refused) }
             @if status.refused.is_empty() {
                 p class="empty" { (text.nothing_refused) }
             } @else {
@@ -232,6 +251,7 @@ pub(super) fn refused(status: &Status, text: &Text) -> Markup {
                     } }
                     tbody { @for count in &status.refused { (refused_row(count, status)) } }
                 }
+                p { a href=(Tab::Refused.path()) { (text.all_refused) } }
             }
         }
     }
@@ -241,7 +261,7 @@ fn refused_row(count: &ReasonCount, status: &Status) -> Markup {
     html! {
         tr data-key={ (count.stage.name()) ":" (count.reason) } {
             th scope="row" {
-                (count.stage.name()) ": " (count.reason)
+                a href=(messages::link(Some(count.stage), Some(&count.reason), None)) { (count.stage.name()) ": " (count.reason) }
                 span class="under wrap" { (parts::name(&count.detail)) }
             }
             td class="number" { (format::count(count.messages)) }
@@ -250,7 +270,7 @@ fn refused_row(count: &ReasonCount, status: &Status) -> Markup {
     }
 }
 
-pub(super) fn alarms(status: &Status, text: &Text) -> Markup {
+fn alarms(status: &Status, text: &Text) -> Markup {
     let AlarmStatus { open, listed } = &status.alarms;
     let further = open - listed.len();
     html! {
@@ -281,50 +301,71 @@ pub(super) fn alarms(status: &Status, text: &Text) -> Markup {
 }
 
 fn alarm_row(alarm: &Alarm, status: &Status, text: &Text) -> Markup {
-    let word = match alarm.severity {
-        Severity::Critical => text.critical,
-        Severity::Warning => text.warning,
-        Severity::Info => text.info,
-    };
-    let device = DevicesQuery { text: alarm.device.to_string(), ..DevicesQuery::default() };
     html! {
         tr data-key={ (alarm.device) " " (alarm.kind) } {
-            td { (parts::marked(Mark::of(alarm.severity), word)) }
+            td { (parts::severity(alarm.severity, text)) }
             td { (parts::name(&alarm.kind)) }
-            th scope="row" { a href=(device.link(1)) { (parts::name(&alarm.device)) } }
+            th scope="row" { (parts::device_link(&alarm.device)) }
             td class="muted class" { (parts::name(&alarm.class)) }
             td class="number" { (parts::age(alarm.since, status.now)) }
         }
     }
 }
 
-pub(super) fn classes(status: &Status, text: &Text) -> Markup {
+/// Which devices of a class are counted, and what they are called.
+type Count = (fn(&Text) -> &'static str, fn(&ClassSummary) -> usize, fn(DevicesQuery) -> DevicesQuery);
+
+const COUNTS: [Count; 8] = [
+    (|text| text.devices, |class| class.devices, |query| query),
+    (|text| text.online, |class| class.online, |query| DevicesQuery { liveness: Some(Liveness::Online), ..query }),
+    (|text| text.late, |class| class.late, |query| DevicesQuery { liveness: Some(Liveness::Late), ..query }),
+    (|text| text.silent, |class| class.silent, |query| DevicesQuery { liveness: Some(Liveness::Silent), ..query }),
+    (|text| text.in_alarm, |class| class.in_alarm, |query| DevicesQuery { state: Some(DeviceState::Alarm), ..query }),
+    (|text| text.last_refused, |class| class.refused, |query| with(Condition::Refused, query)),
+    (|text| text.clock_wrong, |class| class.clock_wrong, |query| with(Condition::ClockWrong, query)),
+    (|text| text.battery_low, |class| class.battery_low, |query| with(Condition::BatteryLow, query)),
+];
+
+fn with(condition: Condition, query: DevicesQuery) -> DevicesQuery {
+    DevicesQuery { condition: Some(condition), ..query }
+}
+
+/// Classes by states. Each number leads to the devices that it counts.
+fn classes(status: &Status, text: &Text) -> Markup {
+    let classes = &status.fleet.classes;
     html! {
-        section #classes class="panel" data-live aria-labelledby="classes-title" hidden[status.fleet.classes.is_empty()] {
+        section #classes class="panel" data-live aria-labelledby="classes-title" hidden[classes.is_empty()] {
             h2 #classes-title { (text.classes) }
-            @if !status.fleet.classes.is_empty() {
-                table {
-                    thead { tr {
-                        th scope="col" { (text.class) }
-                        th scope="col" class="number" { (text.devices) }
-                        th scope="col" class="number" { (text.in_alarm) }
-                        th scope="col" class="number" { (text.last_refused) }
-                        th scope="col" class="number" { (text.last_time) }
-                    } }
-                    tbody {
-                        @for class in &status.fleet.classes {
-                            @let query = DevicesQuery { class: Some(class.class.clone()), ..DevicesQuery::default() };
-                            tr data-key=(class.class) {
-                                th scope="row" { a href=(query.link(1)) { (parts::name(&class.class)) } }
-                                td class="number" { (format::count(class.devices as u64)) }
-                                td class="number" { (format::count(class.in_alarm as u64)) }
-                                td class="number" { (format::count(class.refused as u64)) }
-                                td class="number" { (parts::age_or_never(class.last_heard, status.now, text)) }
-                            }
-                        }
+            @if !classes.is_empty() {
+                div class="scroll" tabindex="0" role="region" aria-labelledby="classes-title" {
+                    table {
+                        thead { tr {
+                            th scope="col" { (text.class) }
+                            @for (name, ..) in COUNTS { th scope="col" class="number" { (name(text)) } }
+                            th scope="col" class="number" { (text.last_time) }
+                        } }
+                        tbody { @for class in classes { (class_row(class, status.now, text)) } }
                     }
                 }
             }
+        }
+    }
+}
+
+fn class_row(class: &ClassSummary, now: Timestamp, text: &Text) -> Markup {
+    let all = DevicesQuery { class: Some(class.class.clone()), ..DevicesQuery::default() };
+    html! {
+        tr data-key=(class.class) {
+            th scope="row" { a href=(all.link(1)) { (parts::name(&class.class)) } }
+            @for (_, count, of) in COUNTS {
+                td class="number" {
+                    @match count(class) {
+                        0 => span class="muted" { "0" },
+                        count => a href=(of(all.clone()).link(1)) { (format::count(count as u64)) },
+                    }
+                }
+            }
+            td class="number" { (parts::age_or_never(class.last_heard, now, text)) }
         }
     }
 }

@@ -1,13 +1,12 @@
-//! The frame of the operator's pages: head, header, footer.
+//! The frame of the operator's pages: head, header with the ways to all pages, footer.
 
 use maud::{DOCTYPE, Markup, html};
 
+use super::asked::{Asked, LANGUAGES};
 use super::parts::{self, Mark};
-use super::query::DevicesQuery;
 use super::status::Status;
 use super::text::Text;
-use super::{devices, format, overview as sections};
-use crate::fleet::Snapshot;
+use super::{format, overview};
 
 /// Where the page's own style and script are.
 pub(super) const STYLE_PATH: &str = "/assets/style.css";
@@ -18,29 +17,137 @@ const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'
     width='16' height='16' rx='3' fill='%230b6e7a'/%3E%3Cpath d='M4 12V7h3v5m2 0V4h3v8' fill='none' stroke='white' \
     stroke-width='1.5'/%3E%3C/svg%3E";
 
-/// Everything at a glance; what `/` answers.
-pub(super) fn overview(status: &Status, snapshot: &Snapshot, query: &DevicesQuery, text: &Text) -> Markup {
-    let concerns = sections::concerns(status, text);
-    let content = html! {
-        (sections::attention(&concerns, text))
-        (sections::service(status, text))
-        div class="columns" {
-            div class="column" {
-                (sections::alarms(status, text))
-                (sections::classes(status, text))
-            }
-            div class="column" {
-                (sections::sinks(status, text))
-                (sections::refused(status, text))
+/// The pages that the header leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tab {
+    Overview,
+    Devices,
+    Map,
+    Refused,
+    Journal,
+    Profiles,
+}
+
+impl Tab {
+    const ALL: [Tab; 6] = [Tab::Overview, Tab::Devices, Tab::Map, Tab::Refused, Tab::Journal, Tab::Profiles];
+
+    pub(super) const fn path(self) -> &'static str {
+        match self {
+            Tab::Overview => "/",
+            Tab::Devices => "/devices",
+            Tab::Map => "/map",
+            Tab::Refused => "/refused",
+            Tab::Journal => "/journal",
+            Tab::Profiles => "/profiles",
+        }
+    }
+
+    pub(super) const fn name(self, text: &Text) -> &'static str {
+        match self {
+            Tab::Overview => text.overview,
+            Tab::Devices => text.devices,
+            Tab::Map => text.map,
+            Tab::Refused => text.refused,
+            Tab::Journal => text.journal_page,
+            Tab::Profiles => text.profiles,
+        }
+    }
+}
+
+/// What a page shows within the frame.
+pub(super) struct Content {
+    /// The page that it is, or belongs to.
+    pub tab: Tab,
+    /// Its heading; without one, the tab's name.
+    pub heading: Option<String>,
+    /// False of an address that nothing is behind.
+    pub found: bool,
+    pub body: Markup,
+}
+
+impl Content {
+    pub(super) fn of(tab: Tab, body: Markup) -> Content {
+        Content { tab, heading: None, found: true, body }
+    }
+}
+
+/// The whole document.
+pub(super) fn document(content: &Content, status: &Status, asked: &Asked) -> Markup {
+    let text = asked.text;
+    let heading = content.heading.as_deref().unwrap_or(content.tab.name(text));
+    html! {
+        (DOCTYPE)
+        html lang=(text.language) {
+            (head(&title(content.tab, heading, status.alarms.open, text)))
+            body {
+                a class="skip" href="#content" { (text.skip) }
+                header class="top" {
+                    p class="name" { a href="/" { "citywire" } }
+                    (navigation(content.tab, text))
+                    p #health data-live role="status" { (health(status, text)) }
+                    p class="clock" {
+                        span class="muted" { (text.updated) " " }
+                        span #updated data-live { time datetime=(status.now) { (format::moment(status.now)) } }
+                        button #pause type="button" aria-pressed="false" data-resume=(text.resume) hidden { (text.pause) }
+                    }
+                    (languages(asked))
+                }
+                p #offline role="alert" hidden {
+                    (parts::sign(Mark::Warning)) " " (text.no_answer) " " span #offline-since {} "."
+                }
+                // Read aloud as alarms open; the script fills it from /events.
+                p #news class="unseen" role="status" aria-label=(text.news) data-opened=((text.alarm_opened)("{kind}", "{device}")) {}
+                main #content tabindex="-1" {
+                    h1 { (parts::name(heading)) }
+                    (content.body)
+                }
+                footer #foot data-live {
+                    span { ((text.version)(status.version)) }
+                    span { ((text.running_for)(&format::age(status.started, status.now))) }
+                    span { ((text.rules_loaded)(&format::age(status.rules.loaded, status.now))) }
+                    @for path in ["/metrics", "/readyz", "/api/v1/status"] {
+                        a href=(path) { (path) }
+                    }
+                }
             }
         }
-        (devices::section(status, snapshot, query, text))
-    };
-    frame(&(text.title_with_alarms)(status.alarms.open), health(status, concerns.len(), text), status, content, text)
+    }
+}
+
+/// The alarms stand in it, so that they are seen on a tab that is not looked at.
+fn title(tab: Tab, heading: &str, open_alarms: usize, text: &Text) -> String {
+    match (tab, open_alarms) {
+        (Tab::Overview, _) => (text.title_with_alarms)(open_alarms),
+        (_, 0) => (text.title_of)(heading),
+        _ => format!("({open_alarms}) {}", (text.title_of)(heading)),
+    }
+}
+
+fn navigation(current: Tab, text: &Text) -> Markup {
+    html! {
+        nav class="tabs" aria-label=(text.navigation) {
+            @for tab in Tab::ALL {
+                a href=(tab.path()) aria-current=[(tab == current).then_some("page")] { (tab.name(text)) }
+            }
+        }
+    }
+}
+
+fn languages(asked: &Asked) -> Markup {
+    html! {
+        nav class="languages" aria-label=(asked.text.languages) {
+            @for (language, name) in LANGUAGES {
+                @if language.language != asked.text.language {
+                    a href=(asked.link(language)) lang=(language.language) hreflang=(language.language) { (name) }
+                }
+            }
+        }
+    }
 }
 
 /// The one line that says whether all is well. It is read aloud when it changes, so no number that always does.
-fn health(status: &Status, problems: usize, text: &Text) -> Markup {
+fn health(status: &Status, text: &Text) -> Markup {
+    let problems = overview::concerns(status, text).len();
     if problems > 0 {
         parts::marked(Mark::Bad, &(text.problems)(problems))
     } else if status.rates.history.iter().any(|rate| *rate > 0.0) {
@@ -50,40 +157,7 @@ fn health(status: &Status, problems: usize, text: &Text) -> Markup {
     }
 }
 
-fn frame(title: &str, health: Markup, status: &Status, content: Markup, text: &Text) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang=(text.language) {
-            (head(title, true))
-            body {
-                a class="skip" href="#devices" { (text.skip_to_devices) }
-                header class="top" {
-                    h1 { a href="/" { "citywire" } }
-                    p #health data-live role="status" { (health) }
-                    p class="clock" {
-                        span class="muted" { (text.updated) " " }
-                        span #updated data-live { time datetime=(status.now) { (format::moment(status.now)) } }
-                        button #pause type="button" aria-pressed="false" data-resume=(text.resume) hidden { (text.pause) }
-                    }
-                }
-                p #offline role="alert" hidden {
-                    (parts::sign(Mark::Warning)) " " (text.no_answer) " " span #offline-since {} "."
-                }
-                main { (content) }
-                footer #foot data-live {
-                    span { ((text.version)(status.version)) }
-                    span { ((text.running_for)(&format::age(status.started, status.now))) }
-                    span { ((text.rules_loaded)(&format::age(status.rules.loaded, status.now))) }
-                    @for path in ["/metrics", "/readyz", "/api/v1/status", "/api/v1/devices"] {
-                        a href=(path) { (path) }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn head(title: &str, live: bool) -> Markup {
+fn head(title: &str) -> Markup {
     html! {
         head {
             meta charset="utf-8";
@@ -92,28 +166,18 @@ fn head(title: &str, live: bool) -> Markup {
             title { (title) }
             link rel="icon" href=(ICON);
             link rel="stylesheet" href=(STYLE_PATH);
-            @if live {
-                script src=(SCRIPT_PATH) defer {}
-                noscript { meta http-equiv="refresh" content="5"; }
-            }
+            script src=(SCRIPT_PATH) defer {}
+            noscript { meta http-equiv="refresh" content="5"; }
         }
     }
 }
 
 /// What an address answers that is none of ours.
-pub(super) fn not_found(text: &Text) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang=(text.language) {
-            (head(text.not_found, false))
-            body {
-                header class="top" { p class="name" { a href="/" { "citywire" } } }
-                main class="alone" {
-                    h1 { (text.not_found) }
-                    p { (text.not_found_advice) }
-                    p { a href="/" { (text.to_overview) } }
-                }
-            }
-        }
-    }
+pub(super) fn nowhere(asked: &Asked) -> Content {
+    let text = asked.text;
+    let body = html! {
+        p { (text.not_found_advice) }
+        p { a href="/" { (text.to_overview) } }
+    };
+    Content { tab: Tab::Overview, heading: Some(text.not_found.to_owned()), found: false, body }
 }

@@ -1,10 +1,14 @@
 //! Small pieces of HTML that the sections of the page share.
 
+use std::borrow::Cow;
+
 use maud::{Markup, html};
 
 use super::format;
+use super::page::Tab;
+use super::query::percent_encoded;
 use super::text::Text;
-use crate::fleet::Severity;
+use crate::fleet::{Condition, DeviceState, DeviceView, Liveness, Severity};
 use crate::time::Timestamp;
 
 /// A sign for a state. Each has a shape of its own, and a word always stands beside it: colour says nothing alone.
@@ -26,7 +30,7 @@ impl Mark {
         }
     }
 
-    const fn class(self) -> &'static str {
+    pub(super) const fn class(self) -> &'static str {
         match self {
             Mark::Good => "good",
             Mark::Busy => "busy",
@@ -37,7 +41,7 @@ impl Mark {
     }
 
     /// In a square of 16 by 16: a check in a circle, an arrow, a ring, a triangle, a cross in an octagon.
-    const fn path(self) -> &'static str {
+    pub(super) const fn path(self) -> &'static str {
         match self {
             Mark::Good => "M8 1a7 7 0 1 0 0 14A7 7 0 0 0 8 1m3.6 5.4-4.4 4.8L4.4 8.6l1.1-1.2 1.6 1.5 3.3-3.6z",
             Mark::Busy => {
@@ -82,10 +86,81 @@ pub(super) fn age_or_never(time: Option<Timestamp>, now: Timestamp, text: &Text)
 /// Text from outside: a device's name, a value. `bdi` keeps letters that run from right to left from turning what
 /// follows; characters that are not seen, or that turn the order of others, are shown as U+FFFD.
 pub(super) fn name(name: &str) -> Markup {
-    if !name.contains(is_unseen) {
-        return html! { bdi { (name) } };
+    html! { bdi { (seen(name)) } }
+}
+
+/// The same where there is no room for an element.
+pub(super) fn seen(name: &str) -> Cow<'_, str> {
+    if name.contains(is_unseen) { name.replace(is_unseen, "\u{fffd}").into() } else { name.into() }
+}
+
+/// A device's name, which leads to its page.
+pub(super) fn device_link(device: &str) -> Markup {
+    html! { a href=(device_path(device)) { (name(device)) } }
+}
+
+pub(super) fn device_path(device: &str) -> String {
+    format!("{}/{}", Tab::Devices.path(), percent_encoded(device))
+}
+
+/// A profile's id, which leads to its page.
+pub(super) fn profile_link(id: &str) -> Markup {
+    html! { a href={ (Tab::Profiles.path()) "/" (percent_encoded(id)) } { (name(id)) } }
+}
+
+/// How urgent an alarm is.
+pub(super) fn severity(severity: Severity, text: &Text) -> Markup {
+    let word = match severity {
+        Severity::Critical => text.critical,
+        Severity::Warning => text.warning,
+        Severity::Info => text.info,
+    };
+    marked(Mark::of(severity), word)
+}
+
+/// How a device does: its most urgent alarm, how it is heard, and what is wrong with it.
+pub(super) fn states(device: &DeviceView, text: &Text) -> Markup {
+    html! {
+        @if let Some(severity) = device.alarms.iter().map(|alarm| alarm.severity).max() {
+            (marked(Mark::of(severity), text.state_alarm)) " "
+        }
+        (liveness(device.liveness, text))
+        @for condition in &device.conditions { " " (marked(Mark::Warning, condition_word(*condition, text))) }
     }
-    html! { bdi { (name.replace(is_unseen, "\u{fffd}")) } }
+}
+
+pub(super) fn liveness(liveness: Liveness, text: &Text) -> Markup {
+    let mark = match liveness {
+        Liveness::Online => Mark::Good,
+        Liveness::Late => Mark::Quiet,
+        Liveness::Silent => Mark::Bad,
+    };
+    marked(mark, liveness_word(liveness, text))
+}
+
+pub(super) fn liveness_word(liveness: Liveness, text: &Text) -> &'static str {
+    match liveness {
+        Liveness::Online => text.online,
+        Liveness::Late => text.late,
+        Liveness::Silent => text.silent,
+    }
+}
+
+pub(super) fn condition_word(condition: Condition, text: &Text) -> &'static str {
+    match condition {
+        Condition::Refused => text.state_refused,
+        Condition::ClockWrong => text.clock_wrong,
+        Condition::BatteryLow => text.battery_low,
+    }
+}
+
+pub(super) fn state_word(state: DeviceState, text: &Text) -> &'static str {
+    match state {
+        DeviceState::Alarm => text.state_alarm,
+        DeviceState::Refused => text.state_refused,
+        DeviceState::Ok => text.state_ok,
+        DeviceState::Heard => text.state_heard,
+    }
 }
 
 /// Control characters, and those of the Unicode Bidirectional Algorithm (UAX #9, table 4) and of zero width.

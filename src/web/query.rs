@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::page::Tab;
 use crate::fleet::{Condition, DeviceState, Liveness, Query, Sort};
 
 /// Devices on a page.
@@ -86,6 +87,12 @@ impl DevicesQuery {
 
     /// The address of a page of this list.
     pub(super) fn link(&self, page: usize) -> String {
+        self.link_on(Tab::Devices, page)
+    }
+
+    /// The same for the page of another tab.
+    pub(super) fn link_on(&self, tab: Tab, page: usize) -> String {
+        let path = tab.path();
         let page = page.to_string();
         let parameters = [
             ("class", self.class.as_deref()),
@@ -99,7 +106,7 @@ impl DevicesQuery {
         let given =
             parameters.into_iter().filter_map(|(name, value)| Some((name, value.filter(|value| !value.is_empty())?)));
         let pairs: Vec<String> = given.map(|(name, value)| format!("{name}={}", percent_encoded(value))).collect();
-        if pairs.is_empty() { "/#devices".to_string() } else { format!("/?{}#devices", pairs.join("&")) }
+        if pairs.is_empty() { path.to_string() } else { format!("{path}?{}", pairs.join("&")) }
     }
 }
 
@@ -137,7 +144,7 @@ mod tests {
         let query = query(&parameters);
         assert_eq!(
             query.link(query.page),
-            "/?class=parking&state=alarm&liveness=silent&condition=battery_low&q=p-1%20%26%20%3Cb%3E%C3%BC&sort=newest&page=3#devices"
+            "/devices?class=parking&state=alarm&liveness=silent&condition=battery_low&q=p-1%20%26%20%3Cb%3E%C3%BC&sort=newest&page=3"
         );
     }
 
@@ -147,7 +154,7 @@ mod tests {
         assert!(all.is_all());
         assert_eq!(query(&[("state", "?"), ("sort", "?"), ("page", "-1"), ("class", " "), ("other", "x")]), all);
         assert_eq!(query(&[("page", "0")]), all);
-        assert_eq!(all.link(1), "/#devices");
+        assert_eq!(all.link(1), "/devices");
         assert_eq!(query(&[("q", &"ü".repeat(1_000))]).text.chars().count(), TEXT_CHARACTERS_MAX);
     }
 }

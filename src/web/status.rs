@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::rates::Rates;
 use crate::alarm::Alarm;
 use crate::fleet::{ClassSummary, Snapshot};
-use crate::journal::Entry;
+use crate::journal::{Entry, Segments};
 use crate::problem::Problem;
 use crate::refused::ReasonCount;
 use crate::time::Timestamp;
@@ -58,6 +58,9 @@ pub struct JournalStatus {
     pub max_bytes: u64,
     /// Receive time of the oldest entry kept.
     pub oldest: Option<Timestamp>,
+    /// The first entry kept; when none is, the next one to come.
+    pub oldest_sequence: u64,
+    pub segments: Segments,
     /// Why nothing is acknowledged at present, and what to do: the journal is full, or the disk failed.
     pub blocked: Option<String>,
 }

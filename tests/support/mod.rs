@@ -5,6 +5,7 @@
 //! A test file takes it with `mod support;`. Each file uses only a part, hence the `allow`.
 #![allow(dead_code, unused_imports)]
 
+pub mod browser;
 mod citywire;
 mod counter;
 mod disk;

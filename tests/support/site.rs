@@ -11,7 +11,7 @@ use citywire::alarm::{Alarms, Reading};
 use citywire::config;
 use citywire::fleet::{Field, Fleet, Heard};
 use citywire::history::History;
-use citywire::journal::{Entry, Journal, Options};
+use citywire::journal::{Entry, Journal, Options, Segments};
 use citywire::metrics::{self, Exporter};
 use citywire::point::FieldValue;
 use citywire::profile::Library;
@@ -19,7 +19,7 @@ use citywire::refused::{Limits, Refusal, Refused, Stage};
 use citywire::rules::Rules;
 use citywire::state::State;
 use citywire::time::Timestamp;
-use citywire::web::{self, Activity, BrokerStatus, JournalStatus, RulesStatus, Service, SinkStatus, Sources};
+use citywire::web::{self, Access, Activity, BrokerStatus, JournalStatus, RulesStatus, Service, SinkStatus, Sources};
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 
@@ -78,9 +78,12 @@ pub async fn site() -> Site {
 }
 
 pub async fn site_in(directory: TempDir) -> Site {
+    site_of(directory, History::nowhere(), usual_rules()).await
+}
+
+fn usual_rules() -> Arc<Rules> {
     static RULES: OnceLock<Arc<Rules>> = OnceLock::new();
-    let rules = RULES.get_or_init(|| rules("")).clone();
-    site_of(directory, History::nowhere(), rules).await
+    RULES.get_or_init(|| rules("")).clone()
 }
 
 /// The shipped profiles, with the routes and the registry of this configuration. Compiling them takes a while: once for
@@ -92,6 +95,15 @@ pub fn rules(configuration: &str) -> Arc<Rules> {
 
 /// With this history and these rules.
 pub async fn site_of(directory: TempDir, history: History, rules: Arc<Rules>) -> Site {
+    start(directory, history, rules, Access::default()).await
+}
+
+/// With what the configuration says of who may see it.
+pub async fn site_for(http: &config::Http) -> Site {
+    start(TempDir::new(), History::nowhere(), usual_rules(), Access::of(http)).await
+}
+
+async fn start(directory: TempDir, history: History, rules: Arc<Rules>, access: Access) -> Site {
     static EXPORTER: OnceLock<Exporter> = OnceLock::new();
     let exporter = EXPORTER.get_or_init(|| metrics::install().expect("the only recorder")).clone();
     let state = Arc::new(State::open(directory.path()).unwrap());
@@ -112,6 +124,7 @@ pub async fn site_of(directory: TempDir, history: History, rules: Arc<Rules>) ->
         history: Arc::new(history),
         rules: watch::Sender::new(rules).subscribe(),
         data_directory: directory.path().to_owned(),
+        access: Arc::new(access),
         metrics: exporter,
         started: Timestamp::now(),
         topics: vec!["city/{pilot}/{class}/{device}/up".into()],
@@ -150,6 +163,8 @@ pub fn parts() -> Parts {
             size_bytes: 3 << 30,
             max_bytes: 10 << 30,
             oldest: Some(Timestamp::from_seconds(Timestamp::now().as_seconds() - 7_200)),
+            oldest_sequence: 17,
+            segments: Segments { count: 48, compressed: 40, uncompressed_bytes: 9 << 30, damaged_bytes: 0 },
             blocked: None,
         },
         rules: RulesStatus { loaded: Timestamp::now(), profiles: 5, devices: 0, refused: None },
