@@ -34,11 +34,13 @@ use crate::time::Timestamp;
 use crate::web;
 
 mod consumers;
+mod in_force;
 mod sinks;
 mod status;
 mod upstream;
 
 use consumers::Consumers;
+pub use in_force::InForce;
 use sinks::{AlarmThreads, Sinks};
 use status::Parts;
 use upstream::{JournalCursor, JournalEntries};
@@ -61,6 +63,7 @@ pub struct Started {
     pub broker: String,
     /// Its alarms, to look at and to listen to.
     pub alarms: Arc<Alarms>,
+    pub in_force: InForce,
 }
 
 /// Why the service cannot run.
@@ -156,6 +159,7 @@ pub async fn run(
     let push = push.map(|push| push.start(Arc::new(journal.clone())));
     watch_fleet(&mut consumers, &fleet, &journal, source.status(), stopped.clone())?;
 
+    let in_force = InForce::of(&config, &rules.borrow(), &sinks);
     let parts = Parts {
         broker: source.status(),
         embedded_broker: config.broker.url.is_none(),
@@ -194,7 +198,7 @@ pub async fn run(
     let upkeep = tokio::spawn(exporter.upkeep());
     let watched = journal.clone();
     let watch = tokio::spawn(async move { watched.watch().await });
-    started(&Started { page, broker: source.status().now().url, alarms });
+    started(&Started { page, broker: source.status().now().url, alarms, in_force });
 
     tokio::select! {
         () = stop => {}

@@ -7,14 +7,20 @@ mod support;
 mod alerts;
 #[path = "deploy/compose.rs"]
 mod compose;
+#[path = "deploy/dashboards.rs"]
+mod dashboards;
 #[path = "deploy/monitoring.rs"]
 mod monitoring;
 #[path = "deploy/mosquitto.rs"]
 mod mosquitto;
 #[path = "deploy/pilot.rs"]
 mod pilot;
+#[path = "deploy/queries.rs"]
+mod queries;
 #[path = "deploy/secrets.rs"]
 mod secrets;
+#[path = "deploy/simulated.rs"]
+mod simulated;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -38,7 +38,7 @@ pub struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = config::load(None, environment()).map_err(Failure::Problems)?;
-    log::start(&config.log);
+    let _log = log::start(&config.log);
     let library = Library::load(&config.profiles.directory).map_err(Failure::Problems)?;
     let options = simulate::Options {
         devices: usize::try_from(arguments.devices).unwrap_or(usize::MAX),

@@ -1,6 +1,7 @@
 //! The log: whole sentences with fields, on standard error.
 
 use std::io;
+use std::sync::OnceLock;
 
 use tracing::Level;
 use tracing_subscriber::Layer;
@@ -10,8 +11,22 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Log, LogFormat, LogLevel};
 
+mod limit;
+
+use limit::{Limit, PERIOD};
+
+/// The log while a command runs. At its end it tells what was left out.
+#[must_use = "the log ends with it"]
+pub(super) struct Running;
+
+/// One for the process, as the log is.
+fn limit() -> &'static Limit {
+    static LIMIT: OnceLock<Limit> = OnceLock::new();
+    LIMIT.get_or_init(Limit::default)
+}
+
 /// Starts the log. A second start changes nothing.
-pub(super) fn start(options: &Log) {
+pub(super) fn start(options: &Log) -> Running {
     let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
     let as_text = match options.format {
         LogFormat::Auto => is_terminal,
@@ -25,7 +40,31 @@ pub(super) fn start(options: &Log) {
     };
     // Libraries say at most what somebody should look at.
     let targets = Targets::new().with_default(Level::WARN).with_target("citywire", level(options.level));
-    let _ = tracing_subscriber::registry().with(layer.with_filter(targets)).try_init();
+    // What the targets leave out never gets to the limit, which counts only lines that somebody would see.
+    let started = tracing_subscriber::registry().with(layer).with(limit()).with(targets).try_init();
+    if started.is_ok() {
+        report_regularly();
+    }
+    Running
+}
+
+/// By a thread of its own: the log must not depend on a runtime that may be busy.
+fn report_regularly() {
+    let reporting = std::thread::Builder::new().name("log".into()).spawn(|| {
+        loop {
+            std::thread::sleep(PERIOD);
+            limit().report();
+        }
+    });
+    if let Err(error) = reporting {
+        tracing::warn!(%error, "No thread could be started for the log: a line that repeats is written so often, and no more.");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        limit().report();
+    }
 }
 
 fn level(level: LogLevel) -> Level {

@@ -29,7 +29,7 @@ pub struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = arguments.config.load()?;
-    log::start(&config.log);
+    let _log = log::start(&config.log);
     match arguments.config.file() {
         Some(file) => tracing::info!(file = %file.display(), "The configuration is read."),
         None => tracing::info!("There is no configuration file: every option has its default."),
@@ -48,8 +48,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn announce(started: &Started) {
-    let Started { page, broker, .. } = started;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), page, broker, "citywire runs.");
+    let Started { page, broker, in_force, .. } = started;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        page,
+        broker,
+        routes = in_force.routes,
+        profiles = in_force.profiles,
+        devices = in_force.devices,
+        sinks = in_force.sinks,
+        journal_bytes_max = in_force.journal_bytes_max,
+        journal_retention_seconds = in_force.journal_retention_seconds,
+        "citywire runs."
+    );
 }
 
 pub(super) fn failure(error: ServiceError) -> Failure {

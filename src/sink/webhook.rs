@@ -83,8 +83,18 @@ impl Webhook {
             Ok(response) => response,
             Err(error) => return Err(self.no_answer(error)),
         };
-        let words = shown(&body_start(&mut response).await, "");
+        let words = self.shown(&body_start(&mut response).await);
         Ok(answer::judge(&self.shown_url, response.status(), response.headers(), &words))
+    }
+
+    /// The receiver's words without our path and query, which may hold a secret and which some servers repeat.
+    fn shown(&self, text: &str) -> String {
+        let path = self.url.path();
+        match self.url.query() {
+            None if path == "/" => shown(text, ""),
+            None => shown(text, path),
+            Some(query) => shown(text, &format!("{path}?{query}")),
+        }
     }
 
     fn no_answer(&self, error: reqwest::Error) -> WriteError {

@@ -1,11 +1,11 @@
-//! Prometheus with its rules, and Grafana's dashboards: they name metrics, measurements and fields that there are.
+//! Prometheus with its rules: what they and the dashboards ask for is there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use serde_json::Value;
 
-use super::{read, root, succeeds, yaml};
+use super::{dashboards, read, root, succeeds, yaml};
 
 #[test]
 fn prometheus_accepts_its_configuration_and_rules() {
@@ -35,7 +35,7 @@ fn each_alert_fires_when_it_should_and_only_then() {
 #[test]
 fn rules_and_dashboards_name_metrics_that_citywire_has() {
     let mut expressions: Vec<String> = alerts().into_values().collect();
-    for query in queries() {
+    for query in dashboards::queries() {
         expressions.extend(query["expr"].as_str().map(str::to_string));
     }
     let mut named = BTreeSet::new();
@@ -55,60 +55,6 @@ fn the_prometheus_job_scrapes_the_port_that_citywire_listens_on() {
     let configuration: toml::Table = read("deploy/citywire.toml").parse().expect("TOML");
     let listen = configuration["http"]["listen"].as_str().expect("http.listen");
     assert_eq!(target.split(':').next_back(), listen.split(':').next_back());
-}
-
-#[test]
-fn every_panel_asks_a_data_source_that_is_provisioned() {
-    let provisioned = yaml("deploy/grafana/provisioning/datasources/citywire.yml");
-    let sources = provisioned["datasources"].as_array().expect("data sources").iter();
-    let known: BTreeSet<(&str, &str)> = sources
-        .map(|source| (source["type"].as_str().expect("type"), source["uid"].as_str().expect("uid")))
-        .collect();
-    let queries = queries();
-    assert!(queries.len() >= 20, "{} queries", queries.len());
-    for query in queries {
-        let source = &query["datasource"];
-        let source = (source["type"].as_str().unwrap_or_default(), source["uid"].as_str().unwrap_or_default());
-        assert!(known.contains(&source), "{query} asks {source:?}, which is not provisioned");
-        assert!(query["expr"].is_string() || query["query"].is_string(), "{query} asks nothing");
-    }
-}
-
-#[test]
-fn panels_name_measurements_fields_and_tags_that_the_vocabulary_has() {
-    let library = citywire::profile::Library::built_in().expect("the built-in profiles");
-    let classes = &library.classes;
-    let tags = ["device", "pilot"];
-    let mut measurements = BTreeSet::new();
-    let queries = queries();
-    for query in queries.iter().filter_map(|query| query["query"].as_str()) {
-        let (_, after_from) = query.rsplit_once("FROM \"").unwrap_or_else(|| panic!("{query} has no measurement"));
-        let (measurement, _) = after_from.split_once('"').expect("the end of a name");
-        assert!(classes.get(measurement).is_some(), "{query}: there is no class {measurement}");
-        // Every other part between double quotes is a name.
-        for name in query.split('"').skip(1).step_by(2).filter(|name| *name != measurement) {
-            let known = tags.contains(&name) || classes.field(measurement, name).is_some();
-            assert!(known, "{query}: {measurement} has no field {name}");
-        }
-        measurements.insert(measurement);
-    }
-    let wanted = ["elevator", "parking", "smoke_detector", "streetlight", "water_meter"];
-    assert_eq!(measurements.into_iter().collect::<Vec<_>>(), wanted);
-}
-
-/// The queries of every panel of every dashboard.
-fn queries() -> Vec<Value> {
-    let folder = root().join("deploy/grafana/dashboards");
-    let mut queries = Vec::new();
-    for file in std::fs::read_dir(folder).expect("the dashboards' folder") {
-        let path = file.expect("a file").path();
-        let text = std::fs::read_to_string(&path).expect("a dashboard");
-        let dashboard: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path:?}: {error}"));
-        for panel in dashboard["panels"].as_array().expect("panels") {
-            queries.extend(panel["targets"].as_array().into_iter().flatten().cloned());
-        }
-    }
-    queries
 }
 
 fn alerts() -> BTreeMap<String, String> {

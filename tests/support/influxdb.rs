@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use citywire::point::Point;
 use citywire::point::line_protocol::encode;
+use serde_json::Value;
 
 use super::{TempDir, free_port, wait_until_blocking};
 
@@ -61,7 +62,28 @@ impl Influxdb {
     pub fn write(&self, points: &[Point<'_>]) {
         let mut lines = Vec::new();
         points.iter().for_each(|point| encode(point, &mut lines).expect("a point with a line"));
-        self.post("/write?db=city", &lines);
+        self.write_lines(&lines);
+    }
+
+    /// Writes line protocol, all of which it has to take.
+    pub fn write_lines(&self, lines: &[u8]) {
+        self.post("/write?db=city", lines);
+    }
+
+    /// The series that an InfluxQL query gives, with times in milliseconds.
+    ///
+    /// # Errors
+    /// The database's words.
+    pub fn query(&self, query: &str) -> Result<Vec<Value>, String> {
+        let query = form_urlencoded::Serializer::new(String::new()).append_pair("q", query).finish();
+        let (status, body) =
+            super::http::get(self.port, &format!("/query?db=city&epoch=ms&{query}")).ok_or("no answer")?;
+        let answer: Value = serde_json::from_str(&body).map_err(|error| format!("{status}: {error}: {body}"))?;
+        let result = &answer["results"][0];
+        match answer["error"].as_str().or(result["error"].as_str()) {
+            Some(error) => Err(error.to_owned()),
+            None => Ok(result["series"].as_array().cloned().unwrap_or_default()),
+        }
     }
 
     fn post(&self, path: &str, body: &[u8]) {
