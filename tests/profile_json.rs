@@ -86,6 +86,72 @@ fn a_member_is_a_number_a_truth_a_text_or_a_time() {
 }
 
 #[test]
+fn a_unit_in_text_is_the_lines_is_converted_or_refuses_the_message() {
+    let layout = frame(
+        "{ name = \"water_temperature_c\", member = \"/t\", unit = \"Cel\", absent = -999 },\n\
+         { name = \"battery_v\", member = \"/b\" },\n\
+         { name = \"volume_m3\", member = \"/v\", unit = \"L\" },\n\
+         { name = \"rsrp_dbm\", member = \"/r\" },\n\
+         { name = \"pump_v\", member = \"/s\", unit = \"V\", scale = 0.001 },\n\
+         { name = \"starts\", member = \"/n\" },\n\
+         { name = \"rise\", member = \"/d\", unit = \"K{difference}\", invalid = \"absent\" },",
+    );
+    f(
+        &layout,
+        &[
+            (r#"{"t":"21.5 °C"}"#, "expect = { water_temperature_c = 21.5 }"),
+            (r#"{"t":"21.5 \u00b0C"}"#, "expect = { water_temperature_c = 21.5 }"),
+            (r#"{"t":"70 °F"}"#, "expect = { water_temperature_c = 21.11111111111111 }"),
+            (r#"{"t":"98.6F"}"#, "expect = { water_temperature_c = 37.0 }"),
+            (r#"{"t":"293.15 K"}"#, "expect = { water_temperature_c = 20.0 }"),
+            (r#"{"t":"-999 °F","b":"3600 mV"}"#, "expect = { battery_v = 3.6 }"),
+            (r#"{"b":" 3.6V ","r":"-95 dBm"}"#, "expect = { battery_v = 3.6, rsrp_dbm = -95 }"),
+            // The line reads litres, the field holds cubic metres: from the text's unit to the field's in one step.
+            (r#"{"v":"1500 L"}"#, "expect = { volume_m3 = 1.5 }"),
+            (r#"{"v":"1.5 m³"}"#, "expect = { volume_m3 = 1.5 }"),
+            (r#"{"s":"3600 V","d":"9 °F"}"#, "expect = { pump_v = 3.6, rise = 5.0 }"),
+            (r#"{"d":"9 V","n":"7"}"#, "expect = { starts = 7 }"),
+        ],
+    );
+    let refused = |payload: &str, expected: &str| {
+        let profile = compiled(&layout).unwrap_or_else(|problems| panic!("{problems}"));
+        let error = decode::decode(&profile, payload.as_bytes(), &Context::default(), &mut Readings::new());
+        let error = error.expect_err(payload);
+        assert_eq!(error.reason.name(), "value", "{payload}");
+        assert!(error.detail.starts_with(expected), "{payload}: {}", error.detail);
+    };
+    refused(
+        r#"{"t":"3.6 V"}"#,
+        "water_temperature_c: \"3.6 V\": the number is in V, which cannot be converted to the line's Cel",
+    );
+    refused(
+        r#"{"t":"1e5"}"#,
+        "water_temperature_c: \"1e5\": \"e5\" behind the number is no unit that citywire knows; the line's is Cel",
+    );
+    refused(
+        r#"{"s":"3600 mV"}"#,
+        "pump_v: \"3600 mV\": the number is in mV, and the line computes with numbers in V; without scale",
+    );
+    refused(r#"{"n":"7 %"}"#, "starts: \"7 %\": a unit stands behind the number, and the line has none; give it one");
+    refused(r#"{"t":"2\u0031 °C"}"#, "water_temperature_c: ");
+}
+
+#[test]
+fn characters_behind_backslashes_are_what_they_stand_for() {
+    let layout = frame(
+        "{ name = \"device_clock\", member = \"/clock\", type = \"rfc3339\" },\n\
+         { name = \"meter_address\", member = \"/id\", type = \"utf8\", strip = \"0\" },",
+    );
+    f(
+        &layout,
+        &[
+            (r#"{"clock":"2021\/05\/28 15:14:56"}"#, "expect = { device_clock = \"2021-05-28T07:14:56Z\" }"),
+            (r#"{"id":"00A\/1"}"#, "expect = { meter_address = \"A/1\" }"),
+        ],
+    );
+}
+
+#[test]
 fn a_frame_is_chosen_by_members() {
     let layout = "[[frame]]\nname = \"alarm\"\nwhen = [{ member = \"/type\", equals = [2, \"5..9\"] }, { member = \"/v\" }]\n\
                   fields = [{ name = \"leak\", member = \"/v\", as = \"bool\" }]\n\

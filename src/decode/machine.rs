@@ -15,6 +15,7 @@ mod m_bus;
 mod member;
 mod number;
 mod observer;
+mod quantity;
 mod value;
 
 use cursor::Cursor;
@@ -240,7 +241,7 @@ impl<'a, O: Observer> Machine<'a, O> {
     fn act(&mut self, action: &'a Action, line: u32, cursor: &mut Cursor) -> Result<Flow, Failed> {
         match action {
             Action::Field(field) => self.field(field, cursor)?,
-            Action::Member(both) => self.member_field(&both.0, &both.1, cursor)?,
+            Action::Member(line) => self.member_field(line, cursor)?,
             Action::Compute(compute) => self.compute(compute, cursor)?,
             Action::Skip(length) => {
                 let length = self.length(length, cursor, line)?;

@@ -178,6 +178,24 @@ pub struct Member {
     pub place: JsonPlace,
 }
 
+/// A field whose value is a member of JSON.
+#[derive(Clone, Debug)]
+pub struct MemberField {
+    pub member: Member,
+    pub field: Field,
+    pub unit: UnitInText,
+}
+
+/// What becomes of a number whose unit stands behind it in the member's text: `21.5 °C`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UnitInText {
+    /// The unit of the line's numbers. Without it, a text may name none.
+    pub of_line: Option<&'static str>,
+    /// The unit that the field holds, where nothing but a conversion of units lies between: then another unit of the same
+    /// quantity is converted. With a scale and its like, nobody knows which unit is meant.
+    pub of_field: Option<&'static str>,
+}
+
 #[derive(Clone, Debug)]
 pub struct MemberCondition {
     pub member: Member,
@@ -252,7 +270,7 @@ impl Step {
 pub enum Action {
     Field(Box<Field>),
     /// A field whose value is a member of JSON.
-    Member(Box<(Member, Field)>),
+    Member(Box<MemberField>),
     /// A value that is computed from earlier ones.
     Compute(Box<Compute>),
     /// Bytes, or bits in a block of bits.

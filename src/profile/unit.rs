@@ -344,9 +344,31 @@ pub fn conversion(from: &str, to: &str) -> Option<Conversion> {
     to.to_base.undo_after(from.to_base)
 }
 
+/// The unit of this name, `None` for one that citywire does not know.
+pub fn named(name: &str) -> Option<&'static str> {
+    find(name).map(|unit| unit.name)
+}
+
+/// The unit that stands behind a number in text, where numbers in `expected` are awaited. UCUM's names are understood, and
+/// what people write ([`meant_by`]). What a remark in braces tells, no text says: where a `K{difference}` is awaited, `K`
+/// and `°C` are meant so, and `%` as `%{LEL}`.
+pub fn in_text(written: &str, expected: &str) -> Option<&'static str> {
+    if let Some(unit) = find(expected).filter(|unit| unit.name == written) {
+        return Some(unit.name);
+    }
+    let found = named(written).or_else(|| meant_by(written))?;
+    let expected = find(expected)?;
+    Some(match (expected.quantity, found) {
+        (TemperatureDifference, "K" | "Cel") => "K{difference}",
+        (TemperatureDifference, "[degF]") => "[degF]{difference}",
+        (ExplosiveLimit, "%") => "%{LEL}",
+        _ => found,
+    })
+}
+
 /// The unit that a manual's spelling stands for (`kWh`, `°C`, `dBm`, `m³`), for the help behind an unknown one.
 pub fn meant_by(spelling: &str) -> Option<&'static str> {
-    let plain: String = spelling
+    let plain = spelling
         .chars()
         .filter(|c| !c.is_whitespace() && !matches!(c, '^' | '(' | ')' | '[' | ']' | '·'))
         .map(|c| match c {
@@ -354,26 +376,25 @@ pub fn meant_by(spelling: &str) -> Option<&'static str> {
             '³' => '3',
             'µ' | 'μ' => 'u',
             _ => c,
-        })
-        .collect();
-    let bare = |unit: &&str| unit.chars().filter(|c| !matches!(c, '.' | '[' | ']')).eq(plain.chars());
-    let spelled = SPELLINGS.iter().find(|(_, others)| others.split(' ').any(|other| other == plain));
+        });
+    let bare = |unit: &&str| unit.chars().filter(|c| !matches!(c, '.' | '[' | ']')).eq(plain.clone());
+    let spelled = SPELLINGS.iter().find(|(_, others)| others.split(' ').any(|other| other.chars().eq(plain.clone())));
     spelled.map(|(unit, _)| *unit).or_else(|| names().find(bare))
 }
 
 /// What manuals write that UCUM writes otherwise, where more than dots and brackets differ.
 const SPELLINGS: &[(&str, &str)] = &[
-    ("%", "percent %RH %rF RH"),
+    ("%", "percent %RH %rH %rh %rF RH RH% ％"),
     ("%{LEL}", "%LEL LEL LEL%"),
-    ("Cel", "C °C ℃ degC celsius Celsius"),
+    ("Cel", "C °C ºC ℃ degC celsius Celsius degreesC"),
     ("K", "kelvin Kelvin °K"),
-    ("[degF]", "F °F ℉ fahrenheit Fahrenheit"),
-    ("V", "volt volts Volt VDC VAC Vdc Vac"),
-    ("mV", "millivolt millivolts"),
+    ("[degF]", "F °F ºF ℉ degF fahrenheit Fahrenheit degreesF"),
+    ("V", "v volt volts Volt VDC VAC Vdc Vac"),
+    ("mV", "mv millivolt millivolts"),
     ("A", "amp amps ampere Amp"),
-    ("mA", "milliampere"),
+    ("mA", "ma milliampere"),
     ("W", "watt watts Watt"),
-    ("dB[mW]", "dBm dbm"),
+    ("dB[mW]", "dBm dbm DBM"),
     ("dB[SPL]", "dBA dbA dBSPL"),
     ("deg", "° degree degrees"),
     ("deg/s", "°/s dps"),
@@ -383,7 +404,7 @@ const SPELLINGS: &[(&str, &str)] = &[
     ("L/h", "l/h lph LPH"),
     ("L/min", "l/min lpm LPM"),
     ("L/s", "l/s"),
-    ("m3", "cbm"),
+    ("m3", "cbm ㎥"),
     ("m3/h", "m3h cbm/h"),
     ("[gal_us]", "gal gallon gallons"),
     ("[gal_us]/min", "gpm GPM gal/min"),
@@ -399,6 +420,10 @@ const SPELLINGS: &[(&str, &str)] = &[
     ("m[H2O]", "mH2O mWS mwc"),
     ("kgf/cm2", "kg/cm2"),
     ("mm[Hg]", "mmHg Torr torr"),
+    ("kPa", "kpa Kpa KPa KPA"),
+    ("hPa", "hpa HPA"),
+    ("MPa", "Mpa MPA"),
+    ("[ppm]", "PPM"),
     ("[psi]", "PSI"),
     ("kW.h", "KWh kwh KWH"),
     ("kvar.h", "kVArh kVarh"),
@@ -562,6 +587,23 @@ mod tests {
     }
 
     #[test]
+    fn a_unit_in_text_is_understood_by_what_is_expected_there() {
+        let f = |written, expected, found| assert_eq!(in_text(written, expected), found, "{written} for {expected}");
+        f("kW.h", "kW.h", Some("kW.h"));
+        f("kWh", "kW.h", Some("kW.h"));
+        f("W.h", "kW.h", Some("W.h"));
+        f("° C", "Cel", Some("Cel"));
+        f("°F", "Cel", Some("[degF]"));
+        f("%RH", "%", Some("%"));
+        f("K", "K{difference}", Some("K{difference}"));
+        f("℃", "K{difference}", Some("K{difference}"));
+        f("°F", "K{difference}", Some("[degF]{difference}"));
+        f("%", "%{LEL}", Some("%{LEL}"));
+        f("pcs", "1", None);
+        f("", "V", None);
+    }
+
+    #[test]
     fn what_manuals_write_is_understood() {
         let f = |spelling, expected| assert_eq!(meant_by(spelling), expected, "{spelling}");
         f("kWh", Some("kW.h"));
@@ -573,6 +615,7 @@ mod tests {
         f("ppm", Some("[ppm]"));
         f("dBm", Some("dB[mW]"));
         f("dB(A)", Some("dB[SPL]"));
+        f("mv", Some("mV"));
         f("Nm³", None);
         f("", None);
         for (unit, spellings) in SPELLINGS {

@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use super::cursor::Cursor;
 use super::{Failed, Flow, Machine, Observer};
-use crate::decode::Reason;
 use crate::decode::program::*;
+use crate::decode::{Reason, read};
 use crate::json::Member as Found;
 
 impl<'a, O: Observer> Machine<'a, O> {
@@ -28,12 +28,8 @@ impl<'a, O: Observer> Machine<'a, O> {
     }
 
     /// A field whose value is a member. One that is missing or null is no value.
-    pub(super) fn member_field(
-        &mut self,
-        member: &'a Member,
-        field: &'a Field,
-        cursor: &mut Cursor,
-    ) -> Result<(), Failed> {
+    pub(super) fn member_field(&mut self, line: &'a MemberField, cursor: &mut Cursor) -> Result<(), Failed> {
+        let (member, field) = (&line.member, &line.field);
         let target = &field.target;
         let Some(range) = self.member(member, cursor, target.line)? else {
             self.forget(target);
@@ -52,21 +48,32 @@ impl<'a, O: Observer> Machine<'a, O> {
                 self.number(target, &target.convert, number, &range, cursor)
             }
             Found::Whole(_) | Found::Fraction(_) | Found::Boolean(_) => self.field(field, &mut Cursor::new(range)),
-            Found::Text(text) if self.is_escaped(&range) => {
-                self.site(field, target, None, &range, None, cursor);
-                self.text(target, &range, |out| out.push_str(&text))
-            }
-            Found::Text(text) => {
-                let start = range.start + 1;
-                let length = if is_number { number_length(&text) } else { text.len() };
-                self.field(field, &mut Cursor::new(start..start + length))
-            }
+            Found::Text(text) if is_number => self.quantity(line, &text, &range, cursor),
+            Found::Text(text) if self.is_escaped(&range) => self.escaped(field, &text, &range, cursor),
+            Found::Text(_) => self.field(field, &mut Cursor::new(range.start + 1..range.end - 1)),
             found @ (Found::List(_) | Found::Object(_)) => {
                 Err(self.error(Reason::Value, target.line, Some(range.start), || {
                     format!("{}: the member {} is {}", self.name(target), member.pointer, found.describe())
                 }))
             }
         }
+    }
+
+    /// A text or a time whose characters stand there with backslashes between.
+    fn escaped(&mut self, field: &'a Field, text: &str, range: &Range<usize>, cursor: &Cursor) -> Result<(), Failed> {
+        let target = &field.target;
+        self.site(field, target, None, range, None, cursor);
+        let written = match &field.read {
+            Read::Written(written) => written,
+            Read::Text(read) => return self.stripped(target, range, Some(read), |out| out.push_str(text)),
+            _ => return self.text(target, range, |out| out.push_str(text)),
+        };
+        let zone = self.context.zone.unwrap_or(&written.zone);
+        match read::written_time(text.as_bytes(), zone) {
+            Some(time) => self.time(target, time),
+            None => return self.invalid(target, written.invalid, range, "a date and time in characters"),
+        }
+        Ok(())
     }
 
     /// Runs a block on the object or list that is a member; on none when it is missing or null.
@@ -172,19 +179,5 @@ impl<'a, O: Observer> Machine<'a, O> {
             _ => false,
         };
         holds != condition.negate
-    }
-}
-
-/// How much of a text is its number, where a unit stands behind it: `23.5 Cel`, `47%`, `3 m3`. All of it, where what
-/// follows the number begins as none.
-fn number_length(text: &str) -> usize {
-    let end = text.find(|c: char| !matches!(c, '0'..='9' | '.' | '+' | '-')).unwrap_or(text.len());
-    match end > 0
-        && text[end..]
-            .trim_start()
-            .starts_with(|c: char| c.is_alphabetic() || matches!(c, '%' | '°' | '℃' | '‰' | 'µ'))
-    {
-        true => end,
-        false => text.len(),
     }
 }

@@ -66,7 +66,7 @@ impl<'a, O: Observer> Machine<'a, O> {
     pub(super) fn number(
         &mut self,
         target: &'a Target,
-        convert: &'a Convert,
+        convert: &Convert,
         number: f64,
         range: &Range<usize>,
         cursor: &Cursor,

@@ -474,7 +474,7 @@ impl<'a, O: Observer> Machine<'a, O> {
         self.remember(target.slot, f64::NAN);
     }
 
-    fn invalid(
+    pub(super) fn invalid(
         &mut self,
         target: &'a Target,
         invalid: Invalid,
@@ -502,7 +502,7 @@ impl<'a, O: Observer> Machine<'a, O> {
         self.stripped(target, range, None, write)
     }
 
-    fn stripped(
+    pub(super) fn stripped(
         &mut self,
         target: &'a Target,
         range: &Range<usize>,

@@ -4,6 +4,7 @@ use super::{Compiler, Span};
 use crate::decode::program::*;
 use crate::json::{JsonPointer, Places};
 use crate::profile::spec::*;
+use crate::profile::unit;
 
 impl<'a> Compiler<'a> {
     /// Checks that a line fits what the profile says devices send.
@@ -71,6 +72,31 @@ impl<'a> Compiler<'a> {
         let mut places = Places::new();
         let place = places.add(&pointer).ok()?;
         Some(Member { pointer: written.to_owned(), places, place })
+    }
+
+    /// What a unit in the member's text is held against.
+    pub(super) fn unit_in_text(&self, item: &ItemSpec, target: &Target) -> UnitInText {
+        let number = match &target.name {
+            Name::None => None,
+            Name::Field(number) => Some(*number),
+            Name::Chosen(choice) => choice.fields.iter().next().map(|(_, _, number)| *number),
+        };
+        let field = number.and_then(|number| self.fields.get(usize::from(number)));
+        let is_counted = item.time.is_some() || item.enumeration.is_some() || !item.flags.is_empty();
+        let of_line = item.unit.as_deref().or(field.and_then(|field| field.unit.as_deref())).and_then(unit::named);
+        if is_counted || of_line.is_none() {
+            return UnitInText::default();
+        }
+        let is_computed = item.scale.is_some()
+            || item.offset.is_some()
+            || item.value.is_some()
+            || item.equals.is_some()
+            || !item.curve.is_empty();
+        let of_field = match field {
+            Some(field) => unit::named(field.unit.as_deref().unwrap_or("1")),
+            None => of_line,
+        };
+        UnitInText { of_line, of_field: of_field.filter(|_| !is_computed) }
     }
 
     pub(super) fn member_condition(&mut self, when: &ConditionSpec, span: Span) -> Option<Condition> {

@@ -97,7 +97,9 @@ impl<'a> Compiler<'a> {
             Action::Compute(Box::new(self.compute(item, value, span)?))
         } else if is_member {
             let member = self.item_member(item, false, span.clone())??;
-            Action::Member(Box::new((member, self.member_field(item, span)?)))
+            let field = self.member_field(item, span)?;
+            let unit = self.unit_in_text(item, &field.target);
+            Action::Member(Box::new(MemberField { member, field, unit }))
         } else {
             Action::Field(Box::new(self.field(item, span)?))
         };

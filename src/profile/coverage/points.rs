@@ -148,7 +148,7 @@ impl<'p> Points<'p> {
         if step.guard.is_some() {
             let name = match &step.action {
                 Action::Field(field) => name_of(profile, &field.target),
-                Action::Member(both) => name_of(profile, &both.1.target),
+                Action::Member(line) => name_of(profile, &line.field.target),
                 Action::Compute(compute) => name_of(profile, &compute.target),
                 action => verb(action).to_owned(),
             };
@@ -162,7 +162,7 @@ impl<'p> Points<'p> {
                     self.target(profile, &part.target, Some((&field.read, Some(part.bits))));
                 }
             }
-            Action::Member(both) => self.target(profile, &both.1.target, Some((&both.1.read, None))),
+            Action::Member(line) => self.target(profile, &line.field.target, Some((&line.field.read, None))),
             Action::Compute(compute) => self.target(profile, &compute.target, None),
             Action::MBus(walk) => walk.lines.iter().for_each(|line| self.target(profile, &line.target, None)),
             Action::Switch(switch) | Action::Mask(switch) => {
