@@ -159,7 +159,7 @@ impl Failures {
     fn add(&self, peer: IpAddr, now: Instant) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_over = |since: Instant| now.saturating_duration_since(since) >= FAILURES_TIME;
-        if known.len() >= ADDRESSES_MAX {
+        if known.len() >= ADDRESSES_MAX && !known.contains_key(&network(peer)) {
             known.retain(|_, (_, since)| !is_over(*since));
             let oldest = known.iter().min_by_key(|(_, (_, since))| *since).map(|(peer, _)| *peer);
             oldest.filter(|_| known.len() >= ADDRESSES_MAX).map(|oldest| known.remove(&oldest));
