@@ -46,7 +46,7 @@ struct Filter {
     /// Only those with this tag of the registry; may be given several times
     #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = parse_tag)]
     tags: Vec<(String, String)>,
-    /// Only those in one state: "heard" without a reading yet, "refused" as of the last message
+    /// Only those in one state ("heard": no reading yet)
     #[arg(long)]
     state: Option<State>,
     /// Only those that the registry does not list
