@@ -108,7 +108,8 @@ pub struct Pipeline {
 struct Decoder {
     readings: Readings,
     points: Points,
-    recent: Recent,
+    /// `None` where each message is looked at by itself.
+    recent: Option<Recent>,
 }
 
 impl Pipeline {
@@ -117,6 +118,13 @@ impl Pipeline {
         guard::install();
         let (scratch, decoder) = (Scratch::default(), Decoder::new(&rules));
         Pipeline { in_force, rules, scratch, decoder, is_warm: false, stage: Cell::new(Stage::Route) }
+    }
+
+    /// The same, but each message gives its points, whether or not an earlier one gave them.
+    pub fn of_each_message(in_force: watch::Receiver<Arc<Rules>>) -> Pipeline {
+        let mut pipeline = Pipeline::new(in_force);
+        pipeline.decoder.recent = None;
+        pipeline
     }
 
     /// Takes an entry through the stages, by the rules that are in force now. The same entry gives the same points
@@ -128,7 +136,7 @@ impl Pipeline {
         if let Err(words) = guard::caught(|| self.stages(entry, receiver)) {
             // A panic may have left them half changed.
             self.scratch = Scratch::default();
-            let recent = std::mem::take(&mut self.decoder.recent);
+            let recent = self.decoder.recent.take();
             self.decoder = Decoder { recent, ..Decoder::new(&self.rules) };
             let stage = self.stage.get();
             guard::complain(entry, stage, &words);
@@ -216,7 +224,11 @@ impl Pipeline {
 
 impl Decoder {
     fn new(rules: &Rules) -> Decoder {
-        Decoder { readings: Readings::new(), points: Points::new(rules.max_clock_skew), recent: Recent::default() }
+        Decoder {
+            readings: Readings::new(),
+            points: Points::new(rules.max_clock_skew),
+            recent: Some(Recent::default()),
+        }
     }
 
     fn uplink<'a>(
@@ -311,7 +323,8 @@ impl Decoder {
         };
         let sent = Sent { device, profile: &profile.id, port: uplink.port, payload };
         let marks = time.into_iter().chain(uplink.sequence.map(Mark::Sequence));
-        if self.recent.is_repeated(entry.sequence, &sent, marks) {
+        let recent = self.recent.as_mut();
+        if recent.is_some_and(|recent| recent.is_repeated(entry.sequence, &sent, marks)) {
             receiver.repeated();
             return Ok(());
         }

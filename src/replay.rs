@@ -98,7 +98,12 @@ struct Comparison<'a> {
 
 impl Comparison<'_> {
     fn new(old: Rules, new: Rules, selection: &Selection) -> Comparison<'_> {
-        Comparison { old: Side::new(old), new: Side::new(new), selection, report: Report::default() }
+        Comparison {
+            old: Side::of_each_message(old),
+            new: Side::of_each_message(new),
+            selection,
+            report: Report::default(),
+        }
     }
 
     fn take(&mut self, entry: &Entry) {
@@ -133,6 +138,12 @@ impl Side {
     /// By the rules in force, whichever these are when a message comes.
     fn following(in_force: watch::Receiver<Arc<Rules>>) -> Side {
         Side { pipeline: Pipeline::new(in_force), outcome: Outcome::default(), _rules: None }
+    }
+
+    /// What each message gives by itself, also where an earlier one gave the same.
+    fn of_each_message(rules: Rules) -> Side {
+        let (sender, in_force) = watch::channel(Arc::new(rules));
+        Side { pipeline: Pipeline::of_each_message(in_force), outcome: Outcome::default(), _rules: Some(sender) }
     }
 
     fn outcome(&mut self, entry: &Entry) -> &Outcome {
