@@ -15,10 +15,10 @@
 //! | `/readyz` | 200 while messages are taken; 503 with the reasons, one a line, when they are not |
 //! | `/api/v1/…` | the read API: `/api/v1/openapi.json` describes it |
 //!
-//! A page is made here, whole, for every request, in the language of [`asked`]; a script of ours fetches it again every two
+//! A page is made here, whole, for every request, in the language of `asked`; a script of ours fetches it again every two
 //! seconds, and as alarms open, and takes over what has changed. Without scripts the browser reloads it. Nothing is read
 //! from another host, and nothing that a page shows can be run: HTML is escaped by construction, and the content security
-//! policy forbids the rest. [`access`] tells who may see it.
+//! policy forbids the rest. `access` tells who may see it.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
