@@ -102,7 +102,7 @@ fn move_back(citywire: &Citywire, days: i64) {
 /// As if messages could have arrived for so many days after the last one that came.
 fn listened(citywire: &Citywire, days: i64) {
     let sql = "INSERT INTO listening SELECT since, since + ?1 FROM
-                   (SELECT max((SELECT max(until) FROM listening), (SELECT max(last_heard) FROM device)) + 1 AS since)";
+                   (SELECT max(coalesce((SELECT max(until) FROM listening), 0), (SELECT max(last_heard) FROM device)) + 1 AS since)";
     state(citywire).execute(sql, [days * DAY]).expect("the past");
 }
 
