@@ -20,6 +20,7 @@ pub mod publisher;
 mod source;
 mod status;
 pub mod subscriber;
+pub(crate) mod under_way;
 mod versions;
 
 pub use endpoint::{Endpoint, Security};

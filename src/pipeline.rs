@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::config::Event;
 use crate::decode::{self, Context, Readings};
 use crate::envelope::{self, Content, EnvelopeError, Scratch, Uplink, check_device};
-use crate::journal::Entry;
+use crate::journal::{Entry, JournalError, Reader};
 use crate::point::{Origin, Point, Points, TimeSource};
 use crate::profile::Profile;
 use crate::refused::{Refusal, Stage};
@@ -34,6 +34,9 @@ use repeated::{Mark, Recent, Sent};
 
 /// The reason of a message that made us panic, at whatever stage.
 pub const BUG: &str = "bug";
+
+/// So much of the journal is in memory at a time while a pipeline looks back.
+const LOOK_BACK_READ_BYTES: usize = 1 << 20;
 
 /// Takes what becomes of a message.
 pub trait Receiver {
@@ -170,16 +173,13 @@ impl Pipeline {
     }
 
     /// Reads entries up to `through`, after which others will be processed, to know their uplinks again; their points are
-    /// not wanted. Nothing is read when no message has an envelope that may tell a time or a sequence: what such messages
-    /// are known again by, their own times, makes their points overwrite each other anyway.
+    /// not wanted. `before` begins up to [`LOOK_BACK_ENTRIES`] before. Nothing is read when no message has an envelope that
+    /// may tell a time or a sequence: what such messages are known again by, their own times, makes their points overwrite
+    /// each other anyway.
     ///
     /// # Errors
-    /// What `read` says; it appends the next entries to the list, none when there are no more.
-    pub fn look_back<E>(
-        &mut self,
-        through: u64,
-        mut read: impl FnMut(&mut Vec<Entry>) -> Result<(), E>,
-    ) -> Result<(), E> {
+    /// When the journal cannot be read.
+    pub fn look_back(&mut self, through: u64, before: &mut Reader) -> Result<(), JournalError> {
         struct Unwanted;
         impl Receiver for Unwanted {
             fn point(&mut self, _profile: &Profile, _point: &Point<'_>) {}
@@ -189,7 +189,7 @@ impl Pipeline {
         let mut entries = Vec::new();
         while self.rules.routes.have_layouts() {
             entries.clear();
-            read(&mut entries)?;
+            before.read(&mut entries, LOOK_BACK_READ_BYTES)?;
             entries
                 .iter()
                 .take_while(|entry| entry.sequence <= through)

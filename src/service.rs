@@ -351,14 +351,11 @@ fn entries(journal: &Journal, after: u64) -> JournalEntries {
 fn stages(journal: &Journal, after: u64, rules: &watch::Receiver<Arc<Rules>>) -> Pipeline {
     let mut pipeline = Pipeline::new(rules.clone());
     let mut before = journal.reader(after.saturating_sub(LOOK_BACK_ENTRIES).max(journal.oldest().saturating_sub(1)));
-    let seen = pipeline.look_back(after, |entries| before.read(entries, LOOK_BACK_READ_BYTES).map(drop));
-    if let Err(error) = seen {
+    if let Err(error) = pipeline.look_back(after, &mut before) {
         tracing::warn!(%error, "Uplinks that came before the start, and come again, are taken as new: the journal cannot be read.");
     }
     pipeline
 }
-
-const LOOK_BACK_READ_BYTES: usize = 1 << 20;
 
 /// Where messages come from.
 enum Source {

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::answer::{Refusal, text};
 use super::source::Source;
+use crate::broker::under_way::{Held, Unacknowledged};
 use crate::broker::{Ack, Delivery, Intake, Message, NotTaken};
 use crate::http::Peer;
 use crate::metrics as names;
@@ -155,7 +156,7 @@ impl Receiver {
 
     /// Waits while the journal cannot be written or has no room.
     async fn hand_over(&self, mut message: Message, deadline: Instant) -> Result<(), Refusal> {
-        let held = Held::new(self);
+        let held = Held::new(&self.held, &self.returned);
         loop {
             if self.stopping.load(Ordering::Relaxed) {
                 return Err(stops());
@@ -208,47 +209,4 @@ async fn read_body(mut body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {
     }
     // Most bodies come in one piece, which needs no copy.
     if rest.is_empty() { Ok(first) } else { Ok([first, rest.freeze()].concat().into()) }
-}
-
-/// Counts a message as unacknowledged while it lives.
-struct Unacknowledged<'a>(&'a Gauge);
-
-impl<'a> Unacknowledged<'a> {
-    fn new(gauge: &'a Gauge) -> Unacknowledged<'a> {
-        gauge.increment(1.0);
-        Unacknowledged(gauge)
-    }
-}
-
-impl Drop for Unacknowledged<'_> {
-    fn drop(&mut self) {
-        self.0.decrement(1.0);
-    }
-}
-
-/// A message on its way to the journal. One that is given up before the journal has taken it, as when its connection
-/// ends, is counted as returned.
-struct Held<'a> {
-    receiver: &'a Receiver,
-    taken: bool,
-}
-
-impl<'a> Held<'a> {
-    fn new(receiver: &'a Receiver) -> Held<'a> {
-        receiver.held.increment(1.0);
-        Held { receiver, taken: false }
-    }
-
-    fn taken(mut self) {
-        self.taken = true;
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.receiver.held.decrement(1.0);
-        if !self.taken {
-            self.receiver.returned.increment(1);
-        }
-    }
 }

@@ -25,8 +25,6 @@ use crate::state::{self, State};
 use crate::store::Settled;
 use crate::time::Timestamp;
 
-const LOOK_BACK_READ_BYTES: usize = 1 << 20;
-
 /// What is to be replayed, and how.
 #[derive(Debug)]
 pub struct Request {
@@ -213,7 +211,7 @@ fn passes(
     let journal = replay.journal.clone();
     let position = replay.progress.position;
     let mut before = Reader::open(&journal, position.saturating_sub(LOOK_BACK_ENTRIES))?;
-    replay.side.pipeline.look_back(position, |entries| before.read(entries, LOOK_BACK_READ_BYTES).map(drop))?;
+    replay.side.pipeline.look_back(position, &mut before)?;
     if replay.progress.phase == Phase::Delete {
         replay.pass(Source::journal(&journal, replay.progress.position)?, watch)?;
         (replay.progress.phase, replay.progress.position) = (Phase::Write, replay.progress.start);

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use super::device::Device;
 use super::retained::Retained;
 use crate::broker::source::source;
+use crate::broker::under_way::{Held, Unacknowledged};
 use crate::broker::{Ack, Delivery, Intake, Message, NotTaken, REDELIVERY_WINDOW};
 use crate::metrics as names;
 use crate::time::Timestamp;
@@ -70,7 +71,7 @@ impl Shared {
     async fn append(&self, mut message: Message) -> bool {
         self.received_messages.increment(1);
         self.received_bytes.increment((message.topic.len() + message.payload.len()) as u64);
-        let held = Held::new(self);
+        let held = Held::new(&self.held, &self.returned);
         while !self.stopping.load(Ordering::Relaxed) {
             message = match self.intake.append(message) {
                 Ok(()) => {
@@ -213,49 +214,6 @@ fn message(client_id: &str, topic: &str, payload: &[u8]) -> Message {
             ..Delivery::default()
         },
         ack: Ack::None,
-    }
-}
-
-/// Counts a message as unacknowledged while it lives.
-struct Unacknowledged<'a>(&'a Gauge);
-
-impl<'a> Unacknowledged<'a> {
-    fn new(gauge: &'a Gauge) -> Unacknowledged<'a> {
-        gauge.increment(1.0);
-        Unacknowledged(gauge)
-    }
-}
-
-impl Drop for Unacknowledged<'_> {
-    fn drop(&mut self) {
-        self.0.decrement(1.0);
-    }
-}
-
-/// A message on its way to the journal. One that is given up before the journal has taken it, as when its connection
-/// breaks off, is counted as returned.
-struct Held<'a> {
-    shared: &'a Shared,
-    taken: bool,
-}
-
-impl<'a> Held<'a> {
-    fn new(shared: &'a Shared) -> Held<'a> {
-        shared.held.increment(1.0);
-        Held { shared, taken: false }
-    }
-
-    fn taken(mut self) {
-        self.taken = true;
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.shared.held.decrement(1.0);
-        if !self.taken {
-            self.shared.returned.increment(1);
-        }
     }
 }
 
