@@ -7,7 +7,7 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin
 
 CARGO ?= cargo
 
-.PHONY: help setup test check format alarms codecs bench bench-decode crash simulation overload fuzz fuzz-all fuzz-seeds deny api-check demo secrets start
+.PHONY: help setup test check format alarms codecs bench bench-decode crash simulation overload fuzz fuzz-all fuzz-seeds deny api-check demo secrets start devices
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,11 @@ simulation: ## Journal and acknowledgement in orders of events drawn from seeds:
 START_ENTRIES ?= 10000000
 start: ## Seconds until the service is ready over a journal of START_ENTRIES entries (10 million)
 	CITYWIRE_START_ENTRIES=$(START_ENTRIES) $(CARGO) test --locked --release --test journal_tools -- --ignored --nocapture
+
+REGISTRY_DEVICES ?= 1000000
+devices: ## Seconds and memory of a registry of REGISTRY_DEVICES devices (a million), all of them heard
+	CITYWIRE_REGISTRY_DEVICES=$(REGISTRY_DEVICES) $(CARGO) test --locked --release --test registry -- \
+		--exact large::seconds_and_bytes_of_a_large_registry --ignored --nocapture
 
 bench: setup ## Throughput and CPU per message beside a bare subscriber, and how long an alarm takes meanwhile
 	$(CARGO) bench --locked --bench throughput

@@ -7,6 +7,9 @@ mod support;
 #[allow(dead_code, reason = "a sink's own tests use more of it")]
 mod fake_database;
 
+#[path = "registry/large.rs"]
+mod large;
+
 use std::collections::BTreeMap;
 
 use fake_database::{FakeDatabase, Reply};

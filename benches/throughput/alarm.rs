@@ -1,28 +1,35 @@
-//! How long an alarm takes from its PUBLISH to the event that those who listen get, to a subscriber of the sink `mqtt` and to
-//! the receiver of the sink `webhook`, while a city's messages come at half the rate that citywire was just seen to take.
+//! How long an alarm takes from its PUBLISH to the page in a browser (its server-sent events), to the metric, to a subscriber
+//! of the sink `mqtt` and to the receiver of the sink `webhook`, while a city's messages come at half the rate that citywire
+//! was just seen to take.
 //!
 //! The service runs in this process, so that both ends are measured by one clock; broker, publisher, sinks and the rest
 //! share the machine with it.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::post;
-use citywire::alarm::{Alarms, Change};
 use citywire::broker::publisher::{Options, Publisher};
 use citywire::broker::{Endpoint, Security};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{AsyncClient, Event, MqttOptions};
-use tokio::sync::{Notify, broadcast, oneshot};
+use tokio::sync::{Notify, oneshot};
 
 use super::Message;
-use super::support::{Mosquitto, PATIENCE, TempDir, free_port};
+use super::support::{Metrics, Mosquitto, TempDir, free_port, http};
 
 /// One message of so many is an alarm, of a device that had none.
 const ALARM_EVERY: usize = 100;
 
+/// How often the metric is looked at, which its delay contains.
+const LOOK: Duration = Duration::from_millis(10);
+
+const CLASS: &str = "smoke_detector";
 /// An alarm of a smoke detector, as its maker's manual has it.
 const PAYLOAD: &str = "110018010005503225960902000103030001010400011205000160";
 
@@ -34,12 +41,20 @@ pub fn measure(messages: &[Message], per_second: f64) {
     let receiver = runtime.block_on(receive(Arc::clone(&watch)));
     runtime.block_on(subscribe(broker.port(), Arc::clone(&watch)));
     let service = Service::start(runtime, broker.port(), receiver);
-    service.runtime.spawn(listen(service.alarms.subscribe(), Arc::clone(&watch)));
-    publish(broker.port(), messages, per_second, &watch.published);
+    let page = browse(service.http, Arc::clone(&watch));
+    let scrapes = scrape(service.http, Arc::clone(&watch));
+    // The city's own detectors stay silent, so that what the metric counts are the alarms whose times are known.
+    let messages: Vec<&Message> = messages.iter().filter(|(topic, _)| !topic.contains(CLASS)).collect();
+    publish(broker.port(), &messages, per_second, &watch.published);
     let count = messages.len().div_ceil(ALARM_EVERY);
     super::support::wait_until_blocking("every alarm has arrived", || {
         watch.ways().iter().all(|(_, delays)| delays.lock().expect("no panic before").len() >= count)
     });
+    watch.is_over.store(true, Ordering::Relaxed);
+    drop(service);
+    for looking in [page, scrapes] {
+        looking.join().expect("no panic");
+    }
     println!("\nalarms: {count} among {} messages at {per_second:.0}/s; from PUBLISH to", messages.len());
     for (way, delays) in watch.ways() {
         let mut delays = delays.lock().expect("no panic before").clone();
@@ -53,14 +68,16 @@ pub fn measure(messages: &[Message], per_second: f64) {
 #[derive(Default)]
 struct Watch {
     published: Mutex<Vec<Instant>>,
-    event: Mutex<Vec<Duration>>,
+    page: Mutex<Vec<Duration>>,
+    metric: Mutex<Vec<Duration>>,
     mqtt: Mutex<Vec<Duration>>,
     webhook: Mutex<Vec<Duration>>,
+    is_over: AtomicBool,
 }
 
 impl Watch {
-    fn ways(&self) -> [(&'static str, &Mutex<Vec<Duration>>); 3] {
-        [("event", &self.event), ("mqtt", &self.mqtt), ("webhook", &self.webhook)]
+    fn ways(&self) -> [(&'static str, &Mutex<Vec<Duration>>); 4] {
+        [("page", &self.page), ("metric", &self.metric), ("mqtt", &self.mqtt), ("webhook", &self.webhook)]
     }
 
     /// The alarm of this device has arrived.
@@ -72,12 +89,36 @@ impl Watch {
     }
 }
 
-async fn listen(mut events: broadcast::Receiver<citywire::alarm::AlarmEvent>, watch: Arc<Watch>) {
-    while let Ok(event) = events.recv().await {
-        if event.change == Change::Opened {
-            watch.arrived(&event.alarm.device, &watch.event);
+/// Listens as the page in a browser does.
+fn browse(http: u16, watch: Arc<Watch>) -> std::thread::JoinHandle<()> {
+    let mut stream = TcpStream::connect(("127.0.0.1", http)).expect("the page answers");
+    write!(stream, "GET /events HTTP/1.1\r\nHost: 127.0.0.1:{http}\r\n\r\n").expect("the page listens");
+    std::thread::spawn(move || {
+        // The stream ends with the service.
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            let Some(event) = line.strip_prefix("data: ") else { continue };
+            let event: serde_json::Value = serde_json::from_str(event).expect("JSON");
+            if event["change"] == "opened" {
+                watch.arrived(event["alarm"]["device"].as_str().unwrap_or_default(), &watch.page);
+            }
         }
-    }
+    })
+}
+
+/// Looks at the number of open alarms, which come in the order in which they were published.
+fn scrape(port: u16, watch: Arc<Watch>) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        let mut seen = 0;
+        while !watch.is_over.load(Ordering::Relaxed) {
+            let (_, text) = http::get(port, "/metrics").expect("the metrics");
+            let open = Metrics::parse(&text).sum("citywire_alarm_open", &[CLASS]) as usize;
+            for number in seen..open {
+                watch.arrived(&format!("bench-{number}"), &watch.metric);
+            }
+            seen = open;
+            std::thread::sleep(LOOK);
+        }
+    })
 }
 
 /// The receiver of a webhook; gives its URL.
@@ -107,7 +148,7 @@ async fn subscribe(port: u16, watch: Arc<Watch>) {
     });
 }
 
-fn publish(port: u16, messages: &[Message], per_second: f64, published: &Mutex<Vec<Instant>>) {
+fn publish(port: u16, messages: &[&Message], per_second: f64, published: &Mutex<Vec<Instant>>) {
     let payload = citywire::profile::spec::parse_hex(PAYLOAD).expect("hexadecimal digits");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
@@ -119,7 +160,7 @@ fn publish(port: u16, messages: &[Message], per_second: f64, published: &Mutex<V
             // Sleeps are a millisecond at the least: what is due within one goes out together.
             tokio::time::sleep_until(start + Duration::from_secs_f64(index as f64 / per_second)).await;
             if index % ALARM_EVERY == 0 {
-                let topic = format!("city/bench/smoke_detector/bench-{}/up", index / ALARM_EVERY);
+                let topic = format!("city/bench/{CLASS}/bench-{}/up", index / ALARM_EVERY);
                 published.lock().expect("no panic before").push(Instant::now());
                 publisher.publish(topic, payload.clone()).await.expect("the broker takes it");
             }
@@ -132,7 +173,7 @@ fn publish(port: u16, messages: &[Message], per_second: f64, published: &Mutex<V
 /// citywire in this process, with the embedded store.
 struct Service {
     runtime: tokio::runtime::Runtime,
-    alarms: Arc<Alarms>,
+    http: u16,
     stop: Option<oneshot::Sender<()>>,
     running: Option<tokio::task::JoinHandle<()>>,
     _directory: TempDir,
@@ -150,26 +191,14 @@ impl Service {
         let file = directory.path().join("citywire.toml");
         let config = citywire::config::read(&file, &source, []).expect("a configuration");
         let (stop, stopped) = oneshot::channel();
-        let (tell, started) = std::sync::mpsc::sync_channel(1);
         let running = runtime.spawn(async move {
-            let started = move |started: &citywire::service::Started| {
-                tell.send(Arc::clone(&started.alarms)).expect("somebody waits");
-            };
             let stopped = async { drop(stopped.await) };
-            citywire::service::run(config, started, Arc::new(Notify::new()), stopped)
-                .await
-                .expect("the service runs");
+            citywire::service::run(config, |_| (), Arc::new(Notify::new()), stopped).await.expect("the service runs");
         });
-        let alarms = started.recv_timeout(PATIENCE).expect("the service starts");
-        let service = Service { runtime, alarms, stop: Some(stop), running: Some(running), _directory: directory };
-        service.wait_until_ready(http);
-        service
-    }
-
-    fn wait_until_ready(&self, http: u16) {
         super::support::wait_until_blocking("citywire is ready", || {
-            super::support::http::get(http, "/readyz").is_some_and(|(status, _)| status == 200)
+            http::get(http, "/readyz").is_some_and(|(status, _)| status == 200)
         });
+        Service { runtime, http, stop: Some(stop), running: Some(running), _directory: directory }
     }
 }
 
