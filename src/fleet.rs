@@ -41,7 +41,7 @@ pub use correction::Corrections;
 use device::{Devices, Name};
 pub use health::HealthView;
 use listening::Listening;
-pub use liveness::{Condition, Expectations, Liveness};
+pub use liveness::{Condition, Expectations, Liveness, LookBack};
 pub use reading::{Value, fields_of};
 pub(crate) use storage::read_rules;
 pub use view::{ClassSummary, DeviceState, DeviceView, FieldView, LastRefusal, Query, Snapshot, Sort};

@@ -15,11 +15,13 @@ use jiff::tz::TimeZone;
 use crate::config::Unknown;
 
 mod cell;
+mod identities;
 mod index;
 mod lines;
 mod load;
 pub mod merge;
 
+pub use identities::Identities;
 use index::{ALIAS, Identity, Index};
 
 /// The devices of the city, by identity.

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::journal::{Entry, JournalError, Reader};
 use crate::pipeline::Pipeline;
+use crate::registry::Identities;
 use crate::rules::Rules;
 use crate::time::Timestamp;
 
@@ -49,8 +50,8 @@ pub struct Selection {
     pub until: Option<Timestamp>,
     /// Decoded by one of these profiles, by the one rules or the other; empty: all.
     pub profiles: Vec<String>,
-    /// Of this device, by the one rules or the other.
-    pub device: Option<String>,
+    /// Of this device, by the one rules or the other and under any of its identities.
+    pub device: Option<Identities>,
 }
 
 impl Selection {
@@ -61,7 +62,7 @@ impl Selection {
     fn has(&self, outcome: &Outcome) -> bool {
         let is_listed = |profile: &str| self.profiles.iter().any(|wanted| wanted == profile);
         (self.profiles.is_empty() || outcome.profile().is_some_and(is_listed))
-            && self.device.as_deref().is_none_or(|device| outcome.is_of(device))
+            && self.device.as_ref().is_none_or(|device| outcome.is_of(device))
     }
 }
 

@@ -241,7 +241,7 @@ async fn map(State(context): State<Arc<Context>>, asked: Asked) -> Response {
 async fn refused(State(context): State<Arc<Context>>, asked: Asked) -> Response {
     let make = |page: &Page<'_>| {
         let archive = refusals::open_read_only(&page.context.sources.data_directory);
-        refused::content(&page.status, archive, page.asked)
+        refused::content(&page.status, archive, page.asked, &page.context.rules().registry)
     };
     context.page(asked, make).await
 }

@@ -470,7 +470,19 @@ async fn what_was_opened_and_closed_is_told_the_newest_first() {
     assert_eq!(events("/api/v1/alarms/events?change=closed&class=smoke_detector").await.0, ["4 closed", "2 closed"]);
     assert_eq!(events("/api/v1/alarms/events?device=P-1").await.0, [""; 0]);
     assert_eq!(json_of(&site.get("/api/v1/alarms").await)["open"], 0);
-    assert_eq!(csv_rows(&site.get("/api/v1/alarms/events?format=csv").await.body).len(), 5);
+    // Of P-1, but told under an identity that the registry did not know then.
+    site.hear(9, "356938035643809", "smoke_detector", &[field(true)]);
+    site.alarms.save().unwrap();
+    for device in ["P-1", "356938035643809"] {
+        assert_eq!(events(&format!("/api/v1/alarms/events?device={device}")).await.0, ["5 opened"], "{device}");
+        let open = json_of(&site.get(&format!("/api/v1/alarms?device={device}")).await);
+        assert_eq!(
+            (&open["matching"], &open["alarms"][0]["device"]),
+            (&json!(1), &json!("356938035643809")),
+            "{device}"
+        );
+    }
+    assert_eq!(csv_rows(&site.get("/api/v1/alarms/events?format=csv").await.body).len(), 6);
 }
 
 #[tokio::test]

@@ -4,10 +4,13 @@ mod support;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use citywire::alarm::Alarms;
-use citywire::fleet::{Field, Fleet, Heard};
+use citywire::fleet::{Expectations, Field, Fleet, Heard, Liveness};
 use citywire::point::FieldValue;
+use citywire::profile::Library;
 use citywire::refused::{Limits, Refused};
 use citywire::state::State;
 use citywire::time::Timestamp;
@@ -24,15 +27,37 @@ W-2,,cjt188,harbour,,\r
 P-1,866123456789013,foxcodenine-nb-parking,\"old, town\",,\r
 ";
 
+fn fleet(directory: &TempDir) -> Fleet {
+    let state = Arc::new(State::open(&directory.path().join("data")).unwrap());
+    let refused = Arc::new(Refused::open(state.clone(), Limits::default()).unwrap());
+    let alarms = Arc::new(Alarms::open(state.clone(), &[], u64::MAX).unwrap());
+    Fleet::open(state, refused, alarms, &[], 100, u64::MAX).unwrap()
+}
+
+/// When messages could arrive: since the first device was heard, for so many days.
+fn listen(directory: &TempDir, days: i64) {
+    let state = rusqlite::Connection::open(directory.path().join("data/state.sqlite")).unwrap();
+    let since = 1_790_000_000_000_000_000_i64;
+    state.execute("DELETE FROM listening", []).unwrap();
+    state.execute("INSERT INTO listening VALUES (?1, ?2)", [since, since + days * 86_400_000_000_000]).unwrap();
+}
+
+/// The devices of the registry that are silent for a service that starts now, by their names.
+fn silent_in_service(directory: &TempDir) -> Vec<&'static str> {
+    static LIBRARY: LazyLock<Library> = LazyLock::new(|| Library::built_in().unwrap());
+    let fleet = fleet(directory);
+    fleet.expect(Expectations::by(&LIBRARY, Duration::ZERO));
+    let names = [("W-1", "W-1"), ("866123456789013", "P-1")];
+    let is_silent = |device: &str| fleet.device(device).is_some_and(|device| device.liveness == Liveness::Silent);
+    names.into_iter().filter(|(heard_as, _)| is_silent(heard_as)).map(|(_, name)| name).collect()
+}
+
 /// A city with a registry, of which two devices were heard and one that it does not list.
 fn city() -> TempDir {
     let directory = TempDir::new();
     directory.file("citywire.toml", "[registry]\nfile = \"devices.csv\"\n");
     directory.file("devices.csv", REGISTRY);
-    let state = std::sync::Arc::new(State::open(&directory.path().join("data")).unwrap());
-    let refused = std::sync::Arc::new(Refused::open(state.clone(), Limits::default()).unwrap());
-    let alarms = std::sync::Arc::new(Alarms::open(state.clone(), &[], u64::MAX).unwrap());
-    let fleet = Fleet::open(state, refused, alarms, &[], 100, u64::MAX).unwrap();
+    let fleet = fleet(&directory);
     let devices = [("W-1", Some("water_meter")), ("866123456789013", None), ("stranger", None)];
     for (sequence, (device, class)) in (1..).zip(devices) {
         let received = Timestamp::from_seconds(1_790_000_000 + 86_400 * sequence as i64);
@@ -142,6 +167,17 @@ last reading  2026-09-22T14:13:20Z
 fn what_is_missing_is_told() {
     let city = city();
     assert_eq!(names(&city, &["devices", "missing"]), ["W-2"]);
+    // Silent by the profile's report interval (a day) and the class's `silent_after` (three of them), like on the page.
+    let f = |days_listened: i64, expected: &[&str]| {
+        listen(&city, days_listened);
+        assert_eq!(names(&city, &["devices", "missing"]), expected, "{days_listened} days");
+        let silent: Vec<&str> = expected.iter().copied().filter(|device| *device != "W-2").collect();
+        assert_eq!(silent_in_service(&city), silent, "{days_listened} days");
+    };
+    f(4, &["W-2"]);
+    f(5, &["W-1", "W-2"]);
+    f(6, &["W-1", "W-2", "P-1"]);
+    assert_eq!(names(&city, &["devices", "missing", "--class", "parking"]), ["P-1"]);
     assert_eq!(names(&city, &["devices", "missing", "--since", "2026-09-23T00:00:00Z"]), ["W-1", "W-2"]);
     assert_eq!(names(&city, &["devices", "missing", "--unlisted"]), ["stranger"]);
     city.file("citywire.toml", "");

@@ -135,6 +135,11 @@ impl Live {
     fn launch(profile: &str, arguments: &[&str]) -> Live {
         let directory = TempDir::new();
         directory.file("profile.toml", profile);
+        Live::launch_in(directory, arguments)
+    }
+
+    /// The same in a directory that holds `profile.toml`, and perhaps its codec.
+    fn launch_in(directory: TempDir, arguments: &[&str]) -> Live {
         let file = |name: &str| File::create(directory.path().join(name)).expect("create a file for the output");
         let child = command(directory.path(), &["profile.toml", "--live"])
             .args(arguments)
@@ -317,6 +322,37 @@ async fn live_reads_the_file_again_when_it_is_saved_and_decodes_the_last_message
     assert_eq!((volume(&lines[2]), &lines[2]["device"]), (Some(10_000.0), &"W-2".into()));
     assert_eq!(live.interrupt(), Some(0));
     assert!(live.err().ends_with("2 decoded, 0 refused.\n"), "{}", live.err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn live_takes_a_codec_that_is_saved() {
+    let broker = Mosquitto::start();
+    let script = |factor: &str| format!("function Decoder(bytes) {{ return {{ m3: bytes[0] * {factor} }} }}");
+    let directory = TempDir::new();
+    directory.file("meter.js", script("2"));
+    let profile = PROFILE.split("\n[[frame]]").next().expect("what stands in front of its frames");
+    directory.file(
+        "profile.toml",
+        format!(
+            "{profile}\ncodec = {{ javascript = \"meter.js\" }}\n[[frame]]\nname = \"report\"\n\
+             fields = [{{ name = \"volume_m3\", member = \"/m3\" }}]\n\
+             [[example]]\nsource = \"own\"\npayload = \"02\"\nexpect = {{ volume_m3 = 4.0 }}\n"
+        ),
+    );
+    let mut live = Live::launch_in(directory, &["--broker", &broker.url(), "--topic", "m/{device}", "--json"]);
+    live.wait_for_words("profile.toml, with its codec, is read again whenever it is saved.");
+    publish_to(broker.port(), &[("m/W-1", &[5])]).await;
+    let volume = |line: &Value| line["readings"][0]["fields"]["volume_m3"].as_f64();
+    assert_eq!(volume(&live.wait_for_lines(1)[0]), Some(10.0));
+
+    live.directory.file("meter.js", script("("));
+    live.wait_for_words("meter.js was saved with these mistakes; the profile before goes on.");
+    live.directory.file("meter.js", script("3"));
+    let lines = live.wait_for_lines(2);
+    assert_eq!((volume(&lines[1]), &lines[1]["again"]), (Some(15.0), &true.into()));
+    live.wait_for_words("meter.js was saved: the profile acme-wm100 is decoded with from now on.");
+    live.wait_for_words("1 of its 1 examples do not hold");
+    assert_eq!(live.interrupt(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

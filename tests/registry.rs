@@ -27,11 +27,16 @@ struct Pilot {
 impl Pilot {
     /// With these lines of the registry, and these of configuration.
     fn start(registry: &str, configuration: &str) -> Pilot {
+        Pilot::start_with("quarantine", registry, configuration)
+    }
+
+    /// The same, with what becomes of devices that are not listed.
+    fn start_with(unknown: &str, registry: &str, configuration: &str) -> Pilot {
         let (port, files, profiles) = (free_port(), TempDir::new(), counter_profile());
         let file = files.file("devices.csv", registry);
         let citywire = Citywire::start(&format!(
             "profiles = {{ directory = {:?}, watch_interval = \"100ms\" }}\n\
-             registry = {{ file = {file:?}, unknown = \"quarantine\" }}\n\
+             registry = {{ file = {file:?}, unknown = {unknown:?} }}\n\
              [broker.embedded]\nlisten = \"127.0.0.1:{port}\"\n\
              [[route]]\ntopic = \"city/{{device}}/up\"\nprofile = \"counter\"\n{configuration}",
             profiles.path()
@@ -234,4 +239,74 @@ async fn what_a_database_refuses_to_take_stays_set_aside_until_it_does() {
     let taken = database.writes().last().expect("a write").lines();
     assert_eq!(taken.len(), 5, "{taken:?}");
     assert_eq!(pilot.stored("W-1").len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_is_found_by_any_of_its_identities_wherever_it_is_asked_for() {
+    let mut pilot = Pilot::start_with("accept", "device\n", "");
+    // Each identity sends a count and a message that is too short.
+    let send = async |device: &str, count: u8| {
+        let topic = || format!("city/{device}/up");
+        publish(pilot.port, [(topic(), vec![0, 0, 0, count]), (topic(), vec![count])]).await;
+    };
+    send("866123456789012", 1).await;
+    send("other", 2).await;
+    wait_until("they are refused", || printed(&pilot, &["refused", "list", "--json"]).len() == 2).await;
+    // What it was heard as so far becomes an alias of another name.
+    pilot.register("device,aliases\nW-1,866123456789012 4a1f\nother,\n");
+    wait_until("the registry is in force", || pilot.metric("citywire_rules_reloads_total") == 1.0).await;
+    send("4a1f", 3).await;
+    send("W-1", 4).await;
+    wait_until("they are refused", || printed(&pilot, &["refused", "list", "--json"]).len() == 4).await;
+    pilot.citywire.wait_until_written(8).await;
+
+    let profile = pilot._profiles.path().join("counter.toml").display().to_string();
+    let cases: [(&str, &[u8]); 5] =
+        [("W-1", &[1, 3, 4]), ("866123456789012", &[1, 3, 4]), ("4a1f", &[1, 3, 4]), ("other", &[2]), ("W-2", &[])];
+    for (device, counts) in cases {
+        let payloads = |kept: &[Value]| -> Vec<String> {
+            let mut payloads: Vec<String> =
+                kept.iter().map(|kept| kept["payload"].as_str().unwrap().to_lowercase()).collect();
+            payloads.sort();
+            payloads
+        };
+        let refused: Vec<String> = counts.iter().map(|count| format!("{count:02x}")).collect();
+        let listed = printed(&pilot, &["refused", "list", "--json", "--device", device]);
+        assert_eq!(payloads(&listed), refused, "{device}");
+        let answer = json(&pilot, &format!("/api/v1/refused?device={device}"));
+        assert_eq!(payloads(answer["refused"].as_array().unwrap()), refused, "{device}");
+        let (_, page) = pilot.citywire.get(&format!("/refused?device={device}")).expect("the page");
+        assert_eq!(page.matches("citywire refused show").count(), counts.len(), "{device}");
+
+        let dry = ["replay", "--dry-run", "--with", &profile, "--json", "--device", device];
+        assert_eq!(printed(&pilot, &dry)[0]["messages"], counts.len() * 2, "{device}");
+        if !counts.is_empty() {
+            let messages = json(&pilot, &format!("/api/v1/devices/{device}/messages"));
+            let both = counts.iter().flat_map(|count| [format!("000000{count:02x}"), format!("{count:02x}")]);
+            let mut both: Vec<String> = both.collect();
+            both.sort();
+            assert_eq!(payloads(messages["messages"].as_array().unwrap()), both, "{device}");
+        }
+    }
+    let done = printed(&pilot, &["refused", "replay", "--json", "--device", "4a1f"]);
+    assert_eq!(done[0]["messages"], 3, "{done:?}");
+    let done = printed(&pilot, &["replay", "--json", "--device", "4a1f"]);
+    assert_eq!(done[0]["messages"], 6, "{done:?}");
+    assert_eq!(pilot.stored("W-1").into_keys().collect::<Vec<_>>(), [1, 3, 4]);
+    assert!(pilot.stored("866123456789012").is_empty(), "its points have their device's name now");
+    assert_eq!(pilot.stored("other").into_keys().collect::<Vec<_>>(), [2]);
+}
+
+/// The lines of JSON that a command prints.
+fn printed(pilot: &Pilot, arguments: &[&str]) -> Vec<Value> {
+    let output = pilot.citywire.command(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8(output.stdout).expect("UTF-8");
+    lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+fn json(pilot: &Pilot, path: &str) -> Value {
+    let (status, body) = pilot.citywire.get(path).expect("an answer");
+    assert_eq!(status, 200, "{path}: {body}");
+    serde_json::from_str(&body).expect("JSON")
 }

@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use super::{AlarmEvent, Change, storage};
+use crate::registry::Identities;
 use crate::state::{self, StateError};
 
 /// Which events are wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    pub device: Option<String>,
+    /// Of this device, under whichever of its identities it was told.
+    pub device: Option<Identities>,
     pub class: Option<String>,
     pub change: Option<Change>,
     /// Only those before the one with this number.

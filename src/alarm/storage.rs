@@ -11,6 +11,7 @@ use super::log::{Log, Place, Unsaved};
 use super::past::Wanted;
 use super::table::{Row, Table};
 use super::{Alarm, AlarmEvent, Change, Severity};
+use crate::registry::Identities;
 use crate::time::Timestamp;
 
 /// The row in the table `position`.
@@ -187,14 +188,16 @@ pub(super) fn read_past(connection: &Connection, wanted: &Wanted) -> rusqlite::R
     let mut statement = connection.prepare(
         "SELECT number, change, device, kind, class, profile, severity, since, last, opened, time, sequence, received
          FROM alarm_event
-         WHERE number < ?1 AND coalesce(device = ?2, true) AND coalesce(class = ?3, true)
+         WHERE number < ?1 AND (?2 IS NULL OR device IN (SELECT value FROM json_each(?2))) AND coalesce(class = ?3, true)
            AND coalesce(change = ?4, true)
          ORDER BY number DESC LIMIT ?5",
     )?;
     let before = i64::try_from(wanted.before.unwrap_or(u64::MAX)).unwrap_or(i64::MAX);
     let limit = i64::try_from(wanted.limit).unwrap_or(i64::MAX);
     let change = wanted.change.map(Change::name);
-    statement.query_map(params![before, wanted.device, wanted.class, change, limit], read_event)?.collect()
+    let any_of = |device: &Identities| serde_json::Value::from_iter(device.all().iter().cloned()).to_string();
+    let device = wanted.device.as_ref().map(any_of);
+    statement.query_map(params![before, device, wanted.class, change, limit], read_event)?.collect()
 }
 
 fn read_event(row: &rusqlite::Row<'_>) -> rusqlite::Result<AlarmEvent> {

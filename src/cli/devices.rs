@@ -8,6 +8,8 @@ use clap::{Args, Subcommand};
 use super::output::{json_lines, printable, table};
 use super::replay::time;
 use super::{ConfigArguments, Failure};
+use crate::fleet::Liveness;
+use crate::fleet::archive::KnownDevice;
 use crate::time::Timestamp;
 
 mod import;
@@ -25,7 +27,7 @@ Examples:
   citywire devices list --tag pilot=harbour --state refused
   citywire devices show 866123456789012           by any of its identities
   citywire devices import new-meters.csv --dry-run
-  citywire devices missing --since 2d > to-be-visited.txt")]
+  citywire devices missing > to-be-visited.txt")]
 pub enum Command {
     List(ListArguments),
     Show(ShowArguments),
@@ -101,19 +103,24 @@ pub struct ExportArguments {
     filter: Filter,
 }
 
-/// List the devices of the registry that were never heard, or not for some time.
+/// List the devices of the registry that were never heard, or are silent.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+A device is silent as on the page: not heard for as long as its class says in silent_after, which mostly is three report
+intervals of its profile. Time in which no message could arrive does not count, and the service writes every minute
+until when one could.
+
 Examples:
-  citywire devices missing                       never heard
-  citywire devices missing --since 2d            nor since two days ago
+  citywire devices missing                       never heard, or silent
+  citywire devices missing --state never         never heard
+  citywire devices missing --since 2d            never heard, or not for two days, whatever its profile says
   citywire devices missing --unlisted            the other way round: heard, and not in the registry")]
 pub struct MissingArguments {
     #[command(flatten)]
     config: ConfigArguments,
     #[command(flatten)]
     filter: Filter,
-    /// Also those not heard since: a time (2026-10-01T00:00:00Z), or how long ago (3d, 12h)
+    /// In place of the silent ones those not heard since: a time (2026-10-01T00:00:00Z), or how long ago (3d, 12h)
     #[arg(long, value_parser = time, conflicts_with = "unlisted")]
     since: Option<Timestamp>,
     /// One JSON object a line
@@ -283,10 +290,18 @@ fn missing(arguments: &MissingArguments) -> Result<(), Failure> {
         return Err(anyhow!("there is no registry that a device could be missing from; set registry.file").into());
     }
     let known = Known::open(&config)?;
-    let is_missing = |device: &Device<'_>| match device.last_heard() {
+    let look_back = match arguments.filter.unlisted || arguments.since.is_some() {
+        true => None,
+        false => known.look_back()?,
+    };
+    let is_silent = |heard: &KnownDevice| match (arguments.since, &look_back) {
+        (Some(since), _) => heard.last_heard < since,
+        (None, look_back) => look_back.as_ref().is_some_and(|look| look.liveness(heard) == Liveness::Silent),
+    };
+    let is_missing = |device: &Device<'_>| match device.heard() {
         _ if arguments.filter.unlisted => true,
         None => true,
-        Some(heard) => device.is_listed() && arguments.since.is_some_and(|since| heard < since),
+        Some(heard) => device.is_listed() && is_silent(heard),
     };
     let mut out = BufWriter::new(io::stdout().lock());
     let mut rows = Vec::new();

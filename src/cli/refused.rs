@@ -8,7 +8,9 @@ use clap::{Args, Subcommand};
 use super::output::{hex_dump, json_lines, printable, table};
 use super::replay::{Work, parse_rate, tell};
 use super::{ConfigArguments, Failure};
+use crate::config::Config;
 use crate::refused::{Archive, Filter, Kept, Stage, open_read_only};
+use crate::registry::{Identities, Registry};
 use crate::replay::{self, ReplayError};
 
 /// List and show the messages that could not be used, with their reasons.
@@ -44,8 +46,8 @@ pub struct ListArguments {
     /// Only those of one reason, as in the list: no_route, checksum, …
     #[arg(long)]
     reason: Option<String>,
-    /// Only those of one device
-    #[arg(long)]
+    /// Only those of one device, by any of its identities
+    #[arg(long, value_name = "ID")]
     device: Option<String>,
     /// Only those before this one: the last of a list gives the next part
     #[arg(long, value_name = "ID")]
@@ -80,8 +82,8 @@ pub struct ReplayArguments {
     /// Only those of one reason, as in the list
     #[arg(long)]
     reason: Option<String>,
-    /// Only those of one device
-    #[arg(long)]
+    /// Only those of one device, by any of its identities
+    #[arg(long, value_name = "ID")]
     device: Option<String>,
     /// Messages a second at most
     #[arg(long, value_parser = parse_rate)]
@@ -116,7 +118,8 @@ fn replay(arguments: &ReplayArguments) -> Result<(), Failure> {
     let config = arguments.config.load()?;
     let rules = replay::load(&config).map_err(Failure::Problems)?;
     let ReplayArguments { stage, reason, device, rate, json, .. } = arguments;
-    let filter = Filter { stage: *stage, reason: reason.clone(), device: device.clone(), ..Filter::default() };
+    let device = device.as_ref().map(|asked| rules.0.registry.identities(asked));
+    let filter = Filter { stage: *stage, reason: reason.clone(), device, ..Filter::default() };
     let done = Work::start()?
         .watched(|runtime, watch| replay::replay_refused(&config, filter, *rate, rules, runtime.handle(), watch));
     match done {
@@ -127,14 +130,15 @@ fn replay(arguments: &ReplayArguments) -> Result<(), Failure> {
 }
 
 fn list(arguments: &ListArguments) -> Result<(), Failure> {
+    let config = arguments.config.load()?;
     let filter = Filter {
         stage: arguments.stage,
         reason: arguments.reason.clone(),
-        device: arguments.device.clone(),
+        device: arguments.device.as_ref().map(|asked| identities(&config, asked)),
         before: arguments.before,
         limit: arguments.limit,
     };
-    let kept = open(&arguments.config)?.list(&filter)?;
+    let kept = open(&config)?.list(&filter)?;
     let mut out = BufWriter::new(io::stdout().lock());
     if arguments.json {
         json_lines(&mut out, &kept)?;
@@ -157,7 +161,7 @@ fn row(kept: &Kept) -> [String; 5] {
 }
 
 fn count(arguments: &ListArguments) -> Result<(), Failure> {
-    let counts = open(&arguments.config)?.count_by_reason()?;
+    let counts = open(&arguments.config.load()?)?.count_by_reason()?;
     let mut out = BufWriter::new(io::stdout().lock());
     if arguments.json {
         json_lines(&mut out, &counts)?;
@@ -177,7 +181,7 @@ fn count(arguments: &ListArguments) -> Result<(), Failure> {
 }
 
 fn show(arguments: &ShowArguments) -> Result<(), Failure> {
-    let kept = open(&arguments.config)?.show(arguments.id)?.with_context(|| {
+    let kept = open(&arguments.config.load()?)?.show(arguments.id)?.with_context(|| {
         format!(
             "there is no refused message {}, or no longer; `citywire refused list` tells which there are",
             arguments.id
@@ -207,7 +211,17 @@ fn show_text(out: &mut impl Write, kept: &Kept) -> io::Result<()> {
     hex_dump(out, &kept.payload)
 }
 
-fn open(config: &ConfigArguments) -> Result<Archive, Failure> {
-    let config = config.load()?;
+/// All identities of a device. A registry with mistakes, which `citywire check` tells, knows none.
+fn identities(config: &Config, asked: &str) -> Identities {
+    match Registry::load(&config.registry, None) {
+        Ok(registry) => registry.identities(asked),
+        Err(_) => {
+            eprintln!("The registry cannot be used: `{}` is looked for under no other name.", printable(asked));
+            asked.into()
+        }
+    }
+}
+
+fn open(config: &Config) -> Result<Archive, Failure> {
     open_read_only(&config.data_directory).map_err(|error| anyhow!(error).into())
 }

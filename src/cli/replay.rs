@@ -8,6 +8,7 @@ use clap::{ArgGroup, Args};
 
 use super::{ConfigArguments, Failure};
 use crate::config::Config;
+use crate::registry::Registry;
 use crate::replay::{Asked, Selection};
 use crate::time::{Timestamp, parse_duration};
 
@@ -63,7 +64,7 @@ pub struct Arguments {
     /// Only messages of this profile, as it is or as it was; may be given several times
     #[arg(long = "profile", value_name = "ID")]
     profiles: Vec<String>,
-    /// Only messages of this device
+    /// Only messages of this device, by any of its identities
     #[arg(long, value_name = "ID")]
     device: Option<String>,
     /// Only into this sink; may be given several times
@@ -109,14 +110,21 @@ impl Arguments {
         moment(self.since.as_deref())
     }
 
-    fn selection(&self) -> Result<Selection, Failure> {
+    /// Since when, and until when.
+    fn times(&self) -> Result<[Option<Timestamp>; 2], Failure> {
         let (since, until) = (self.since()?, moment(self.until.as_deref())?);
         if let (Some(since), Some(until)) = (since, until)
             && since >= until
         {
             return Err(anyhow!("nothing lies between --since {since} and --until {until}").into());
         }
-        Ok(Selection { since, until, profiles: self.profiles.clone(), device: self.device.clone() })
+        Ok([since, until])
+    }
+
+    fn selection(&self, registry: &Registry) -> Result<Selection, Failure> {
+        let [since, until] = self.times()?;
+        let device = self.device.as_ref().map(|asked| registry.identities(asked));
+        Ok(Selection { since, until, profiles: self.profiles.clone(), device })
     }
 
     fn asked(&self) -> Asked {
@@ -137,11 +145,9 @@ fn moment(text: Option<&str>) -> Result<Option<Timestamp>, Failure> {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config: Config = arguments.config.load()?;
+    arguments.times()?;
     match arguments.dry_run {
-        true => {
-            arguments.selection()?;
-            compare::run(arguments, &config)
-        }
+        true => compare::run(arguments, &config),
         false => write::run(arguments, &config),
     }
 }

@@ -35,6 +35,9 @@ pub const OUTPUT_BYTES_MAX: usize = 256 << 10;
 /// How much memory a script may have in use, with what the language needs for itself (some 200 KiB).
 pub const MEMORY_BYTES_MAX: usize = 8 << 20;
 
+/// So much of it is granted to learn whether it was memory that was wanting. What it gives then is not used.
+const MEMORY_BYTES_TO_TELL: usize = 4 * MEMORY_BYTES_MAX;
+
 /// How deep the script's calls may go, in bytes of stack.
 const STACK_BYTES_MAX: usize = 256 << 10;
 
@@ -119,6 +122,10 @@ pub enum CodecError {
     Steps(String),
     #[error("{0} needs more than {MEMORY_BYTES_MAX} bytes of memory")]
     Memory(String),
+    /// It threw `null`, after so many ticks. The engine throws the same when memory is so short that not even an error
+    /// finds room; [`settled`] tells the two apart.
+    #[error("{0}: throws null")]
+    Null(String, u32),
     #[error("{0} gives {1} bytes of JSON; that is more than {OUTPUT_BYTES_MAX}")]
     Output(String, usize),
 }
@@ -130,7 +137,10 @@ impl Codec {
     /// # Errors
     /// Why it cannot be used: a mistake of syntax with its line, an error at its top level, no function to call.
     pub fn load(name: &str, source: &str, form: Option<Form>) -> Result<Codec, CodecError> {
-        let form = Engine::new(name, source, form)?.form();
+        let engine = settled(Engine::new(name, source, form), || {
+            Engine::with_memory(MEMORY_BYTES_TO_TELL, name, source, form)
+        })?;
+        let form = engine.form();
         let mut hasher = DefaultHasher::new();
         (name, source, form).hash(&mut hasher);
         Ok(Codec { name: name.to_owned(), form, source: source.to_owned(), id: hasher.finish() })
@@ -149,5 +159,18 @@ impl Codec {
     /// keeps. It takes some milliseconds.
     pub fn warm(&self) {
         pool::warm(self);
+    }
+}
+
+/// Whether a `null` was the script's own, or that of an engine without memory: with more of it, the script does just the
+/// same again, and the engine gets further.
+fn settled<T>(
+    result: Result<T, CodecError>,
+    with_more_memory: impl FnOnce() -> Result<T, CodecError>,
+) -> Result<T, CodecError> {
+    let Err(CodecError::Null(name, ticks)) = result else { return result };
+    match with_more_memory() {
+        Err(CodecError::Null(_, again)) if again == ticks => Err(CodecError::Null(name, ticks)),
+        _ => Err(CodecError::Memory(name)),
     }
 }

@@ -71,7 +71,7 @@ pub fn run_codec(
     let call = Call { bytes: payload, port: context.port, received: context.received };
     script.codec.run(call, json).map_err(|error| DecodeError {
         reason: match error {
-            CodecError::Told(_) => Reason::Codec,
+            CodecError::Told(_) | CodecError::Null(..) => Reason::Codec,
             CodecError::Steps(_) | CodecError::Memory(_) | CodecError::Output(..) => Reason::Limit,
         },
         profile: profile.id.clone(),

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
 
-use super::DeviceState;
+use super::listening::Listening;
+use super::liveness::{Expectations, LookBack};
 use super::reading::Value;
+use super::{DeviceState, storage};
 use crate::state::{self, StateError};
 use crate::time::Timestamp;
 
@@ -70,6 +72,15 @@ impl Archive {
             statement.query_row([name], read_device).optional()
         };
         run().map_err(|source| StateError::of(&self.path, source))
+    }
+
+    /// Tells how devices are heard, by the rule of the service.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn look_back(&self, expectations: Expectations) -> Result<LookBack, StateError> {
+        let periods = storage::read_periods(&self.connection).map_err(|source| StateError::of(&self.path, source))?;
+        Ok(LookBack::new(Listening::new(periods), expectations))
     }
 
     /// Gives each device, in the order of their names, to `take`, for as long as that returns true.

@@ -10,10 +10,12 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::archive::KnownDevice;
 use super::device::{Device, Name, Names};
 use super::health::Health;
 use super::listening::Listening;
 use super::{Fleet, Heard, Inner, storage};
+use crate::profile::Library;
 use crate::profile::class::ClassLimits;
 use crate::rules::Rules;
 use crate::state::StateError;
@@ -103,15 +105,57 @@ pub struct Expectations {
 
 impl Expectations {
     pub fn of(rules: &Rules) -> Expectations {
-        let classes = &rules.library.classes;
+        Expectations::by(&rules.library, rules.max_clock_skew)
+    }
+
+    pub fn by(library: &Library, max_clock_skew: Duration) -> Expectations {
+        let classes = &library.classes;
         let limits = |name: &str| Some((name.into(), classes.get(name)?.limits));
         Expectations {
             general: classes.common.limits,
             classes: classes.names().filter_map(limits).collect(),
-            report_intervals: rules.library.profiles().map(|p| (p.id.as_str().into(), p.report_interval)).collect(),
-            max_clock_skew: rules.max_clock_skew,
+            report_intervals: library.profiles().map(|p| (p.id.as_str().into(), p.report_interval)).collect(),
+            max_clock_skew,
         }
     }
+
+    fn of_class(&self, name: &str) -> ClassLimits {
+        self.classes.get(name).copied().unwrap_or(self.general)
+    }
+
+    fn of_profile(&self, name: &str) -> Option<Duration> {
+        self.report_intervals.get(name).copied()
+    }
+}
+
+/// Looks at devices from outside of the service, by what it has written down: as they were a minute ago at most while it
+/// runs, and when it stopped if it does not.
+#[derive(Debug)]
+pub struct LookBack {
+    listening: Listening,
+    listened: i64,
+    expectations: Expectations,
+}
+
+impl LookBack {
+    pub(super) fn new(listening: Listening, expectations: Expectations) -> LookBack {
+        let listened = listening.periods().last().map_or(0, |last| listening.up_to(last.until));
+        LookBack { listening, listened, expectations }
+    }
+
+    pub fn liveness(&self, device: &KnownDevice) -> Liveness {
+        let limits =
+            device.class.as_deref().map_or(self.expectations.general, |class| self.expectations.of_class(class));
+        let of_profile = device.profile.as_deref().and_then(|profile| self.expectations.of_profile(profile));
+        let quiet = quiet(&self.listening, self.listened, device.last_heard.as_nanos());
+        Liveness::after(quiet, &Expected::of(&limits, of_profile))
+    }
+}
+
+/// For how long a device was not heard that could have been, of the time `listened` in all.
+fn quiet(listening: &Listening, listened: i64, last_heard: i64) -> Duration {
+    let quiet = listened.saturating_sub(listening.up_to(last_heard));
+    Duration::from_nanos(u64::try_from(quiet).unwrap_or(0))
 }
 
 /// Looks at devices at one moment.
@@ -133,31 +177,35 @@ pub(super) struct Expected {
     pub silent_after: Duration,
 }
 
+impl Expected {
+    fn of(limits: &ClassLimits, of_profile: Option<Duration>) -> Expected {
+        // A profile that says 0 knows no interval.
+        let report_interval = of_profile.filter(|interval| !interval.is_zero()).unwrap_or(limits.report_interval);
+        Expected { report_interval, silent_after: limits.silent_after.of(report_interval).max(report_interval) }
+    }
+}
+
 impl<'a> Look<'a> {
     /// At `now`, in nanoseconds since the Unix epoch.
     pub(super) fn at(now: i64, listening: &'a Listening, names: &Names, expectations: &'a Expectations) -> Look<'a> {
-        let of_class = |name: &str| expectations.classes.get(name).copied().unwrap_or(expectations.general);
-        let of_profile = |name: &str| expectations.report_intervals.get(name).copied();
         Look {
             listening,
             listened: listening.up_to(now),
             expectations,
-            classes: names.all().map(of_class).collect(),
-            report_intervals: names.all().map(of_profile).collect(),
+            classes: names.all().map(|name| expectations.of_class(name)).collect(),
+            report_intervals: names.all().map(|name| expectations.of_profile(name)).collect(),
         }
     }
 
     pub(super) fn expected(&self, device: &Device) -> Expected {
         let limits = self.limits(device.class);
         let of_profile = device.profile.index().and_then(|index| self.report_intervals.get(index).copied().flatten());
-        // A profile that says 0 knows no interval.
-        let report_interval = of_profile.filter(|interval| !interval.is_zero()).unwrap_or(limits.report_interval);
-        Expected { report_interval, silent_after: limits.silent_after.of(report_interval).max(report_interval) }
+        Expected::of(&limits, of_profile)
     }
 
     pub(super) fn liveness(&self, device: &Device) -> Liveness {
-        let quiet = self.listened.saturating_sub(self.listening.up_to(device.last_heard));
-        Liveness::after(Duration::from_nanos(u64::try_from(quiet).unwrap_or(0)), &self.expected(device))
+        let quiet = quiet(self.listening, self.listened, device.last_heard);
+        Liveness::after(quiet, &self.expected(device))
     }
 
     pub(super) fn has(&self, device: &Device, condition: Condition) -> bool {

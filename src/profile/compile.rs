@@ -28,6 +28,7 @@ mod number;
 mod step;
 mod time;
 
+pub use codec::script_of;
 pub(super) use expression::mentioned;
 use meaning::Meaning;
 pub(super) use name::placeholder;

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{ReasonCount, Stage, parse_stage, read_reasons};
+use crate::registry::Identities;
 use crate::state::{self, StateError};
 use crate::time::Timestamp;
 
@@ -29,8 +30,8 @@ pub struct Archive {
 pub struct Filter {
     pub stage: Option<Stage>,
     pub reason: Option<String>,
-    /// The device's whole name.
-    pub device: Option<String>,
+    /// Of this device, whichever of its identities they are kept under.
+    pub device: Option<Identities>,
     /// Only messages kept before the one of this id: the last id of a list gives the next one.
     pub before: Option<i64>,
     pub limit: usize,
@@ -159,10 +160,11 @@ pub struct Extent {
 
 impl Filter {
     fn condition(&self) -> (String, Vec<Value>) {
+        let any_of = |device: &Identities| serde_json::Value::from_iter(device.all().iter().cloned()).to_string();
         let parts: [(&str, Option<Value>); 4] = [
             ("stage = ?", self.stage.map(|stage| stage.name().to_string().into())),
             ("reason = ?", self.reason.clone().map(Value::from)),
-            ("device = ?", self.device.clone().map(Value::from)),
+            ("device IN (SELECT value FROM json_each(?))", self.device.as_ref().map(|device| any_of(device).into())),
             ("id < ?", self.before.map(Value::from)),
         ];
         let (mut condition, mut values) = (String::from("true"), Vec::new());

@@ -1,6 +1,8 @@
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{Archive, Filter, Limits, Refusal, Refused, Stage, open_read_only};
+use crate::registry::Registry;
 use crate::state::State;
 use crate::test_directory::TestDirectory;
 use crate::time::Timestamp;
@@ -108,6 +110,12 @@ fn a_list_is_filtered_by_stage_reason_device_and_goes_on_where_the_last_ended() 
     assert_eq!(f.listed(Filter { reason: Some("checksum".into()), ..all.clone() }), [4, 1]);
     assert_eq!(f.listed(Filter { device: Some("p-0".into()), stage: Some(Stage::Decode), ..all.clone() }), [4, 2]);
     assert_eq!(f.listed(Filter { device: Some("p-0' OR true --".into()), ..all.clone() }), [0_u64; 0]);
+    let registry = Registry::parse(Path::new("devices.csv"), b"device,aliases\np-1,x p-0\n", None).unwrap();
+    let known = |identity: &str| Some(registry.identities(identity));
+    for identity in ["p-1", "p-0", "x"] {
+        assert_eq!(f.listed(Filter { device: known(identity), ..all.clone() }), [4, 3, 2, 1], "{identity}");
+    }
+    assert_eq!(f.listed(Filter { device: known("p-2"), ..all.clone() }), [0_u64; 0]);
     assert_eq!(f.listed(Filter { limit: 2, ..all.clone() }), [4, 3]);
     assert_eq!(f.listed(Filter { limit: 2, before: Some(3), ..all }), [2, 1]);
 }

@@ -335,3 +335,22 @@ fn a_devices_time_zone_is_a_tag_that_has_to_be_one() {
     let problems = parse("device,time_zone\nA,Mars/Olympus\n").unwrap_err();
     assert!(render(&problems, false).contains("`Mars/Olympus` is no time zone"), "{}", render(&problems, false));
 }
+
+#[test]
+fn all_identities_of_a_device_are_told_whichever_is_asked_for() {
+    let registry = registry("device,aliases\nW-1,4a1f 866123456789012\nW-2,\n");
+    let f = |asked: &str, others: &[&str]| {
+        let identities = registry.identities(asked);
+        let all: Vec<&str> = std::iter::once(asked).chain(others.iter().copied()).collect();
+        assert_eq!(
+            (identities.asked(), identities.all()),
+            (asked, &all.iter().map(|id| id.to_string()).collect::<Vec<_>>()[..])
+        );
+        assert!(all.iter().all(|identity| identities.has(identity)) && !identities.has("W-9"));
+    };
+    f("W-1", &["4a1f", "866123456789012"]);
+    f("4a1f", &["W-1", "866123456789012"]);
+    f("866123456789012", &["W-1", "4a1f"]);
+    f("W-2", &[]);
+    f("not listed", &[]);
+}

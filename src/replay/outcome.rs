@@ -6,6 +6,7 @@ use crate::pipeline::{Fault, Receiver};
 use crate::point::{FieldValue, Point};
 use crate::profile::Profile;
 use crate::refused::Stage;
+use crate::registry::Identities;
 use crate::time::Timestamp;
 
 /// Points and refusals of one message.
@@ -123,10 +124,10 @@ impl Outcome {
     }
 
     /// Whether the message, or an uplink of it, is of this device.
-    pub fn is_of(&self, device: &str) -> bool {
+    pub fn is_of(&self, device: &Identities) -> bool {
         let has_tag =
-            |point: &KeptPoint| point.series.tags.iter().any(|(name, tag)| name == "device" && tag == device);
-        self.device.as_deref() == Some(device) || self.points.iter().any(has_tag)
+            |point: &KeptPoint| point.series.tags.iter().any(|(name, tag)| name == "device" && device.has(tag));
+        self.device.as_deref().is_some_and(|known| device.has(known)) || self.points.iter().any(has_tag)
     }
 }
 

@@ -24,6 +24,7 @@ use super::{Selection, Side};
 use crate::fleet::Corrections;
 use crate::journal::{Entry, JournalError};
 use crate::refused::{Refused, Replaced, Stage};
+use crate::registry::Identities;
 use crate::state::StateError;
 use crate::store::{Settled, Wanted};
 
@@ -171,7 +172,8 @@ impl Replay<'_> {
         if self.progress.phase == Phase::Delete {
             return Ok(last);
         }
-        let wanted = Wanted { device: self.selection.device.as_deref(), profiles: &self.selection.profiles };
+        let devices = self.selection.device.as_ref().map_or(&[][..], Identities::all);
+        let wanted = Wanted { devices, profiles: &self.selection.profiles };
         for target in &mut self.targets {
             last = target.look_ahead(first, last, wanted)?;
         }

@@ -74,10 +74,10 @@ pub struct Rewritten {
 /// Gives the points of an entry by the present rules; false when the entry cannot be had any more.
 pub type Decode<'a> = dyn FnMut(u64, &mut dyn FnMut(&Point<'_>)) -> bool + 'a;
 
-/// Which rows are looked for beforehand: those of one device, and of some profiles (of all, if it names none).
+/// Which rows are looked for beforehand: those of some devices, and of some profiles (of all, if it names none).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wanted<'a> {
-    pub device: Option<&'a str>,
+    pub devices: &'a [String],
     pub profiles: &'a [String],
 }
 
@@ -189,7 +189,9 @@ impl Ahead {
         wanted: Wanted<'_>,
     ) -> rusqlite::Result<(Ahead, u64)> {
         let mut ahead = Ahead::default();
-        let device = wanted.device.map(|device| catalog.device_number(device));
+        let devices: HashSet<u32> =
+            wanted.devices.iter().filter_map(|device| catalog.device_number(device)).collect();
+        let is_of_device = |at: u32| wanted.devices.is_empty() || devices.contains(&at);
         let tags = tag_sets(connection, wanted.profiles)?;
         for (number, class) in (0..).zip(catalog.classes()).filter(|(_, class)| class.is_created) {
             let sql = format!(
@@ -201,8 +203,7 @@ impl Ahead {
             while let Some(row) = rows.next()? {
                 let (at, time, entry): (u32, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
                 ahead.rows.push((entry, (number, at, time)));
-                let is_wanted = device.is_none_or(|device| device == Some(at))
-                    && (wanted.profiles.is_empty() || tags.contains(&row.get(3)?));
+                let is_wanted = is_of_device(at) && (wanted.profiles.is_empty() || tags.contains(&row.get(3)?));
                 ahead.wanted.extend(journal.sequence(entry).filter(|_| is_wanted));
                 if ahead.rows.len() >= ROWS_MAX {
                     last = ahead.halve(journal).unwrap_or(last);
@@ -222,7 +223,7 @@ impl Ahead {
             // Those of the entry that wrote last: entries of two profiles hardly share a row.
             let row_tags: Option<u32> =
                 tags_of.query_row(params![at, row.get::<_, i64>(3)?], |row| row.get(0)).optional()?;
-            let is_wanted = device.is_none_or(|device| device == Some(at))
+            let is_wanted = is_of_device(at)
                 && (wanted.profiles.is_empty() || row_tags.is_some_and(|row_tags| tags.contains(&row_tags)));
             ahead.wanted.extend(journal.sequence(entry).filter(|_| is_wanted));
         }

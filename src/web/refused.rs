@@ -11,6 +11,7 @@ use super::status::Status;
 use super::text::Text;
 use crate::decode::machine::Hex;
 use crate::refused::{Archive, Filter, Kept, ReasonCount, Stage};
+use crate::registry::{Identities, Registry};
 use crate::state::StateError;
 use crate::time::Timestamp;
 
@@ -21,11 +22,11 @@ const PAYLOAD_BYTES_SHOWN: usize = 256;
 
 /// Which messages are asked for: the parameters `stage`, `reason`, `device` and `before`. What is not understood counts
 /// as not given.
-pub(super) fn filter(asked: &Asked) -> Filter {
+pub(super) fn filter(asked: &Asked, registry: &Registry) -> Filter {
     Filter {
         stage: asked.given("stage").and_then(|stage| stage.parse().ok()),
         reason: asked.given("reason").map(String::from),
-        device: asked.given("device").map(String::from),
+        device: asked.given("device").map(|device| registry.identities(device)),
         before: asked.given("before").and_then(|id| id.parse().ok()),
         limit: MESSAGES_SHOWN,
     }
@@ -36,7 +37,7 @@ pub(super) fn link(stage: Option<Stage>, reason: Option<&str>, device: Option<&s
     address(&Filter {
         stage,
         reason: reason.map(String::from),
-        device: device.map(String::from),
+        device: device.map(Identities::from),
         ..Filter::default()
     })
 }
@@ -46,7 +47,7 @@ fn address(filter: &Filter) -> String {
     let pairs = [
         ("stage", filter.stage.map(Stage::name)),
         ("reason", filter.reason.as_deref()),
-        ("device", filter.device.as_deref()),
+        ("device", filter.device.as_ref().map(Identities::asked)),
         ("before", before.as_deref()),
     ];
     let given = pairs.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", percent_encoded(value?))));
@@ -58,8 +59,13 @@ fn address(filter: &Filter) -> String {
     }
 }
 
-pub(super) fn content(status: &Status, archive: Result<Archive, StateError>, asked: &Asked) -> Content {
-    let (text, filter) = (asked.text, filter(asked));
+pub(super) fn content(
+    status: &Status,
+    archive: Result<Archive, StateError>,
+    asked: &Asked,
+    registry: &Registry,
+) -> Content {
+    let (text, filter) = (asked.text, filter(asked, registry));
     let messages = archive.and_then(|archive| archive.list(&filter));
     Content::of(
         Tab::Refused,
@@ -99,7 +105,7 @@ fn groups(status: &Status, filter: &Filter, text: &Text) -> Markup {
 
 fn group_row(group: &ReasonCount, filter: &Filter, now: Timestamp) -> Markup {
     let chosen = filter.stage == Some(group.stage) && filter.reason.as_deref() == Some(&group.reason);
-    let link = link(Some(group.stage), Some(&group.reason), filter.device.as_deref());
+    let link = link(Some(group.stage), Some(&group.reason), filter.device.as_ref().map(Identities::asked));
     html! {
         tr data-key={ (group.stage.name()) ":" (group.reason) } {
             td { (group.stage.name()) }
@@ -120,7 +126,8 @@ fn replay(status: &Status, filter: &Filter, text: &Text) -> Markup {
     if let Some(stage) = filter.stage {
         command += &format!(" --stage {}", stage.name());
     }
-    for (option, value) in [("reason", &filter.reason), ("device", &filter.device)] {
+    let device = filter.device.as_ref().map(Identities::asked);
+    for (option, value) in [("reason", filter.reason.as_deref()), ("device", device)] {
         if let Some(value) = value {
             command += &format!(" --{option} {}", quoted(value));
         }
@@ -149,10 +156,10 @@ fn messages_section(
     now: Timestamp,
     text: &Text,
 ) -> Markup {
-    let title = match (&filter.reason, &filter.device) {
+    let title = match (filter.reason.as_deref(), filter.device.as_ref().map(Identities::asked)) {
         (None, None) => text.newest_of_all.to_owned(),
         (reason, device) => {
-            let chosen: Vec<&str> = [reason, device].into_iter().flatten().map(String::as_str).collect();
+            let chosen: Vec<&str> = [reason, device].into_iter().flatten().collect();
             (text.newest_of)(&chosen.join(", "))
         }
     };

@@ -2,17 +2,16 @@
 //! but that of the registry.
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
-use std::path::PathBuf;
 
 use clap::ValueEnum;
 use serde::ser::{SerializeMap, SerializeStruct};
 use serde::{Serialize, Serializer};
 
 use super::Failure;
-use crate::config::Config;
-use crate::fleet::DeviceState;
+use crate::config::{self, Config};
 use crate::fleet::archive::{Archive, KnownDevice, open_read_only};
+use crate::fleet::{DeviceState, Expectations, LookBack};
+use crate::problem::Problem;
 use crate::profile::Library;
 use crate::registry::merge::EXPORTED;
 use crate::registry::{Coordinates, Registered, Registry};
@@ -37,9 +36,9 @@ pub struct Known {
     registry: Registry,
     /// None before the service has run for the first time.
     heard: Option<Archive>,
-    profiles: PathBuf,
-    /// The class of each profile, once somebody asks.
-    classes: OnceCell<HashMap<String, String>>,
+    profiles: config::Profiles,
+    /// Once somebody asks.
+    library: OnceCell<Result<Library, Vec<Problem>>>,
 }
 
 /// A device that is listed, or was heard, or both.
@@ -65,21 +64,31 @@ impl Known {
             }
             Err(error) => return Err(error.into()),
         };
-        let profiles = config.profiles.directory.clone();
-        Ok(Known { registry, heard, profiles, classes: OnceCell::new() })
+        let profiles = config.profiles.clone();
+        Ok(Known { registry, heard, profiles, library: OnceCell::new() })
     }
 
     fn device<'k>(&'k self, listed: Option<Registered<'k>>, heard: Option<KnownDevice>) -> Device<'k> {
         Device { listed, heard, known: self }
     }
 
+    fn library(&self) -> &Result<Library, Vec<Problem>> {
+        self.library.get_or_init(|| Library::load(&self.profiles.directory))
+    }
+
     /// None of a profile that does not exist, or while the profiles have mistakes: `citywire check` tells these.
     fn class_of(&self, profile: &str) -> Option<&str> {
-        let classes = self.classes.get_or_init(|| {
-            let Ok(library) = Library::load(&self.profiles) else { return HashMap::new() };
-            library.profiles().map(|profile| (profile.id.clone(), profile.class(0).to_owned())).collect()
-        });
-        classes.get(profile).map(String::as_str)
+        Some(self.library().as_ref().ok()?.get(profile)?.class(0))
+    }
+
+    /// Tells how devices are heard, by the rule of the service; nothing before it has run for the first time.
+    ///
+    /// # Errors
+    /// What is wrong with the profiles, which say how often devices report; or when the state cannot be read.
+    pub fn look_back(&self) -> Result<Option<LookBack>, Failure> {
+        let Some(archive) = &self.heard else { return Ok(None) };
+        let library = self.library().as_ref().map_err(|problems| Failure::Problems(problems.clone()))?;
+        Ok(Some(archive.look_back(Expectations::by(library, self.profiles.max_clock_skew.0))?))
     }
 
     /// Gives each device to `take`, for as long as that returns true: those of the registry in its order, then the others

@@ -62,7 +62,7 @@ pub(super) struct LiveArguments {
     ca_file: Option<PathBuf>,
 }
 
-/// How often the profile's file is looked at. A save is taken at the second look that finds the same.
+/// How often the profile's file and its codec are looked at. A save is taken at the second look that finds the same.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// So much of a payload is shown; `--json` has all of it.
@@ -187,8 +187,8 @@ impl Session {
                         eprintln!("Skipped a message of {payload_bytes} bytes on {topic}: no device sends so much.");
                     }
                 },
-                _ = look.tick() => if self.saved.is_saved_again() {
-                    self.reload()?;
+                _ = look.tick() => if let Some(saved) = self.saved.saved_again() {
+                    self.reload(&saved)?;
                 },
                 () = until(end) => break,
                 () = &mut stop => break,
@@ -207,7 +207,8 @@ impl Session {
                  --topic, all of a topic are."
             ),
         }
-        eprintln!("{} is read again whenever it is saved. Stop with Ctrl-C.", self.file);
+        let codec = if self.trial.profile.codec.is_some() { ", with its codec," } else { "" };
+        eprintln!("{}{codec} is read again whenever it is saved. Stop with Ctrl-C.", self.file);
     }
 
     fn message(&mut self, message: Watched) -> Result<(), Failure> {
@@ -219,10 +220,10 @@ impl Session {
         Ok(())
     }
 
-    /// Takes the file as it is now, and shows at once what that changes: the last message again.
-    fn reload(&mut self) -> Result<(), Failure> {
+    /// Takes the profile as it is now, and shows at once what that changes: the last message again.
+    fn reload(&mut self, saved: &Path) -> Result<(), Failure> {
         let loaded = compile_one(&self.file, &self.classes).and_then(|profile| {
-            tell_saved(&self.file, &profile);
+            tell_saved(saved, &profile);
             Trial::new(&self.config, &self.selection, profile)
         });
         match loaded {
@@ -230,7 +231,7 @@ impl Session {
             Err(mut problems) => {
                 problem::sort(&mut problems);
                 eprint!("{}", problem::render(&problems, color(&io::stderr())));
-                eprintln!("{} was saved with these mistakes; the profile before goes on.", self.file);
+                eprintln!("{} was saved with these mistakes; the profile before goes on.", saved.display());
                 return Ok(());
             }
         }
@@ -254,8 +255,8 @@ async fn until(end: Option<Instant>) {
     }
 }
 
-fn tell_saved(file: &str, profile: &Profile) {
-    eprintln!("{} was saved: the profile {} is decoded with from now on.", file, profile.id);
+fn tell_saved(file: &Path, profile: &Profile) {
+    eprintln!("{} was saved: the profile {} is decoded with from now on.", file.display(), profile.id);
     tell_examples(profile);
 }
 
@@ -274,7 +275,6 @@ struct Tally {
     decoded: u64,
     /// By stage and reason.
     refused: BTreeMap<(&'static str, &'static str), u64>,
-    /// Messages that are none of the profile's.
     /// Messages that came and are none of the profile's.
     others: u64,
 }

@@ -25,8 +25,8 @@ Each example's readings stand beside what it expects of them. Exit code 1 when o
 
 With --live, each message that arrives is shown with its readings, or with why it is refused. The broker is the one of
 the configuration; with neither a file nor --broker, the one that `citywire run` has in its process. The service goes
-on undisturbed: the messages come by a session of their own. Whenever the file is saved it is read again, and the
-last message is decoded again. Exit code 1 when a message was refused, or none came.
+on undisturbed: the messages come by a session of their own. Whenever the file or its codec is saved it is read again,
+and the last message is decoded again. Exit code 1 when a message was refused, or none came.
 
 Examples:
   citywire profile test acme-wm100.toml

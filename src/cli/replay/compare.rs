@@ -41,7 +41,8 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure>
     arguments.profiles.iter().try_for_each(|id| known(id, &new.library))?;
     let directory = journal::Options::new(&config.data_directory, &config.journal).directory;
     let mut reader = Reader::open_since(&directory, arguments.since()?)?;
-    let report = compare(&mut reader, old, new, &arguments.selection()?)?;
+    let selection = arguments.selection(&new.registry)?;
+    let report = compare(&mut reader, old, new, &selection)?;
     let mut out = BufWriter::new(io::stdout().lock());
     match arguments.json {
         true => json_lines(&mut out, [Output { with: &with, report: &report }])?,

@@ -15,6 +15,7 @@ use super::super::run::{runtime, stop_signal};
 use super::Arguments;
 use super::compare::known;
 use crate::config::Config;
+use crate::registry::Registry;
 use crate::replay::{self, Asked, Done, Keeper, ReplayError, Request, Selection, SinkTotals, Totals, Watch};
 use crate::rules::Rules;
 
@@ -23,8 +24,8 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure>
         true => unfinished(config)?,
         false => arguments.asked(),
     };
-    let selection = selection(arguments, &asked)?;
     let rules = replay::load(config).map_err(Failure::Problems)?;
+    let selection = selection(arguments, &asked, &rules.0.registry)?;
     asked.profiles.iter().try_for_each(|id| known(id, &rules.0.library))?;
     let former = match asked.was.is_empty() {
         true => None,
@@ -50,12 +51,13 @@ fn unfinished(config: &Config) -> Result<Asked, Failure> {
     Ok(progress.asked)
 }
 
-fn selection(arguments: &Arguments, asked: &Asked) -> Result<Selection, Failure> {
+fn selection(arguments: &Arguments, asked: &Asked, registry: &Registry) -> Result<Selection, Failure> {
     if !arguments.r#continue {
-        return arguments.selection();
+        return arguments.selection(registry);
     }
     // Times are those of the beginning; the replay takes them from what it has kept.
-    Ok(Selection { profiles: asked.profiles.clone(), device: asked.device.clone(), ..Selection::default() })
+    let device = asked.device.as_ref().map(|asked| registry.identities(asked));
+    Ok(Selection { profiles: asked.profiles.clone(), device, ..Selection::default() })
 }
 
 fn failure(error: ReplayError) -> Failure {

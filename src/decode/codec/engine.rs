@@ -55,9 +55,17 @@ impl Engine {
     /// # Errors
     /// Why the script cannot be used.
     pub fn new(name: &str, source: &str, form: Option<Form>) -> Result<Engine, CodecError> {
+        Engine::with_memory(MEMORY_BYTES_MAX, name, source, form)
+    }
+
+    /// The same with so many bytes of memory.
+    ///
+    /// # Errors
+    /// Why the script cannot be used.
+    pub fn with_memory(bytes: usize, name: &str, source: &str, form: Option<Form>) -> Result<Engine, CodecError> {
         let memory = |_| CodecError::Memory(name.to_owned());
         let runtime = Runtime::new().map_err(memory)?;
-        runtime.set_memory_limit(MEMORY_BYTES_MAX);
+        runtime.set_memory_limit(bytes);
         runtime.set_max_stack_size(STACK_BYTES_MAX);
         let ticks = Rc::new(Ticks { count: Cell::new(0), max: Cell::new(TICKS_MAX) });
         let counted = Rc::clone(&ticks);
@@ -131,7 +139,11 @@ fn begin<'js>(
     let begin: Function<'js> = prelude.call((buffer,)).map_err(failed)?;
     let top: Function<'js> = ctx.eval_with_options(as_function(source), options(name)).map_err(failed)?;
     let begun: Object<'js> = begin.call((top, wanted.map_or("", Form::name))).map_err(failed)?;
-    let found: String = begun.get("form").map_err(failed)?;
+    let text = |key: &str| begun.get::<_, String>(key).map_err(failed);
+    let (found, words, stack) = (text("form")?, text("words")?, text("stack")?);
+    if !words.is_empty() {
+        return Err(CodecError::Told(told(name, &stack, &words)));
+    }
     let Some(form) = Form::ALL.into_iter().find(|form| form.name() == found) else {
         let missing = match wanted {
             Some(form) => format!("defines no `{}`, which the form {} needs", form.defines(), form.name()),
@@ -166,9 +178,13 @@ fn failure(ctx: &Ctx<'_>, name: &str, ticks: &Ticks) -> CodecError {
     if ticks.is_over() {
         return CodecError::Steps(name.to_owned());
     }
+    if thrown.is_null() {
+        return CodecError::Null(name.to_owned(), ticks.count.get());
+    }
     let exception = thrown.as_exception();
     let message = exception.and_then(Exception::message).unwrap_or_else(|| words(&thrown));
-    if message == "out of memory" || thrown.is_null() {
+    // "out of memory in regexp execution" is another.
+    if message.starts_with("out of memory") {
         return CodecError::Memory(name.to_owned());
     }
     let kind: Option<String> = exception.and_then(|exception| exception.as_object().get("name").ok());

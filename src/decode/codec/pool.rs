@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use super::engine::Engine;
-use super::{Call, Codec, CodecError, TICKS_MAX};
+use super::{Call, Codec, CodecError, MEMORY_BYTES_MAX, MEMORY_BYTES_TO_TELL, TICKS_MAX, settled};
 
 /// How many engines a thread keeps: those that were used last.
 const ENGINES_MAX: usize = 64;
@@ -17,7 +17,7 @@ pub(super) fn warm(codec: &Codec) {
     let is_needed =
         ENGINES.with_borrow(|engines| engines.len() < ENGINES_MAX && engines.iter().all(|(id, _)| *id != codec.id));
     // What is wrong with it, its first message will tell.
-    if let (true, Ok(engine)) = (is_needed, begun(codec)) {
+    if let (true, Ok(engine)) = (is_needed, begun(codec, MEMORY_BYTES_MAX)) {
         keep(codec, engine);
     }
 }
@@ -31,20 +31,20 @@ pub(super) fn run(codec: &Codec, call: Call<'_>, json: &mut String) -> Result<u3
             keep(codec, engine);
         }
         match result {
-            Err(CodecError::Steps(_) | CodecError::Memory(_)) => {}
+            Err(CodecError::Steps(_) | CodecError::Memory(_) | CodecError::Null(..)) => {}
             settled => return settled,
         }
     }
-    let engine = begun(codec)?;
+    let engine = begun(codec, MEMORY_BYTES_MAX)?;
     let (result, is_clean) = engine.run(call, TICKS_MAX, json);
     if is_clean {
         keep(codec, engine);
     }
-    result
+    settled(result, || begun(codec, MEMORY_BYTES_TO_TELL)?.run(call, TICKS_MAX, &mut String::new()).0)
 }
 
-fn begun(codec: &Codec) -> Result<Engine, CodecError> {
-    Engine::new(&codec.name, &codec.source, Some(codec.form))
+fn begun(codec: &Codec, memory_bytes: usize) -> Result<Engine, CodecError> {
+    Engine::with_memory(memory_bytes, &codec.name, &codec.source, Some(codec.form))
 }
 
 /// The engine of a script, out of the pool: after a panic it is gone.

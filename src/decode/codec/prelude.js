@@ -231,7 +231,7 @@
     if (!isObject(given)) return given;
     if (given.then === thenOf) throw new TypeError("the codec gives a promise; it has to give its data at once");
     const errors = typeof given.errors === "string" && given.errors !== "" ? [given.errors] : given.errors;
-    if (isList(errors) && errors.length > 0) throw new Told(errors.map(String).join("; "));
+    if (isList(errors) && errors.length > 0) throw new Told(errors.map(described).join("; "));
     const isWrapped = (form === "ts013" || form === "actility") && "data" in given;
     return isWrapped ? given.data : given;
   }
@@ -243,9 +243,46 @@
     }
   }
 
-  function wordsOf(error) {
-    if (error instanceof Told) return error.words;
-    return "throws " + (error instanceof Error ? `${error.name}: ${error.message}` : String(error));
+  // What was thrown, in words, and the stack that tells its line, where it has one. Scripts throw whatever there is, and
+  // what is asked of it may run the script once more, and throw again.
+  function failureOf(error) {
+    pass(error);
+    const words = isA(error, Told) ? error.words : "throws " + described(error);
+    return { words, stack: isObject(error) ? memberOf(error, "stack") : "" };
+  }
+  // Of memory, or of the engine itself: there may be none left to tell it in.
+  function pass(error) {
+    if (error === null || isA(error, InternalError)) throw error;
+  }
+  function isA(error, kind) {
+    try {
+      return error instanceof kind;
+    } catch (again) {
+      return false;
+    }
+  }
+  function memberOf(object, name) {
+    try {
+      const value = object[name];
+      return value === undefined || value === null || isObject(value) ? "" : String(value);
+    } catch (again) {
+      pass(again);
+      return "";
+    }
+  }
+  function described(thrown) {
+    if (thrown === "") return "an empty text";
+    if (!isObject(thrown)) return String(thrown);
+    const [name, message] = [memberOf(thrown, "name"), memberOf(thrown, "message")];
+    if (message !== "" && typeof thrown !== "function") return name === "" ? message : `${name}: ${message}`;
+    try {
+      if (typeof thrown === "function") return "a function";
+      const own = isList(thrown) ? "" : String(thrown);
+      return own === "" || own === "[object Object]" ? stringify(thrown) || "an object" : own;
+    } catch (again) {
+      pass(again);
+      return "an object that cannot be shown";
+    }
   }
 
   // The codec's names, each message anew: `top` is the codec as a function, so what it keeps in its variables it keeps
@@ -257,16 +294,25 @@
     return { ...(isObject(names) ? names : {}), exported: global.module.exports };
   }
 
+  // Gives the form and the function that decodes; or the words and the stack of an error; or nothing, if the codec
+  // defines no such form.
   return function begin(top, wanted) {
     received = 0;
     chance = 1;
-    const found = define(top);
-    const form = wanted === "" ? Object.keys(forms).find((form) => forms[form](found)) : wanted;
-    if (form === undefined || !forms[form](found)) return { form: "", decode: undefined };
-    sweep();
-    freezeAll();
+    let form;
+    try {
+      const found = define(top);
+      form = wanted === "" ? Object.keys(forms).find((form) => forms[form](found)) : wanted;
+      if (form === undefined || !forms[form](found)) return { form: "", words: "", stack: "" };
+      sweep();
+      freezeAll();
+    } catch (error) {
+      return { form: "", ...failureOf(error) };
+    }
     return {
       form,
+      words: "",
+      stack: "",
       // Gives the data as JSON, the words and the stack of an error, and whether this context is as it was before.
       decode(bytes, port, time) {
         received = time;
@@ -276,10 +322,8 @@
           const json = stringify(data);
           return [typeof json === "string" ? json : "null", "", "", sweep()];
         } catch (error) {
-          // Of memory, or of the engine itself: there may be none left to tell it in.
-          if (error === null || error instanceof InternalError) throw error;
-          const stack = error instanceof Error ? "" + error.stack : "";
-          return ["", wordsOf(error), stack, sweep()];
+          const { words, stack } = failureOf(error);
+          return ["", words, stack, sweep()];
         }
       },
     };

@@ -88,6 +88,82 @@ fn errors_name_the_line() {
 }
 
 #[test]
+fn whatever_is_thrown_is_told_as_what_it_is() {
+    // Whether its line is known, and its words.
+    let cases = [
+        // Errors, which know their line.
+        ("new Error('no such port')", true, "Error: no such port"),
+        ("new RangeError", true, "RangeError"),
+        ("new InternalError('own')", true, "InternalError: own"),
+        ("Object.assign(new Error('x'), { name: 'Fault' })", true, "Fault: x"),
+        ("Object.assign(new Error('x'), { name: null, message: 7 })", true, "7"),
+        ("{ message: 'too short', stack: new Error().stack }", true, "too short"),
+        ("new (class extends Error { get name() { throw 1 } })('x')", true, "x"),
+        // Values, which do not.
+        ("'up'", false, "up"),
+        ("''", false, "an empty text"),
+        ("null", false, "null"),
+        ("undefined", false, "undefined"),
+        ("false", false, "false"),
+        ("0", false, "0"),
+        ("12n", false, "12"),
+        ("Symbol('s')", false, "Symbol(s)"),
+        ("{ message: 'too short' }", false, "too short"),
+        ("{ name: 'Fault', message: 'too short' }", false, "Fault: too short"),
+        ("{ code: 7 }", false, r#"{"code":7}"#),
+        ("{}", false, "{}"),
+        ("Object.create(null)", false, "an object that cannot be shown"),
+        ("[1, 'two']", false, r#"[1,"two"]"#),
+        ("{ toString() { return 'own words' } }", false, "own words"),
+        ("function () {}", false, "a function"),
+        ("new Date(NaN)", false, "Invalid Date"),
+        // Those that throw again when they are asked.
+        ("{ toString() { throw 'again' } }", false, "an object that cannot be shown"),
+        ("{ toString() { return {} } }", false, "an object that cannot be shown"),
+        ("{ get message() { throw new Error('again') } }", false, "an object that cannot be shown"),
+        ("{ get stack() { throw 1 }, message: 'x' }", false, "x"),
+        ("new Proxy({}, { get() { throw 'again' } })", false, "an object that cannot be shown"),
+        ("new Proxy({}, { getPrototypeOf() { throw 'again' } })", false, "{}"),
+        ("{ get message() { throw null } }", false, "null"),
+    ];
+    let lines: Vec<String> =
+        (0..).zip(&cases).map(|(n, (value, ..))| format!("case {n}: throw {value};\n")).collect();
+    let codec = load(&format!("function decodeUplink(input) {{ switch (input.bytes[0]) {{\n{}}} }}", lines.concat()));
+    for (number, (value, has_line, words)) in (0..).zip(cases) {
+        let line = |line: u8| if has_line { format!(", line {line}") } else { String::new() };
+        assert_eq!(given(&codec, &[number]), format!("codec.js{}: throws {words}", line(number + 2)), "{value}");
+        let loading = Codec::load("codec.js", &format!("throw {value}"), None).unwrap_err().to_string();
+        assert_eq!(loading, format!("codec.js{}: throws {words}", line(1)), "at the script's top level: {value}");
+    }
+}
+
+#[test]
+fn whatever_is_told_in_a_list_of_errors_is_told() {
+    let told = |errors: &str, expected: &str| {
+        let source = format!("function decodeUplink() {{ return {{ errors: {errors} }} }}");
+        f(&source, &format!("codec.js: tells an error: {expected}"));
+    };
+    told("['a', 7, null, undefined]", "a; 7; null; undefined");
+    told("[{ message: 'short' }, { code: 3 }, new Error('x')]", r#"short; {"code":3}; Error: x"#);
+    told("[{ toString() { throw 'again' } }]", "an object that cannot be shown");
+}
+
+#[test]
+fn a_script_without_memory_is_not_taken_for_one_that_throws_null() {
+    // In steps so small that the engine has no room for its own error either.
+    let memory = "codec.js needs more than 8388608 bytes of memory";
+    f("function decodeUplink() { for (var list = null; ; ) list = { list: list } }", memory);
+    f("function decodeUplink() { var list = []; try { for (;;) list.push({}) } catch (e) { throw e } }", memory);
+    let loading = Codec::load("codec.js", "for (var list = null; ; ) list = { list: list }", None).unwrap_err();
+    assert_eq!(loading.to_string(), memory);
+    // Not even when it is near its end.
+    f(
+        "function decodeUplink() { for (var list = null, n = 0; n < 40000; n++) list = { list: list }; throw null }",
+        "codec.js: throws null",
+    );
+}
+
+#[test]
 fn what_json_cannot_say_is_left_out_or_refused() {
     data(
         "var data = { a: NaN, b: Infinity, c: undefined, d: -0, e: Symbol('x'), f: function () {} }",

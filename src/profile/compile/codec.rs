@@ -38,18 +38,29 @@ impl Compiler<'_> {
         }
     }
 
-    /// The script's file. It stands at or below the profile's folder, so that whatever watches the one sees the other.
     fn script_path(&mut self, written: &str, span: Span) -> Option<PathBuf> {
-        let relative = Path::new(written);
-        let is_below = relative.components().all(|part| matches!(part, Component::Normal(_)));
-        let is_script = relative.extension().is_some_and(|extension| extension == "js");
-        if !is_below || !is_script {
+        let path = path_of(self.file, written);
+        if path.is_none() {
             self.problem(span, format!("`{written}` is no script beside the profile"))
                 .help_last("put the file into the profile's folder or one below it, as in \"em300.js\"");
-            return None;
         }
-        Some(Path::new(self.file).parent().unwrap_or(Path::new("")).join(relative))
+        path
     }
+}
+
+/// The file of a script, as a profile's file names it. It stands at or below the profile's folder, so that whatever
+/// watches the one sees the other.
+fn path_of(file: &str, written: &str) -> Option<PathBuf> {
+    let relative = Path::new(written);
+    let is_below = relative.components().all(|part| matches!(part, Component::Normal(_)));
+    let is_script = relative.extension().is_some_and(|extension| extension == "js");
+    (is_below && is_script).then(|| Path::new(file).parent().unwrap_or(Path::new("")).join(relative))
+}
+
+/// The file of the script that a profile names, whatever else is wrong with the profile, as long as it is TOML.
+pub fn script_of(file: &str, source: &str) -> Option<PathBuf> {
+    let profile: toml::Table = toml::from_str(source).ok()?;
+    path_of(file, profile.get("codec")?.get("javascript")?.as_str()?)
 }
 
 /// The text of a script, or what is in the way.

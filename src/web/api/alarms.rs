@@ -55,10 +55,11 @@ fn parameters() -> Vec<Parameter> {
 
 fn listed(context: &Context, given: &Given) -> AlarmList {
     let is = |name: &str, value: &str| given.text(name).is_none_or(|asked| asked == value);
+    let device = given.text("device").map(|asked| context.rules().registry.identities(asked));
     let severity = SEVERITIES.into_iter().find(|severity| Some(severity.name()) == given.text("severity"));
     let wanted = |alarm: &Alarm| {
         is("class", &alarm.class)
-            && is("device", &alarm.device)
+            && device.as_ref().is_none_or(|device| device.has(&alarm.device))
             && is("kind", &alarm.kind)
             && severity.is_none_or(|severity| alarm.severity == severity)
     };
@@ -128,7 +129,7 @@ pub(super) fn events() -> Endpoint {
     Endpoint::blocking(about, |context: &Context, given: &Given| -> Result<AlarmEventList, Problem> {
         let limit = given.number("limit").map_or(100, |limit| limit as usize);
         let wanted = Wanted {
-            device: given.text("device").map(str::to_owned),
+            device: given.text("device").map(|asked| context.rules().registry.identities(asked)),
             class: given.text("class").map(str::to_owned),
             change: given.text("change").and_then(Change::from_name),
             before: given.number("before"),

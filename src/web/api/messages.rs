@@ -81,18 +81,22 @@ pub(super) fn of_device() -> Endpoint {
 }
 
 fn read(context: &Context, device: &str, limit: usize) -> Result<MessageList, Problem> {
-    let filter = Filter { device: Some(device.to_owned()), limit, ..Filter::default() };
+    let rules = context.rules();
+    let identities = rules.registry.identities(device);
+    let filter = Filter { device: Some(identities.clone()), limit, ..Filter::default() };
     let mut refused: BTreeMap<u64, Vec<Kept>> = BTreeMap::new();
     for kept in open_read_only(&context.sources.data_directory)?.list(&filter)? {
         refused.entry(kept.sequence).or_default().push(kept);
     }
-    let mut sequences = context.sources.history.entries(device, limit)?;
+    let mut sequences = Vec::new();
+    for identity in identities.all() {
+        sequences.extend(context.sources.history.entries(identity, limit)?);
+    }
     sequences.extend(context.sources.fleet.reading_entry(device));
     sequences.extend(refused.keys());
     sequences.sort_unstable_by_key(|sequence| std::cmp::Reverse(*sequence));
     sequences.dedup();
     let (mut messages, mut gone, mut explained_max) = (Vec::new(), 0, super::EXPLAINED_BYTES_MAX);
-    let rules = context.rules();
     for sequence in sequences.into_iter().take(limit) {
         let kept = refused.remove(&sequence).unwrap_or_default();
         // A sink's refusal keeps the point; the message is in the journal.

@@ -71,7 +71,7 @@ pub(super) fn list() -> Endpoint {
         let filter = Filter {
             stage: given.text("stage").and_then(|stage| stage.parse().ok()),
             reason: given.text("reason").map(str::to_owned),
-            device: given.text("device").map(str::to_owned),
+            device: given.text("device").map(|asked| context.rules().registry.identities(asked)),
             before: given.number("before").map(u64::cast_signed),
             limit: limit + 1,
         };
