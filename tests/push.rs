@@ -446,3 +446,14 @@ fn check_tells_of_sources_without_a_route_and_of_routes_without_a_source() {
         assert!(said.contains(expected), "{expected}\n{said}");
     }
 }
+
+#[test]
+fn check_tells_a_mistake_in_a_source_and_not_that_its_route_is_for_nobody() {
+    let profiles = counter_profile();
+    let whole = configuration(free_port(), &counter(&profiles));
+    let broken = whole.replacen("platform = \"general\"", "platform = \"generel\"", 1);
+    assert_ne!(whole, broken);
+    let output = Citywire::prepare(&broken).command(&["check"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("generel") && !said.contains("route-without-push"), "{said}");
+}

@@ -177,7 +177,10 @@ fn check_all(arguments: &Arguments) -> Findings {
     {
         findings.problems.push(Problem::in_file(file.unwrap_or(Path::new(config::FILE_NAME)), error.to_string()));
     }
-    findings.problems.append(&mut unrouted(&config));
+    // A source that has a mistake is not in `config`, and its route would seem to be for nobody.
+    if findings.problems.is_empty() {
+        findings.problems.append(&mut unrouted(&config));
+    }
     findings.problems.extend(exposed(&config, file));
     // That a file cannot be read is a mistake of the configuration, and told there.
     config.registry.file.take_if(|file| std::fs::File::open(file).is_err());
