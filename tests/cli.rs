@@ -4,33 +4,11 @@ mod support;
 
 use std::io::Read;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use clap::CommandFactory;
+use support::run::{citywire, code, command, stderr, stdout};
 use support::{Metrics, TempDir, assert_snapshot, free_port, wait_until_blocking};
-
-/// Runs citywire in a directory of its own, without our environment's variables.
-fn citywire(directory: &Path, arguments: &[&str]) -> Output {
-    command(directory, arguments).output().expect("run citywire")
-}
-
-fn command(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_citywire"));
-    command.args(arguments).current_dir(directory).stdin(Stdio::null()).env_remove("CITYWIRE_CONFIG");
-    command
-}
-
-fn code(output: &Output) -> Option<i32> {
-    output.status.code()
-}
-
-fn stdout(output: &Output) -> &str {
-    std::str::from_utf8(&output.stdout).expect("UTF-8")
-}
-
-fn stderr(output: &Output) -> &str {
-    std::str::from_utf8(&output.stderr).expect("UTF-8")
-}
 
 /// Every command of the binary, `refused list` as two words.
 fn all_commands() -> Vec<Vec<String>> {

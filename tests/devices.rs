@@ -2,8 +2,6 @@
 
 mod support;
 
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -15,6 +13,7 @@ use citywire::refused::{Limits, Refused};
 use citywire::state::State;
 use citywire::time::Timestamp;
 use serde_json::{Value, json};
+use support::run::citywire;
 use support::{TempDir, wait_until_blocking};
 
 const REGISTRY: &str = "\
@@ -70,12 +69,6 @@ fn city() -> TempDir {
     }
     fleet.flush().unwrap();
     directory
-}
-
-fn citywire(directory: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_citywire"));
-    command.args(arguments).current_dir(directory).stdin(Stdio::null()).env_remove("CITYWIRE_CONFIG");
-    command.output().expect("run citywire")
 }
 
 /// What a command that succeeds prints.

@@ -4,13 +4,14 @@
 mod explanation;
 mod support;
 
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use citywire::decode::explain::{Line, Piece, What, explain};
 use citywire::decode::program::{Action, Otherwise};
 use citywire::problem;
 use citywire::profile::{Library, Profile};
 use explanation::assert_explained;
+use support::run::{citywire, stdout};
 use support::{TempDir, assert_snapshot};
 
 fn built_in() -> Library {
@@ -87,14 +88,7 @@ fn any_damage_is_explained_up_to_where_it_is_refused() {
 fn decode(profile: &str, arguments: &[&str]) -> Output {
     let directory = TempDir::new();
     directory.file("acme.toml", profile);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_citywire"));
-    command.args(["decode", "acme.toml"]).args(arguments).arg("--explain");
-    command.current_dir(directory.path()).stdin(Stdio::null()).env_remove("CITYWIRE_CONFIG");
-    command.output().expect("run citywire")
-}
-
-fn stdout(output: &Output) -> &str {
-    std::str::from_utf8(&output.stdout).expect("UTF-8")
+    citywire(directory.path(), &[&["decode", "acme.toml"], arguments, &["--explain"]].concat())
 }
 
 /// What is printed is the snapshot; a refused payload gives exit code 1, and nothing on standard error.

@@ -4,10 +4,11 @@ mod support;
 
 use std::fs::File;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Output};
 
 use rumqttc::v5::MqttOptions;
 use serde_json::Value;
+use support::run::{self, stderr, stdout};
 use support::{
     Citywire, Mosquitto, TempDir, assert_snapshot, counter_profile, free_port, publish, publish_with,
     wait_until_blocking,
@@ -54,18 +55,7 @@ fn profile_test(directory: &Path, arguments: &[&str]) -> Output {
 }
 
 fn command(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_citywire"));
-    command.args(["profile", "test"]).args(arguments);
-    command.current_dir(directory).stdin(Stdio::null()).env_remove("CITYWIRE_CONFIG");
-    command
-}
-
-fn stdout(output: &Output) -> &str {
-    std::str::from_utf8(&output.stdout).expect("UTF-8")
-}
-
-fn stderr(output: &Output) -> &str {
-    std::str::from_utf8(&output.stderr).expect("UTF-8")
+    run::command(directory, &[&["profile", "test"], arguments].concat())
 }
 
 fn json_lines(text: &str) -> Vec<Value> {

@@ -13,28 +13,4 @@ mod simulate;
 #[path = "profile_tools/tutorial.rs"]
 mod tutorial;
 
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
-
-/// Runs citywire in a directory of its own, without our environment's variables.
-fn citywire(directory: &Path, arguments: &[&str]) -> Output {
-    command(directory, arguments).output().expect("run citywire")
-}
-
-fn command(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_citywire"));
-    command.args(arguments).current_dir(directory).stdin(Stdio::null()).env_remove("CITYWIRE_CONFIG");
-    command
-}
-
-fn code(output: &Output) -> Option<i32> {
-    output.status.code()
-}
-
-fn stdout(output: &Output) -> &str {
-    std::str::from_utf8(&output.stdout).expect("UTF-8")
-}
-
-fn stderr(output: &Output) -> &str {
-    std::str::from_utf8(&output.stderr).expect("UTF-8")
-}
+use support::run::{citywire, code, command, stderr, stdout};

@@ -19,6 +19,7 @@ mod pki;
 mod prometheus;
 mod proxy;
 mod publish;
+pub mod run;
 pub mod site;
 mod snapshot;
 mod traffic;
