@@ -34,6 +34,7 @@ mod listening;
 mod liveness;
 mod reading;
 mod storage;
+mod unheard;
 mod view;
 pub mod watch;
 
@@ -44,7 +45,8 @@ use listening::Listening;
 pub use liveness::{Condition, Expectations, Liveness, LookBack};
 pub use reading::{Value, fields_of};
 pub(crate) use storage::read_rules;
-pub use view::{ClassSummary, DeviceState, DeviceView, FieldView, LastRefusal, Query, Snapshot, Sort};
+use unheard::Unheard;
+pub use view::{ClassSummary, DeviceState, DeviceView, FieldView, LastRefusal, Listed, Query, Snapshot, Sort};
 
 /// The class of devices that were heard and never routed to a profile.
 pub const UNKNOWN_CLASS: &str = "unknown";
@@ -107,6 +109,7 @@ struct Inner {
     /// The last journal entry whose effects are in `state.sqlite`.
     position: u64,
     classes: BTreeMap<Name, ClassMetrics>,
+    unheard: Unheard,
     expectations: Expectations,
     listening: Listening,
     /// Up to when it is known who was heard, in nanoseconds since the Unix epoch.
@@ -175,6 +178,7 @@ impl Fleet {
             saved_at,
             position,
             classes: classes_metrics,
+            unheard: Unheard::default(),
             expectations: Expectations::default(),
             known_until: listening.periods().last().map_or(0, |last| last.until),
             listening,
@@ -378,8 +382,9 @@ impl Fleet {
     /// The same of those devices only whose names `wants` wants. Looks at every device.
     pub fn select(&self, query: &Query, wants: impl Fn(&str) -> bool) -> Snapshot {
         let alarms = self.alarms.open_alarms();
+        let unheard = query.asks_for_unheard().then(|| self.unheard(query, &wants));
         let mut inner = self.lock();
-        view::snapshot(&mut inner, query, wants, alarms)
+        view::snapshot(&mut inner, query, wants, alarms, unheard)
     }
 
     /// What is known of one device; `None` when it was never heard.
@@ -415,9 +420,14 @@ impl Inner {
             None if self.devices.rows.len() < devices_max && heard.device.len() <= NAME_BYTES_MAX => {
                 let row = self.devices.add_new(heard.device, received);
                 self.class_metrics(Name::NONE).add_devices(1);
+                self.note_heard(heard.device);
                 row
             }
-            None => return self.unlisted_messages += 1,
+            None => {
+                // Not listed, and heard nevertheless.
+                self.note_heard(heard.device);
+                return self.unlisted_messages += 1;
+            }
         };
         self.set_class(row, heard);
         if let Some(device) = self.devices.get_mut(row) {

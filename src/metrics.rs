@@ -43,7 +43,7 @@ macro_rules! metrics {
 
 metrics! {
     BUILD_INFO = Gauge "citywire_build_info" ["version"] "Always 1; the label tells the running version.";
-    TLS_CERTIFICATE_EXPIRY = Gauge "citywire_tls_certificate_expiry_timestamp_seconds" ["use"] "Unix time at which a certificate of ours expires, the first of its file: broker_client (broker.client_certificate_file), push_server (push.tls.certificate_file). Only for those that are configured.";
+    TLS_CERTIFICATE_EXPIRY = Gauge "citywire_tls_certificate_expiry_timestamp_seconds" ["use"] "Unix time at which a certificate of ours expires, the first of its file: broker_client (broker.client_certificate_file), push_server (push.tls.certificate_file), and sink with the name of a sink (client_certificate_file of kind mqtt). Only for those that are configured.";
     START_TIME = Gauge "citywire_start_timestamp_seconds" [] "Unix time at which this process started.";
 
     BROKER_CONNECTED = Gauge "citywire_broker_connected" [] "1 while the MQTT session with the broker is up (always 1 with the embedded broker), else 0.";
@@ -114,7 +114,7 @@ metrics! {
     ALARM_UNLISTED = Counter "citywire_alarm_unlisted_total" [] "Alarms that nobody was told of, because a million were open already.";
 
     FLEET_DEVICES = Gauge "citywire_fleet_devices" ["class"] "Devices heard of, by device class.";
-    FLEET_DEVICE_STATES = Gauge "citywire_fleet_device_states" ["class", "state"] "Devices heard of, by device class and state, counted every ten seconds. Each is one of online, late (a report is missing) or silent (more are); refused (the last message was refused), clock_wrong and battery_low are counted in addition.";
+    FLEET_DEVICE_STATES = Gauge "citywire_fleet_device_states" ["class", "state"] "Devices by device class and state, counted every ten seconds. Each that was heard is one of online, late (a report is missing) or silent (more are); refused (the last message was refused), clock_wrong and battery_low are counted in addition. never_heard: devices of the registry of which no message ever came, by the class of the profile that the registry gives them.";
 
     SINK_OFFERED_MESSAGES = Counter "citywire_sink_offered_messages_total" ["sink"] "Journal entries that were there for this sink to take, since its cursor was created.";
     SINK_WRITTEN_MESSAGES = Counter "citywire_sink_written_messages_total" ["sink"] "Journal entries whose points the sink has confirmed, or that hold an event and no reading, since its cursor was created.";

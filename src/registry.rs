@@ -155,6 +155,11 @@ impl Registry {
         (0..self.rows.len()).map(|row| Registered { registry: self, row })
     }
 
+    /// The device in this row, which counts devices from 0.
+    pub fn get(&self, row: usize) -> Option<Registered<'_>> {
+        (row < self.rows.len()).then_some(Registered { registry: self, row })
+    }
+
     fn device(&self, row: usize) -> &str {
         let start = row.checked_sub(1).map_or(0, |before| self.rows[before].device_end);
         &self.devices[start as usize..self.rows[row].device_end as usize]
@@ -181,6 +186,11 @@ impl Registry {
 }
 
 impl<'a> Registered<'a> {
+    /// Its place in the file, from 0.
+    pub fn row(&self) -> usize {
+        self.row
+    }
+
     /// The name under which its readings are stored, by whichever of its identities it was found.
     pub fn device(&self) -> &'a str {
         self.registry.device(self.row)

@@ -129,7 +129,7 @@ pub async fn run(
     let of_sinks = [(Stage::Sink, sink::REJECTED), (Stage::Sink, sink::alarms::ALARM_REJECTED)];
     refused.count_from_zero(pipeline::reasons().chain(of_sinks));
     let alarms = open_alarms(&state, &journal, &rules.borrow(), &config)?;
-    let fleet = open_fleet(state, &refused, &alarms, &journal, &rules.borrow())?;
+    let fleet = open_fleet(state, &refused, &alarms, &journal, &Arc::clone(&rules.borrow()))?;
 
     let (stopping, stopped) = watch::channel(false);
     let mut consumers = Consumers::default();
@@ -277,13 +277,14 @@ fn open_fleet(
     refused: &Arc<Refused>,
     alarms: &Arc<Alarms>,
     journal: &Journal,
-    rules: &Rules,
+    rules: &Arc<Rules>,
 ) -> Result<Arc<Fleet>, ServiceError> {
     let classes: Vec<&str> = rules.library.classes.names().collect();
     let (refused, alarms) = (Arc::clone(refused), Arc::clone(alarms));
     let fleet = Fleet::open(state, refused, alarms, &classes, DEVICES_MAX, journal.last_sequence())?;
     fleet.tell_all_clear(&rules.library);
     fleet.expect(Expectations::of(rules));
+    fleet.adopt(rules);
     Ok(Arc::new(fleet))
 }
 

@@ -232,7 +232,8 @@ async fn map(State(context): State<Arc<Context>>, asked: Asked) -> Response {
     let query = DevicesQuery::of(&asked.parameters);
     let for_fleet = map::query(&query);
     let make = move |page: &Page<'_>| {
-        let places = map::Places::of(&page.snapshot, &page.context.rules().registry, query.is_all());
+        let unheard = map::unheard(&page.context.sources.fleet, &query, &page.snapshot);
+        let places = map::Places::of(&page.snapshot, &unheard, &page.context.rules().registry);
         map::content(&places, &page.snapshot, &query, page.asked)
     };
     context.page_with(asked, for_fleet, make).await

@@ -302,6 +302,18 @@ async fn devices_are_found_by_what_they_are_and_by_what_the_registry_says() {
     assert_eq!(names("district=harbour&pilot=south").await, ["P-2"]);
     assert_eq!(names("tag=district:old%20town").await, [AWKWARD]);
     assert_eq!(names("tag=district:harbour&tag=pilot:north").await, ["P-1"]);
+    for asked in ["state=never_heard", "liveness=never_heard&class=unknown", "state=never_heard&pilot=north&q=HEARD"]
+    {
+        assert_eq!(names(asked).await, ["never-heard"], "{asked}");
+    }
+    assert_eq!(names("state=never_heard&pilot=south").await, [""; 0]);
+    assert_eq!(names("state=never_heard&liveness=online").await, [""; 0]);
+    let never = json_of(&site.get("/api/v1/devices?state=never_heard").await);
+    let (device, null) = (&never["devices"][0], &Value::Null);
+    assert_eq!((&device["state"], &device["liveness"]), (&json!("never_heard"), &json!("never_heard")));
+    assert_eq!((&device["first_heard"], &device["last_heard"], &device["messages"]), (null, null, &json!(0)));
+    assert_eq!(device["registered"]["position"], json!({ "latitude": 1.5, "longitude": 2.5 }));
+    assert_eq!((&never["total"], &never["never_heard"], &never["matching"]), (&json!(4), &json!(1), &json!(1)));
     let first = site.get("/api/v1/devices?limit=3&class=parking&sort=device").await;
     let list = json_of(&first);
     assert_eq!((&list["total"], &list["matching"], &list["pages"]), (&json!(4), &json!(3), &json!(1)));

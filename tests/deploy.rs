@@ -13,6 +13,8 @@ mod dashboards;
 mod monitoring;
 #[path = "deploy/mosquitto.rs"]
 mod mosquitto;
+#[path = "deploy/numbers.rs"]
+mod numbers;
 #[path = "deploy/pilot.rs"]
 mod pilot;
 #[path = "deploy/queries.rs"]

@@ -101,11 +101,11 @@ fn the_list_has_what_is_registered_and_what_was_heard() {
     let city = city();
     let list = printed(&city, &["devices", "list"]);
     let expected = "\
-DEVICE    STATE  LAST HEARD            CLASS        PROFILE                 TAGS
-W-1       ok     2026-09-22T14:13:20Z  water_meter  cjt188                  pilot=harbour
-W-2       never  -                     water_meter  cjt188                  pilot=harbour
-P-1       heard  2026-09-23T14:13:20Z  parking      foxcodenine-nb-parking  pilot=old, town
-stranger  heard  2026-09-24T14:13:20Z  -            -                       (not in the registry)
+DEVICE    STATE        LAST HEARD            CLASS        PROFILE                 TAGS
+W-1       ok           2026-09-22T14:13:20Z  water_meter  cjt188                  pilot=harbour
+W-2       never_heard  -                     water_meter  cjt188                  pilot=harbour
+P-1       heard        2026-09-23T14:13:20Z  parking      foxcodenine-nb-parking  pilot=old, town
+stranger  heard        2026-09-24T14:13:20Z  -            -                       (not in the registry)
 ";
     assert_eq!(list, expected);
     let f = |filter: &[&str], expected: &[&str]| {
@@ -113,7 +113,7 @@ stranger  heard  2026-09-24T14:13:20Z  -            -                       (not
     };
     f(&[], &["W-1", "W-2", "P-1", "stranger"]);
     f(&["--class", "water_meter"], &["W-1", "W-2"]);
-    f(&["--tag", "pilot=harbour", "--state", "never"], &["W-2"]);
+    f(&["--tag", "pilot=harbour", "--state", "never_heard"], &["W-2"]);
     f(&["--tag", "pilot=old, town"], &["P-1"]);
     f(&["--unlisted"], &["stranger"]);
     let cut = citywire(city.path(), &["devices", "list", "--limit", "2"]);

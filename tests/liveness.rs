@@ -8,7 +8,7 @@ mod support;
 use citywire::profile::spec::parse_hex;
 use rusqlite::Connection;
 use serde_json::Value;
-use support::{Citywire, free_port, publish, wait_until};
+use support::{Citywire, TempDir, free_port, publish, wait_until};
 
 /// A parking sensor's message, which comes once a day when all is well. Its clock has stood still since it was recorded.
 const PARKED: &str = "35031122CA4BF1D86593AA061A00013B0C2900";
@@ -21,7 +21,7 @@ const STATES: &str = "citywire_fleet_device_states";
 async fn devices_are_as_silent_after_a_restart_as_they_were_before() {
     let port = free_port();
     let mut citywire = Citywire::start(&format!("[broker.embedded]\nlisten = \"127.0.0.1:{port}\"\n"));
-    for state in ["online", "late", "silent", "refused", "clock_wrong", "battery_low"] {
+    for state in ["online", "late", "silent", "never_heard", "refused", "clock_wrong", "battery_low"] {
         let (class, state) = ("class=\"parking\"", format!("state=\"{state}\""));
         assert_eq!(citywire.metrics().sum(STATES, &[class, &state]), 0.0, "{state} is there from the start");
     }
@@ -66,6 +66,37 @@ async fn devices_are_as_silent_after_a_restart_as_they_were_before() {
         ["online", "late", "silent", "refused", "clock_wrong"].map(count) == [0.0, 1.0, 1.0, 1.0, 2.0]
     })
     .await;
+    assert!(citywire.stop().success());
+}
+
+/// A registry has more devices than were heard of; what becomes of them is seen in the metric and over a reload.
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_of_the_registry_that_were_never_heard_are_counted_until_they_are() {
+    let (port, files) = (free_port(), TempDir::new());
+    let rows = "device,profile\nP-1,foxcodenine-nb-parking\nP-2,foxcodenine-nb-parking\nW-1,cjt188\n";
+    let registry = files.file("devices.csv", rows);
+    let mut citywire = Citywire::start(&format!(
+        "profiles.watch_interval = \"100ms\"\n[broker.embedded]\nlisten = \"127.0.0.1:{port}\"\n\
+         [registry]\nfile = {registry:?}\n"
+    ));
+    let never_heard = |citywire: &Citywire| {
+        let metrics = citywire.metrics();
+        let count = |class: &str| metrics.sum(STATES, &["state=\"never_heard\"", &format!("class=\"{class}\"")]);
+        ["parking", "water_meter", "unknown"].map(count)
+    };
+    wait_until("none was heard", || never_heard(&citywire) == [2.0, 1.0, 0.0]).await;
+    publish(port, [message("P-1", PARKED)]).await;
+    wait_until("one was heard", || never_heard(&citywire) == [1.0, 1.0, 0.0]).await;
+    files.file("devices.csv", format!("{rows}P-3,foxcodenine-nb-parking\nX-1,\n"));
+    wait_until("two more are listed", || never_heard(&citywire) == [2.0, 1.0, 1.0]).await;
+    citywire.kill();
+    citywire.resume();
+    wait_until("after a crash it is the same", || never_heard(&citywire) == [2.0, 1.0, 1.0]).await;
+    let (_, body) = citywire.get("/api/v1/devices?state=never_heard").expect("citywire answers");
+    let answer: Value = serde_json::from_str(&body).expect("JSON");
+    let names: Vec<&str> =
+        answer["devices"].as_array().expect("a list").iter().filter_map(|device| device["name"].as_str()).collect();
+    assert_eq!(names, ["P-2", "W-1", "P-3", "X-1"]);
     assert!(citywire.stop().success());
 }
 

@@ -13,13 +13,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use citywire::config::Http;
 use citywire::fleet::{Field, Severity};
+use citywire::history::History;
 use citywire::point::FieldValue;
 use citywire::problem::Problem;
 use citywire::refused::{Filter, open_read_only};
 use citywire::time::Timestamp;
 use citywire::web::{Activity, Failure, RulesRefusal};
-use support::site::{Site, parts, site, site_for, site_in};
-use support::wait_until;
+use support::site::{Site, parts, rules, site, site_for, site_in, site_of};
+use support::{TempDir, wait_until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn number(name: &'static str, value: f64, unit: &'static str) -> Field<'static> {
@@ -573,6 +574,50 @@ async fn the_same_is_told_as_json() {
     assert_eq!((&devices["total"], &devices["matching"]), (&2.into(), &1.into()));
     let reading = serde_json::json!([{"name": "battery_v", "value": 3.625, "unit": "V", "alarm": null}]);
     assert_eq!((&devices["devices"][0]["name"], &devices["devices"][0]["reading"]), (&"p-1".into(), &reading));
+}
+
+#[tokio::test]
+async fn devices_of_the_registry_that_were_never_heard_are_on_overview_list_and_map() {
+    let directory = TempDir::new();
+    let rows = "device,profile,latitude,longitude\nw-1,cjt188,31.2,121.4\nw-2,cjt188,,\np-1,,31.3,121.5\nx-1,,,\n";
+    let file = directory.file("devices.csv", rows);
+    let rules = rules(&format!("[registry]\nfile = {file:?}\n"));
+    let site = site_of(directory, History::nowhere(), rules).await;
+    let page = site.get("/devices").await.body;
+    for shown in ["No device has been heard yet.", "4 registered devices were never heard"] {
+        assert!(page.contains(shown), "{shown} is missing in\n{page}");
+    }
+    site.hear(1, "p-1", "parking", &[]);
+    let page = site.get("/").await.body;
+    for shown in [
+        "<a href=\"/devices?liveness=never_heard\">3 registered devices were never heard</a>",
+        "<a href=\"/devices?class=water_meter&amp;liveness=never_heard\">2</a>",
+        "<a href=\"/devices?class=unknown&amp;liveness=never_heard\">1</a>",
+    ] {
+        assert!(page.contains(shown), "{shown} is missing in\n{page}");
+    }
+    assert_eq!(site.get("/devices").await.devices(), ["p-1"]);
+    let page = site.get("/devices?liveness=never_heard").await;
+    assert_eq!(page.devices(), ["w-1", "w-2", "x-1"]);
+    for shown in ["3 of 3", "<span>Never heard</span>", "<span class=\"muted\">never</span>"] {
+        assert!(page.body.contains(shown), "{shown} is missing in\n{}", page.body);
+    }
+    assert_eq!(site.get("/devices?state=never_heard&class=water_meter&q=W-2").await.devices(), ["w-2"]);
+    assert_eq!(site.get("/devices?state=never_heard&condition=refused").await.devices(), [""; 0]);
+    for (asked, told, places) in [
+        ("", "2 of 4 devices have a known place", ["w-1", "p-1"].as_slice()),
+        ("?class=water_meter", "1 of 2 devices have a known place", &["w-1"]),
+        ("?liveness=never_heard", "1 of 3 devices have a known place", &["w-1"]),
+        ("?liveness=online", "1 of 1 devices have a known place", &["p-1"]),
+        ("?condition=battery_low", "0 of 0 devices have a known place", &[]),
+    ] {
+        let map = site.get(&format!("/map{asked}")).await.body;
+        assert!(map.contains(told), "{asked}: {told} is missing in\n{map}");
+        for name in ["w-1", "p-1"] {
+            let is_there = map.contains(&format!("<a href=\"/devices/{name}\">"));
+            assert_eq!(is_there, places.contains(&name), "{asked}: {name}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -112,7 +112,7 @@ until when one could.
 
 Examples:
   citywire devices missing                       never heard, or silent
-  citywire devices missing --state never         never heard
+  citywire devices missing --state never_heard   never heard
   citywire devices missing --since 2d            never heard, or not for two days, whatever its profile says
   citywire devices missing --unlisted            the other way round: heard, and not in the registry")]
 pub struct MissingArguments {
@@ -322,7 +322,7 @@ fn missing(arguments: &MissingArguments) -> Result<(), Failure> {
 impl State {
     fn name(self) -> &'static str {
         match self {
-            State::Never => "never",
+            State::NeverHeard => "never_heard",
             State::Heard => "heard",
             State::Refused => "refused",
             State::Ok => "ok",

@@ -1,7 +1,6 @@
 //! The fleet's own way through the journal: each entry is decoded once more, to know what each device last said, and to
 //! keep what no stage could use.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -13,7 +12,6 @@ use crate::journal::Entry;
 use crate::pipeline::{Fault, Pipeline, Receiver};
 use crate::point::Point;
 use crate::profile::Profile;
-use crate::rules::Rules;
 use crate::sink::{Cursor, Entries, Position};
 use crate::time::Timestamp;
 
@@ -39,11 +37,10 @@ pub async fn run(
     let mut asked: Option<Instant> = None;
     let mut batch = Vec::new();
     let mut through = fleet.position();
-    let mut named_by = None;
     loop {
         durable.borrow_and_update();
         pipeline.keep_up();
-        adopt_names(fleet, &pipeline, &mut named_by);
+        fleet.adopt(pipeline.rules());
         batch.clear();
         let now = Timestamp::now();
         let read = entries.read(&mut batch, READ_BYTES_MAX);
@@ -84,18 +81,6 @@ pub async fn run(
                 () = tokio::time::sleep(TICK) => {}
             }
         }
-    }
-}
-
-/// Lists devices by the names of the registry, if the rules are others than those they were last listed by.
-fn adopt_names(fleet: &Fleet, pipeline: &Pipeline, named_by: &mut Option<Arc<Rules>>) {
-    let rules = pipeline.rules();
-    if named_by.as_ref().is_some_and(|known| Arc::ptr_eq(known, rules)) {
-        return;
-    }
-    *named_by = Some(Arc::clone(rules));
-    if let Err(error) = fleet.adopt_names(&rules.registry) {
-        tracing::warn!(%error, "The list of devices cannot be written for now; it will be with the next messages.");
     }
 }
 

@@ -31,6 +31,8 @@ pub enum Liveness {
     Late,
     /// Not heard for longer than its class's `silent_after`, which mostly is three report intervals.
     Silent,
+    /// The registry lists it, and it was never heard.
+    NeverHeard,
 }
 
 /// What may be wrong with a device, however it is heard.
@@ -46,13 +48,14 @@ pub enum Condition {
 }
 
 impl Liveness {
-    pub const ALL: [Liveness; 3] = [Liveness::Online, Liveness::Late, Liveness::Silent];
+    pub const ALL: [Liveness; 4] = [Liveness::Online, Liveness::Late, Liveness::Silent, Liveness::NeverHeard];
 
     pub const fn name(self) -> &'static str {
         match self {
             Liveness::Online => "online",
             Liveness::Late => "late",
             Liveness::Silent => "silent",
+            Liveness::NeverHeard => "never_heard",
         }
     }
 
@@ -78,17 +81,22 @@ impl Condition {
 }
 
 /// The states by which devices are counted: how they are heard, then what may be wrong with them.
-pub(super) const STATES: [&str; 6] = [
+pub(super) const STATES: [&str; 7] = [
     Liveness::Online.name(),
     Liveness::Late.name(),
     Liveness::Silent.name(),
+    Liveness::NeverHeard.name(),
     Condition::Refused.name(),
     Condition::ClockWrong.name(),
     Condition::BatteryLow.name(),
 ];
 
-/// Devices that are counted at a time, before others who want to look or to tell have their turn.
-const COUNTED_AT_ONCE: usize = 20_000;
+/// Devices that are looked at before others who want to look or to tell have their turn.
+const LOOKED_AT_ONCE: usize = 5_000;
+
+/// How long that turn is at least. A lock that is free for a moment only goes to whoever asks next, which is seldom the one
+/// who was woken because it is free.
+const TURN: Duration = Duration::from_millis(1);
 
 /// A message may be late by so much of its interval, and at least [`GRACE_MIN`]: networks try again, clocks drift.
 const GRACE_PART: u32 = 10;
@@ -204,6 +212,9 @@ impl<'a> Look<'a> {
     }
 
     pub(super) fn liveness(&self, device: &Device) -> Liveness {
+        if device.last_heard == 0 {
+            return Liveness::NeverHeard;
+        }
         let quiet = quiet(self.listening, self.listened, device.last_heard);
         Liveness::after(quiet, &self.expected(device))
     }
@@ -266,7 +277,8 @@ fn has_low_battery(health: &Health, limits: &ClassLimits) -> bool {
 impl Inner {
     fn set_states(&mut self, counts: &BTreeMap<Name, [u32; STATES.len()]>) {
         for (class, metrics) in &self.classes {
-            let counts = counts.get(class).copied().unwrap_or_default();
+            let mut counts = counts.get(class).copied().unwrap_or_default();
+            counts[Liveness::NeverHeard as usize] = u32::try_from(self.unheard.count(*class)).unwrap_or(u32::MAX);
             metrics.states.iter().zip(counts).for_each(|(devices, count)| devices.set(f64::from(count)));
         }
     }
@@ -305,23 +317,35 @@ impl Fleet {
         }
     }
 
-    /// Counts the devices by class and state, and sets the metric. Looks at every device.
+    /// Counts the devices by class and state, and sets the metric. Looks at every device, and keeps nobody waiting for it.
     pub fn count_states(&self) {
         let mut classes: BTreeMap<Name, [u32; STATES.len()]> = BTreeMap::new();
+        self.each_device(|inner, devices| {
+            let look = inner.look();
+            devices.iter().for_each(|device| look.count(device, classes.entry(device.class).or_default()));
+        });
+        self.lock().set_states(&classes);
+    }
+
+    /// Gives every device to `look`, some at a time: in between, others have their turn. Devices that are added meanwhile
+    /// come last; one that is put together with another meanwhile may be left out, or come twice.
+    pub(super) fn each_device(&self, look: impl FnMut(&Inner, &[Device])) {
+        self.each_device_and(look, || std::thread::sleep(TURN));
+    }
+
+    /// With what is to happen while others have their turn.
+    pub(super) fn each_device_and(&self, mut look: impl FnMut(&Inner, &[Device]), mut turn: impl FnMut()) {
         let mut from = 0;
         loop {
-            let mut inner = self.lock();
+            let inner = self.lock();
             let devices = inner.devices.rows.get(from..).unwrap_or_default();
-            if devices.is_empty() {
-                return inner.set_states(&classes);
+            look(&inner, &devices[..devices.len().min(LOOKED_AT_ONCE)]);
+            if devices.len() <= LOOKED_AT_ONCE {
+                return;
             }
-            let look = inner.look();
-            for device in devices.iter().take(COUNTED_AT_ONCE) {
-                look.count(device, classes.entry(device.class).or_default());
-            }
-            from += COUNTED_AT_ONCE;
             drop(inner);
-            std::thread::yield_now();
+            from += LOOKED_AT_ONCE;
+            turn();
         }
     }
 

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 
@@ -6,6 +6,8 @@ use super::*;
 use crate::alarm::Reading;
 use crate::refused::{Archive, Filter, Limits, Stage, open_read_only};
 use crate::registry::Registry;
+use crate::route::Routes;
+use crate::rules::Rules;
 use crate::test_directory::TestDirectory;
 
 struct Setup {
@@ -120,7 +122,7 @@ fn a_device_shows_what_it_last_said_and_how_often_it_was_heard() {
     f.refused(3, "p-1");
     let device = f.device("p-1");
     assert_eq!((device.class.as_str(), device.profile.as_deref()), ("parking", Some("acme-1")));
-    assert_eq!((device.first_heard, device.last_heard, device.last_decoded), (at(1), at(3), Some(at(2))));
+    assert_eq!((device.first_heard, device.last_heard, device.last_decoded), (Some(at(1)), Some(at(3)), Some(at(2))));
     assert_eq!((device.messages, device.readings, device.refused), (3, 2, 1));
     let reading: Vec<_> = device.reading.iter().map(|field| (field.name.as_str(), &field.value)).collect();
     assert_eq!(reading, [("battery_v", &Value::Float(3.625)), ("rssi_v", &Value::Float(1.0))]);
@@ -257,10 +259,10 @@ fn devices_that_turn_out_to_be_one_are_one_in_the_list() {
     assert_eq!(f.listed(Query { page_size: 100, ..Query::default() }), ["W-1", "W-2", "other"]);
     let device = f.device("W-1");
     assert_eq!((device.messages, device.readings, device.refused), (4, 3, 1));
-    assert_eq!((device.first_heard, device.last_heard, device.last_decoded), (at(1), at(6), Some(at(6))));
+    assert_eq!((device.first_heard, device.last_heard, device.last_decoded), (Some(at(1)), Some(at(6)), Some(at(6))));
     assert_eq!(device.reading[0].value, Value::Float(2.5));
     assert_eq!(device.last_refusal.unwrap().received, at(3));
-    assert_eq!((f.device("W-2").messages, f.device("W-2").first_heard), (2, at(4)));
+    assert_eq!((f.device("W-2").messages, f.device("W-2").first_heard), (2, Some(at(4))));
     let classes: Vec<_> = f.all().classes.into_iter().filter(|class| class.devices > 0).collect();
     assert_eq!(classes.iter().map(|class| class.devices).collect::<Vec<_>>(), [2, 1], "{classes:?}");
 }
@@ -467,4 +469,132 @@ fn a_reading_that_somebody_has_edited_is_forgotten_and_the_device_stays() {
     database.execute("UPDATE device SET reading = 'not JSON'", []).unwrap();
     let device = f.restarted().device("p-1");
     assert_eq!((device.messages, device.reading), (1, vec![]));
+}
+
+/// The shipped profiles, and the registry of this text.
+fn rules(registry: &str) -> Arc<Rules> {
+    // Compiling the profiles takes a while: once is enough.
+    static LIBRARY: LazyLock<Library> = LazyLock::new(|| Library::built_in().unwrap());
+    let registry = Registry::parse(std::path::Path::new("devices.csv"), registry.as_bytes(), None).unwrap();
+    Arc::new(Rules {
+        routes: Routes::compile(&[], []).unwrap(),
+        library: LIBRARY.clone(),
+        registry,
+        max_clock_skew: Duration::from_secs(86_400),
+    })
+}
+
+#[test]
+fn devices_of_the_registry_are_never_heard_until_they_are() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    ::metrics::with_local_recorder(&recorder, || {
+        let f = setup();
+        f.decoded(1, "p-1", "parking", &[]);
+        f.decoded(2, "imei-2", "parking", &[]);
+        let rows = "device,aliases,profile\nw-2,,cjt188\np-1,,foxcodenine-nb-parking\np-2,imei-2,foxcodenine-nb-parking\n\
+                    w-1,imei-1,cjt188\np-3,,foxcodenine-nb-parking\nx-1,,\n";
+        let rules = rules(rows);
+        f.fleet.adopt(&rules);
+        let never = |f: &Setup, query: Query| f.listed(Query { liveness: Some(Liveness::NeverHeard), ..query });
+        let all = Query { page_size: 100, ..Query::default() };
+        assert_eq!(never(&f, all.clone()), ["w-2", "w-1", "p-3", "x-1"], "in the order of the registry");
+        assert_eq!(f.listed(all.clone()), ["p-1", "p-2"], "who asks for no state sees those that were heard");
+        let counted = |f: &Setup| -> Vec<(String, usize, usize)> {
+            let classes = f.all().classes.into_iter();
+            classes.map(|class| (class.class, class.devices, class.never_heard)).collect()
+        };
+        let class = |name: &str, devices, never_heard| (name.to_owned(), devices, never_heard);
+        let expected = [class("parking", 2, 1), class("unknown", 0, 1), class("water_meter", 0, 2)];
+        assert_eq!((counted(&f).as_slice(), f.all().never_heard), (&expected[..], 4));
+
+        f.decoded(3, "w-1", "water_meter", &[]);
+        f.decoded(4, "w-1", "water_meter", &[]);
+        f.decoded(5, "stranger", "water_meter", &[]);
+        f.refused(6, "x-1");
+        assert_eq!(never(&f, all.clone()), ["w-2", "p-3"]);
+        let listed = f.fleet.snapshot(&Query { state: Some(DeviceState::NeverHeard), page: 2, page_size: 1, ..all });
+        assert_eq!((listed.matching, listed.page, listed.pages, listed.total), (2, 2, 2, 5));
+        let device = &listed.devices[0];
+        assert_eq!((device.name.as_str(), device.class.as_str()), ("p-3", "parking"));
+        assert_eq!(device.profile.as_deref(), Some("foxcodenine-nb-parking"));
+        assert_eq!((device.state, device.liveness), (DeviceState::NeverHeard, Liveness::NeverHeard));
+        assert_eq!((device.first_heard, device.last_heard, device.messages), (None, None, 0));
+        assert!(f.fleet.device("p-3").is_none());
+
+        f.fleet.count_states();
+        let rendered = recorder.handle().render();
+        for (class, count) in [("parking", 1), ("smoke_detector", 0), ("water_meter", 1), ("unknown", 0)] {
+            let line = format!("citywire_fleet_device_states{{class=\"{class}\",state=\"never_heard\"}} {count}");
+            assert!(rendered.lines().any(|rendered| rendered == line), "{line} is missing in:\n{rendered}");
+        }
+
+        f.fleet.flush().unwrap();
+        let f = f.restarted();
+        assert_eq!(f.all().never_heard, 0, "nobody knows a registry yet");
+        f.fleet.adopt(&rules);
+        assert_eq!(counted(&f), [class("parking", 2, 1), class("unknown", 1, 0), class("water_meter", 2, 1)]);
+    });
+}
+
+#[test]
+fn those_that_were_never_heard_are_searched_and_filtered_as_the_others_are() {
+    let f = setup();
+    let rows = "device,profile\nwater-1,cjt188\nwater-2,cjt188\np-1,foxcodenine-nb-parking\nx-1,\n";
+    f.fleet.adopt(&rules(rows));
+    let f = |query: Query, expected: &[&str]| {
+        let query = Query { state: Some(DeviceState::NeverHeard), page_size: 9, ..query };
+        assert_eq!(f.listed(query.clone()), expected, "{query:?}");
+    };
+    f(Query { text: "ATER-2".into(), ..Query::default() }, &["water-2"]);
+    f(Query { text: "cjt".into(), ..Query::default() }, &["water-1", "water-2"]);
+    f(Query { class: Some("parking".into()), ..Query::default() }, &["p-1"]);
+    f(Query { class: Some(UNKNOWN_CLASS.into()), ..Query::default() }, &["x-1"]);
+    f(Query { profile: Some("cjt188".into()), ..Query::default() }, &["water-1", "water-2"]);
+    f(
+        Query { liveness: Some(Liveness::NeverHeard), page: 9, ..Query::default() },
+        &["water-1", "water-2", "p-1", "x-1"],
+    );
+    f(Query { liveness: Some(Liveness::Silent), ..Query::default() }, &[]);
+    f(Query { condition: Some(Condition::BatteryLow), ..Query::default() }, &[]);
+}
+
+#[test]
+fn another_registry_is_counted_anew() {
+    let f = setup();
+    f.decoded(1, "a", "parking", &[]);
+    let count = |registry: &str| {
+        f.fleet.adopt(&rules(registry));
+        f.all().never_heard
+    };
+    assert_eq!(count("device\na\nb\nc\n"), 2);
+    assert_eq!(count("device\nd\n"), 1);
+    assert_eq!(count("device,aliases\nd,a\n"), 0);
+    assert_eq!(count("device\n"), 0);
+}
+
+#[test]
+fn a_device_that_there_is_no_room_for_was_heard_nevertheless() {
+    let f = setup_with(1);
+    f.fleet.adopt(&rules("device\na\nb\nc\n"));
+    f.decoded(1, "a", "parking", &[]);
+    f.decoded(2, "b", "parking", &[]);
+    assert_eq!((f.all().total, f.all().unlisted_messages, f.all().never_heard), (1, 1, 1));
+}
+
+/// Who looks at a million devices keeps neither the messages nor the page waiting.
+#[test]
+fn while_all_devices_are_looked_at_others_have_their_turn() {
+    let f = setup_with(1_000_000);
+    for sequence in 1..=12_000 {
+        f.fleet.heard(&heard(sequence, &format!("d-{sequence}"), Some("parking")));
+    }
+    let (mut looked, mut turns) = (0, 0);
+    f.fleet.each_device_and(
+        |_, devices| looked += devices.len(),
+        || {
+            turns += 1;
+            f.fleet.heard(&heard(12_000 + turns, &format!("new-{turns}"), Some("parking")));
+        },
+    );
+    assert_eq!((looked, turns), (12_002, 2));
 }

@@ -1,6 +1,7 @@
 //! What the page and the JSON interface show of the fleet.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -42,7 +43,7 @@ pub enum Sort {
 
 /// The one word for how a device does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum DeviceState {
     /// One of its alarms is on.
     Alarm,
@@ -52,13 +53,17 @@ pub enum DeviceState {
     Ok,
     /// Messages came, none was decoded or refused yet.
     Heard,
+    /// The registry lists it, and no message of it ever came.
+    NeverHeard,
 }
 
 /// The fleet at one moment.
 #[derive(Clone, Debug, Serialize)]
 pub struct Snapshot {
-    /// How many devices there are in all.
+    /// How many devices were heard in all.
     pub total: usize,
+    /// How many devices of the registry were never heard.
+    pub never_heard: usize,
     /// How many the query matches.
     pub matching: usize,
     /// The page that is listed, from 1, and how many there are; at least 1.
@@ -71,17 +76,30 @@ pub struct Snapshot {
     pub unlisted_messages: u64,
 }
 
+/// A page of the devices that a query matches.
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
+    pub matching: usize,
+    /// From 1, and how many there are; at least 1.
+    pub page: usize,
+    pub pages: usize,
+    pub devices: Vec<DeviceView>,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ClassSummary {
     pub class: String,
+    /// Devices that were heard.
     pub devices: usize,
     /// Devices with an alarm, and devices whose last message was refused, which some of them may be as well.
     pub in_alarm: usize,
     pub refused: usize,
-    /// Devices by how they are heard; together they are all.
+    /// Devices by how they are heard; together they are all that were.
     pub online: usize,
     pub late: usize,
     pub silent: usize,
+    /// Devices of the registry that were never heard, by the class of the profile that it gives them.
+    pub never_heard: usize,
     /// Devices with these conditions, however they are heard.
     pub clock_wrong: usize,
     pub battery_low: usize,
@@ -101,8 +119,9 @@ pub struct DeviceView {
     /// How often it should report, and after how long without a message it is silent.
     pub report_interval_s: f64,
     pub silent_after_s: f64,
-    pub first_heard: Timestamp,
-    pub last_heard: Timestamp,
+    /// Null for a device that was never heard.
+    pub first_heard: Option<Timestamp>,
+    pub last_heard: Option<Timestamp>,
     pub messages: u64,
     pub readings: u64,
     pub refused: u64,
@@ -136,37 +155,69 @@ pub struct LastRefusal {
 /// The open alarms by the rows of their devices.
 type Open = HashMap<u32, Vec<Alarm>>;
 
+/// `unheard` are the devices to list, if those are asked for that were never heard.
 pub(super) fn snapshot(
     inner: &mut Inner,
     query: &Query,
     wants: impl Fn(&str) -> bool,
     alarms: Vec<Alarm>,
+    unheard: Option<Listed>,
 ) -> Snapshot {
     inner.devices.sort();
     let Inner { devices, unlisted_messages, .. } = &*inner;
     let look = inner.look();
-    let open = by_row(devices, alarms);
-    let mut rows = matching_rows(devices, query, wants, &open, &look);
-    let matching = rows.len();
-    let page_size = query.page_size.max(1);
-    let pages = matching.div_ceil(page_size).max(1);
-    let page = query.page.clamp(1, pages);
-    let listed = page_rows(devices, &mut rows, query.sort, (page - 1) * page_size, page_size);
+    let mut open = by_row(devices, alarms);
+    let classes = class_summaries(inner, &open, &look);
+    let Listed { matching, page, pages, devices: listed } =
+        unheard.unwrap_or_else(|| listed(devices, query, wants, &mut open, &look));
     Snapshot {
         total: devices.rows.len(),
+        never_heard: inner.unheard.total(),
         matching,
         page,
         pages,
-        devices: listed.iter().map(|row| DeviceView::of(*row, devices, &open, &look)).collect(),
-        classes: class_summaries(devices, &open, &look),
+        devices: listed,
+        classes,
         unlisted_messages: *unlisted_messages,
+    }
+}
+
+fn listed(
+    devices: &Devices,
+    query: &Query,
+    wants: impl Fn(&str) -> bool,
+    open: &mut Open,
+    look: &Look<'_>,
+) -> Listed {
+    let mut rows = matching_rows(devices, query, wants, open, look);
+    let listed = Listed::page_of(rows.len(), query);
+    let rows = page_rows(devices, &mut rows, query.sort, listed.range(query));
+    let mut view = |row: &u32| {
+        let alarms = open.remove(row).unwrap_or_default();
+        DeviceView::of(&devices.rows[*row as usize], alarms, devices, look)
+    };
+    Listed { devices: rows.iter().map(&mut view).collect(), ..listed }
+}
+
+impl Listed {
+    /// The page of so many devices that a query asks for, without the devices.
+    pub(super) fn page_of(matching: usize, query: &Query) -> Listed {
+        let pages = matching.div_ceil(query.page_size.max(1)).max(1);
+        Listed { matching, page: query.page.clamp(1, pages), pages, devices: Vec::new() }
+    }
+
+    /// Which of the matching devices stand on it.
+    pub(super) fn range(&self, query: &Query) -> Range<usize> {
+        let size = query.page_size.max(1);
+        let start = (self.page - 1) * size;
+        start..start.saturating_add(size).min(self.matching)
     }
 }
 
 /// One device, with its open alarms.
 pub(super) fn device(inner: &Inner, name: &str, alarms: Vec<Alarm>) -> Option<DeviceView> {
     let row = inner.devices.find(name)?;
-    Some(DeviceView::of(row, &inner.devices, &by_row(&inner.devices, alarms), &inner.look()))
+    Some(DeviceView::of(&inner.devices.rows[row as usize], alarms, &inner.devices, &inner.look()))
 }
 
 /// An alarm of a device that the fleet has not come to yet is on the list of alarms, and its device not on this one.
@@ -182,7 +233,9 @@ fn by_row(devices: &Devices, alarms: Vec<Alarm>) -> Open {
 
 impl Device {
     fn state(&self, in_alarm: bool) -> DeviceState {
-        if in_alarm {
+        if self.last_heard == 0 {
+            DeviceState::NeverHeard
+        } else if in_alarm {
             DeviceState::Alarm
         } else if self.last_refused > self.last_decoded {
             DeviceState::Refused
@@ -228,14 +281,13 @@ fn matching_rows(
     devices.sorted().iter().copied().filter(|row| matches(*row)).collect()
 }
 
-fn contains(text: &str, part: &str) -> bool {
+pub(super) fn contains(text: &str, part: &str) -> bool {
     part.is_empty() || text.as_bytes().windows(part.len()).any(|window| window.eq_ignore_ascii_case(part.as_bytes()))
 }
 
 /// The rows of one page. Only as much is sorted as has to be.
-fn page_rows<'a>(devices: &Devices, rows: &'a mut [u32], sort: Sort, start: usize, size: usize) -> &'a [u32] {
-    let end = (start + size).min(rows.len());
-    let start = start.min(end);
+fn page_rows<'a>(devices: &Devices, rows: &'a mut [u32], sort: Sort, page: Range<usize>) -> &'a [u32] {
+    let end = page.end;
     let heard = |row: &u32| devices.rows[*row as usize].last_heard;
     let key = |row: &u32| match sort {
         Sort::Device => unreachable!("BUG: rows are in the order of names already"),
@@ -248,15 +300,20 @@ fn page_rows<'a>(devices: &Devices, rows: &'a mut [u32], sort: Sort, start: usiz
         }
         rows[..end].sort_unstable_by_key(key);
     }
-    &rows[start..end]
+    &rows[page]
 }
 
-fn class_summaries(devices: &Devices, open: &Open, look: &Look<'_>) -> Vec<ClassSummary> {
+fn class_summaries(inner: &Inner, open: &Open, look: &Look<'_>) -> Vec<ClassSummary> {
+    let devices = &inner.devices;
     let mut classes: BTreeMap<Name, ClassSummary> = BTreeMap::new();
+    let mut of = |class: Name, add: &dyn Fn(&mut ClassSummary)| {
+        add(classes.entry(class).or_insert_with(|| ClassSummary::of(class_text(devices, class))));
+    };
     for (row, device) in (0..).zip(&devices.rows) {
-        let summary =
-            classes.entry(device.class).or_insert_with(|| ClassSummary::of(class_text(devices, device.class)));
-        summary.add(device, device.state(open.contains_key(&row)), look);
+        of(device.class, &|summary| summary.add(device, device.state(open.contains_key(&row)), look));
+    }
+    for (class, count) in inner.unheard.classes() {
+        of(class, &|summary| summary.never_heard = count);
     }
     let mut summaries: Vec<ClassSummary> = classes.into_values().collect();
     summaries.sort_by(|a, b| a.class.cmp(&b.class));
@@ -276,6 +333,7 @@ impl ClassSummary {
             Liveness::Online => self.online += 1,
             Liveness::Late => self.late += 1,
             Liveness::Silent => self.silent += 1,
+            Liveness::NeverHeard => self.never_heard += 1,
         }
         self.clock_wrong += usize::from(look.has(device, Condition::ClockWrong));
         self.battery_low += usize::from(look.has(device, Condition::BatteryLow));
@@ -284,9 +342,7 @@ impl ClassSummary {
 }
 
 impl DeviceView {
-    fn of(row: u32, devices: &Devices, open: &Open, look: &Look<'_>) -> DeviceView {
-        let device = &devices.rows[row as usize];
-        let mut alarms = open.get(&row).cloned().unwrap_or_default();
+    pub(super) fn of(device: &Device, mut alarms: Vec<Alarm>, devices: &Devices, look: &Look<'_>) -> DeviceView {
         alarms.sort_by_key(|alarm| (std::cmp::Reverse(alarm.severity), alarm.since, alarm.sequence));
         let severity_of = |number: u16, value: &Value| {
             let alarm = alarms.iter().find(|alarm| *alarm.kind == *devices.fields.name(number))?;
@@ -313,8 +369,8 @@ impl DeviceView {
             health: HealthView::from(&device.health),
             report_interval_s: expected.report_interval.as_secs_f64(),
             silent_after_s: expected.silent_after.as_secs_f64(),
-            first_heard: Timestamp::from_nanos(device.first_heard),
-            last_heard: Timestamp::from_nanos(device.last_heard),
+            first_heard: time(device.first_heard),
+            last_heard: time(device.last_heard),
             messages: device.messages,
             readings: device.readings,
             refused: device.refused,

@@ -9,7 +9,8 @@ use crate::time::Timestamp;
 
 /// How often it is noted whether messages can arrive.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// How often devices are counted by state, which looks at every one: a million take some tens of milliseconds.
+/// How often devices are counted by state. That looks at every one, some thousands at a time, and rests in between, so that
+/// neither the messages nor the page wait for it ([`Fleet::count_states`]): nobody needs the numbers sooner.
 const COUNT_INTERVAL: Duration = Duration::from_secs(10);
 /// How often it is written down when messages could arrive. After a crash, so much at most counts as time in which
 /// none could.

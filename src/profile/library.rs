@@ -93,7 +93,7 @@ const FILES_MAX: usize = 10_000;
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// The profiles in force, by id.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Library {
     pub classes: Classes,
     profiles: BTreeMap<String, Arc<Profile>>,

@@ -228,9 +228,9 @@ fn about(device: &DeviceView, registry: &Registry, now: Timestamp, text: &Text) 
                 div { dt { (text.state) } dd { (parts::states(device, text)) } }
                 div { dt { (text.class) } dd { (parts::name(&device.class)) } }
                 @if let Some(profile) = &device.profile { div { dt { (text.profile) } dd { (parts::profile_link(profile)) } } }
-                div { dt { (text.last_heard) } dd { (moment(device.last_heard)) } }
+                @if let Some(heard) = device.last_heard { div { dt { (text.last_heard) } dd { (moment(heard)) } } }
                 @if let Some(decoded) = device.last_decoded { div { dt { (text.last_decoded) } dd { (moment(decoded)) } } }
-                div { dt { (text.first_heard) } dd { (moment(device.first_heard)) } }
+                @if let Some(heard) = device.first_heard { div { dt { (text.first_heard) } dd { (moment(heard)) } } }
                 div { dt { (text.report_interval) } dd { (format::interval(device.report_interval_s as u64)) } }
                 div { dt { (text.messages) } dd { (format::count(device.messages)) } }
                 div { dt { (text.readings) } dd { (format::count(device.readings)) } }

@@ -17,16 +17,19 @@ const FIELDS_SHOWN: usize = 8;
 const SECONDS_APART_MAX: f64 = 120.0;
 
 pub(super) fn content(status: &Status, snapshot: &Snapshot, query: &DevicesQuery, text: &Text) -> Content {
+    let asks_for_unheard = query.for_fleet().asks_for_unheard();
+    let total = if asks_for_unheard { snapshot.never_heard } else { snapshot.total };
     let body = html! {
         section #devices class="panel" aria-label=(text.devices) {
             div class="heading" {
                 p #matching data-live class="muted" role="status" {
-                    ((text.matching)(&format::count(snapshot.matching as u64), &format::count(snapshot.total as u64)))
+                    ((text.matching)(&format::count(snapshot.matching as u64), &format::count(total as u64)))
+                    @if !asks_for_unheard { " " (unheard_link(snapshot.never_heard, query, text)) }
                 }
                 (form(Tab::Devices, snapshot, query, text))
             }
             div #list data-live {
-                @if snapshot.total == 0 {
+                @if total == 0 && !asks_for_unheard {
                     (nothing_heard(status, text))
                 } @else if snapshot.matching == 0 {
                     p class="empty" { (text.no_matches) " " a href=(Tab::Devices.path()) { (text.clear) } }
@@ -38,6 +41,16 @@ pub(super) fn content(status: &Status, snapshot: &Snapshot, query: &DevicesQuery
         }
     };
     Content::of(Tab::Devices, body)
+}
+
+/// Leads to the devices of the registry that were never heard, of which the list of the others says nothing.
+pub(super) fn unheard_link(never_heard: usize, query: &DevicesQuery, text: &Text) -> Markup {
+    let them = DevicesQuery { state: None, liveness: Some(Liveness::NeverHeard), condition: None, ..query.clone() };
+    html! {
+        @if never_heard > 0 {
+            a href=(them.link(1)) { ((text.registered_never_heard)(&format::count(never_heard as u64))) }
+        }
+    }
 }
 
 fn nothing_heard(status: &Status, text: &Text) -> Markup {
@@ -123,7 +136,7 @@ fn row(device: &DeviceView, now: Timestamp, text: &Text) -> Markup {
             td role="cell" class="state" { (state(device, now, text)) }
             td role="cell" class="reading" { (reading(device, now, text)) }
             td role="cell" class="number messages" { (format::count(device.messages)) }
-            td role="cell" class="number heard" { (parts::age(device.last_heard, now)) }
+            td role="cell" class="number heard" { (parts::age_or_never(device.last_heard, now, text)) }
         }
     }
 }
@@ -158,7 +171,7 @@ fn reading(device: &DeviceView, now: Timestamp, text: &Text) -> Markup {
 
 /// The reading's own time, where it says something that the time of arrival does not.
 fn own_time(device: &DeviceView) -> Option<Timestamp> {
-    let apart = device.last_heard.seconds_since(device.reading_time?);
+    let apart = device.last_heard?.seconds_since(device.reading_time?);
     device.reading_time.filter(|_| apart.abs() > SECONDS_APART_MAX)
 }
 

@@ -5,7 +5,7 @@
 //! right enough for a city. Devices that stand close together are one sign with their number, which leads nearer. All
 //! that the drawing shows, the list beside it says; the drawing is for the eye and the pointer only.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use maud::{Markup, html};
@@ -17,7 +17,7 @@ use super::parts::{self, Mark};
 use super::query::{DevicesQuery, percent_encoded};
 use super::text::Text;
 use super::{devices, format};
-use crate::fleet::{DeviceView, Liveness, Query, Snapshot, Value};
+use crate::fleet::{DeviceView, Fleet, Listed, Liveness, Query, Snapshot, Value};
 use crate::registry::Coordinates;
 use crate::registry::Registry;
 
@@ -139,6 +139,7 @@ impl Look {
     fn of(device: &DeviceView) -> Look {
         match device.liveness {
             _ if !device.alarms.is_empty() => Look::Alarm,
+            Liveness::NeverHeard => Look::NeverHeard,
             Liveness::Silent => Look::Silent,
             _ if !device.conditions.is_empty() => Look::Trouble,
             Liveness::Late => Look::Late,
@@ -186,28 +187,28 @@ pub(super) fn query(query: &DevicesQuery) -> Query {
     Query { page: 1, page_size: DEVICES_MAX, ..query.for_fleet() }
 }
 
+/// Those besides that were never heard, as far as there is room for them.
+pub(super) fn unheard(fleet: &Fleet, asked: &DevicesQuery, snapshot: &Snapshot) -> Listed {
+    let page_size = DEVICES_MAX.saturating_sub(snapshot.devices.len());
+    match query(asked) {
+        // They are the snapshot.
+        query if query.asks_for_unheard() => Listed::default(),
+        query => fleet.unheard(&Query { page_size, ..query }, |_| true),
+    }
+}
+
 impl Places {
-    /// Where the registry says that devices stand, or else they themselves. With `never_heard`, also those that the
-    /// registry lists and nobody has heard.
-    pub(super) fn of(snapshot: &Snapshot, registry: &Registry, never_heard: bool) -> Places {
-        let heard = snapshot.devices.iter().filter_map(|device| {
+    /// Where the registry says that devices stand, or else they themselves.
+    pub(super) fn of(snapshot: &Snapshot, unheard: &Listed, registry: &Registry) -> Places {
+        let place = |device: &DeviceView| {
             let position = registry.find(&device.name).and_then(|registered| registered.coordinates());
             let position = position.or_else(|| own_position(device))?;
             Some(Placed { name: device.name.as_str().into(), position, look: Look::of(device) })
-        });
-        let mut placed: Vec<Placed> = heard.collect();
-        let mut total = snapshot.matching;
-        if never_heard && snapshot.devices.len() == snapshot.matching {
-            let heard: HashSet<&str> = snapshot.devices.iter().map(|device| device.name.as_str()).collect();
-            let others = registry.iter().filter(|registered| !heard.contains(registered.device()));
-            for registered in others.take(DEVICES_MAX) {
-                total += 1;
-                let name = registered.device().into();
-                let place = |position| Placed { name, position, look: Look::NeverHeard };
-                placed.extend(registered.coordinates().map(place));
-            }
+        };
+        Places {
+            placed: snapshot.devices.iter().chain(&unheard.devices).filter_map(place).collect(),
+            total: snapshot.matching + unheard.matching,
         }
-        Places { placed, total }
     }
 }
 

@@ -7,7 +7,7 @@ use super::parts::{self, Mark};
 use super::query::DevicesQuery;
 use super::status::{Activity, AlarmStatus, SinkStatus, Status};
 use super::text::Text;
-use super::{format, refused as messages};
+use super::{devices, format, refused as messages};
 use crate::alarm::Alarm;
 use crate::fleet::{ClassSummary, Condition, DeviceState, Liveness};
 use crate::refused::ReasonCount;
@@ -159,6 +159,9 @@ fn fleet(status: &Status, text: &Text) -> Markup {
         article class="card" {
             h2 { (text.devices) }
             p class="figure" { b { (format::count(fleet.devices as u64)) } " " span { (text.device_count) } }
+            @if fleet.never_heard > 0 {
+                p class="muted" { (devices::unheard_link(fleet.never_heard, &DevicesQuery::default(), text)) }
+            }
             @if let Some(worst) = status.alarms.listed.first() {
                 @let (alarms, devices) = (format::count(status.alarms.open as u64), format::count(devices_in_alarm as u64));
                 p { (parts::marked(Mark::of(worst.severity), &(text.alarms_on_devices)(&alarms, &devices))) }
@@ -315,11 +318,16 @@ fn alarm_row(alarm: &Alarm, status: &Status, text: &Text) -> Markup {
 /// Which devices of a class are counted, and what they are called.
 type Count = (fn(&Text) -> &'static str, fn(&ClassSummary) -> usize, fn(DevicesQuery) -> DevicesQuery);
 
-const COUNTS: [Count; 8] = [
+const COUNTS: [Count; 9] = [
     (|text| text.devices, |class| class.devices, |query| query),
     (|text| text.online, |class| class.online, |query| DevicesQuery { liveness: Some(Liveness::Online), ..query }),
     (|text| text.late, |class| class.late, |query| DevicesQuery { liveness: Some(Liveness::Late), ..query }),
     (|text| text.silent, |class| class.silent, |query| DevicesQuery { liveness: Some(Liveness::Silent), ..query }),
+    (
+        |text| text.never_heard,
+        |class| class.never_heard,
+        |query| DevicesQuery { liveness: Some(Liveness::NeverHeard), ..query },
+    ),
     (|text| text.in_alarm, |class| class.in_alarm, |query| DevicesQuery { state: Some(DeviceState::Alarm), ..query }),
     (|text| text.last_refused, |class| class.refused, |query| with(Condition::Refused, query)),
     (|text| text.clock_wrong, |class| class.clock_wrong, |query| with(Condition::ClockWrong, query)),

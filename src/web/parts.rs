@@ -132,7 +132,7 @@ pub(super) fn states(device: &DeviceView, text: &Text) -> Markup {
 pub(super) fn liveness(liveness: Liveness, text: &Text) -> Markup {
     let mark = match liveness {
         Liveness::Online => Mark::Good,
-        Liveness::Late => Mark::Quiet,
+        Liveness::Late | Liveness::NeverHeard => Mark::Quiet,
         Liveness::Silent => Mark::Bad,
     };
     marked(mark, liveness_word(liveness, text))
@@ -143,6 +143,7 @@ pub(super) fn liveness_word(liveness: Liveness, text: &Text) -> &'static str {
         Liveness::Online => text.online,
         Liveness::Late => text.late,
         Liveness::Silent => text.silent,
+        Liveness::NeverHeard => text.never_heard,
     }
 }
 
@@ -160,6 +161,7 @@ pub(super) fn state_word(state: DeviceState, text: &Text) -> &'static str {
         DeviceState::Refused => text.state_refused,
         DeviceState::Ok => text.state_ok,
         DeviceState::Heard => text.state_heard,
+        DeviceState::NeverHeard => text.never_heard,
     }
 }
 

@@ -24,8 +24,8 @@ pub(super) struct DevicesQuery {
     pub page: usize,
 }
 
-pub(super) const STATES: [DeviceState; 4] =
-    [DeviceState::Alarm, DeviceState::Refused, DeviceState::Ok, DeviceState::Heard];
+pub(super) const STATES: [DeviceState; 5] =
+    [DeviceState::Alarm, DeviceState::Refused, DeviceState::Ok, DeviceState::Heard, DeviceState::NeverHeard];
 
 pub(super) const SORTS: [Sort; 3] = [Sort::Device, Sort::Newest, Sort::Oldest];
 
@@ -36,6 +36,7 @@ impl DeviceState {
             DeviceState::Refused => "refused",
             DeviceState::Ok => "ok",
             DeviceState::Heard => "heard",
+            DeviceState::NeverHeard => "never_heard",
         }
     }
 }

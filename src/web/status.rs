@@ -152,7 +152,9 @@ pub struct AlarmStatus {
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct FleetStatus {
+    /// Devices that were heard, and devices of the registry that never were.
     pub devices: usize,
+    pub never_heard: usize,
     pub classes: Vec<ClassSummary>,
     pub unlisted_messages: u64,
 }
@@ -161,6 +163,7 @@ impl FleetStatus {
     pub(super) fn of(snapshot: &Snapshot) -> FleetStatus {
         FleetStatus {
             devices: snapshot.total,
+            never_heard: snapshot.never_heard,
             classes: snapshot.classes.clone(),
             unlisted_messages: snapshot.unlisted_messages,
         }

@@ -196,6 +196,7 @@ pub(super) struct Text {
     pub devices_here: fn(usize) -> String,
     pub further_places: fn(usize) -> String,
     pub never_heard: &'static str,
+    pub registered_never_heard: fn(&str) -> String,
     pub scale: fn(&str) -> String,
     pub zoom: &'static str,
     pub whole_city: &'static str,

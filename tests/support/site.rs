@@ -112,6 +112,7 @@ async fn start(directory: TempDir, history: History, rules: Arc<Rules>, access: 
     let alarms = Arc::new(Alarms::open(Arc::clone(&state), &classes, u64::MAX).unwrap());
     let (kept, open) = (Arc::clone(&refused), Arc::clone(&alarms));
     let fleet = Arc::new(Fleet::open(state, kept, open, &classes, 10_000, u64::MAX).unwrap());
+    fleet.adopt(&rules);
     let (journal, _) = Journal::open(Options::new(directory.path(), &config::Journal::default())).unwrap();
     let service = Arc::new(FakeService { parts: Mutex::new(parts()), journal });
     let listener = web::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();

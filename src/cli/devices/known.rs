@@ -19,10 +19,11 @@ use crate::state::StateError;
 
 /// How a device does, as far as is told without its alarms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum State {
     /// It is in the registry, and no message of it has come
-    Never,
+    #[value(name = "never_heard")]
+    NeverHeard,
     /// Messages came, none was decoded or refused yet
     Heard,
     /// Its last message was refused
@@ -210,7 +211,7 @@ impl<'k> Device<'k> {
 
     pub fn state(&self) -> State {
         match self.heard.as_ref().map(KnownDevice::state) {
-            None => State::Never,
+            None | Some(DeviceState::NeverHeard) => State::NeverHeard,
             Some(DeviceState::Refused) => State::Refused,
             Some(DeviceState::Ok) => State::Ok,
             Some(DeviceState::Heard | DeviceState::Alarm) => State::Heard,

@@ -1,4 +1,4 @@
-//! The devices that were heard, and what is known of one.
+//! The devices that were heard, or never were, and what is known of one.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,9 @@ const TAGS_MAX: usize = 8;
 struct DeviceList {
     /// How many devices were heard in all.
     total: usize,
-    /// How many of them the parameters match.
+    /// How many devices of the registry were never heard.
+    never_heard: usize,
+    /// How many the parameters match: of those that were heard or, if these are asked for, of those that never were.
     matching: usize,
     /// The page that is listed, from 1, and how many there are; at least 1.
     page: usize,
@@ -40,7 +42,7 @@ struct DeviceList {
     next: Option<String>,
 }
 
-/// A device that was heard.
+/// A device that was heard, or that the registry lists.
 #[derive(Debug, Serialize, JsonSchema)]
 struct DeviceEntry {
     #[serde(flatten)]
@@ -158,8 +160,10 @@ pub(super) fn list() -> Endpoint {
     let about = About {
         path: "/devices",
         id: "devices",
-        summary: "The devices that were heard",
-        description: "Devices with their state and last reading. Tags are those that the registry has.",
+        summary: "The devices that were heard, or those that never were",
+        description: "Devices with their state and last reading. Tags are those that the registry has. Devices of the \
+            registry that were never heard are listed if they are asked for (`state` or `liveness` is `never_heard`), in \
+            the order of the registry; their class is that of the profile which the registry gives them.",
         parameters: parameters(),
         not_found: None,
     };
@@ -193,6 +197,7 @@ fn listed(context: &Context, given: &Given) -> DeviceList {
         |view: DeviceView| DeviceEntry { registered: registry.find(&view.name).map(RegisteredView::of), view };
     DeviceList {
         total: snapshot.total,
+        never_heard: snapshot.never_heard,
         matching: snapshot.matching,
         page: snapshot.page,
         pages: snapshot.pages,
@@ -253,8 +258,8 @@ impl DeviceEntry {
             view.state.name().to_owned(),
             view.liveness.name().to_owned(),
             view.conditions.iter().map(|condition| condition.name()).collect::<Vec<_>>().join(";"),
-            view.first_heard.to_string(),
-            view.last_heard.to_string(),
+            moment(view.first_heard),
+            moment(view.last_heard),
             moment(view.last_decoded),
             number(view.messages),
             number(view.readings),
@@ -305,7 +310,8 @@ pub(super) fn unknown(device: &str) -> Problem {
     Problem::not_found(format!("no device `{device}` was heard, and the registry does not list it"))
 }
 
-const LIVENESS_NAMES: [&str; 3] = [Liveness::Online.name(), Liveness::Late.name(), Liveness::Silent.name()];
+const LIVENESS_NAMES: [&str; 4] =
+    [Liveness::Online.name(), Liveness::Late.name(), Liveness::Silent.name(), Liveness::NeverHeard.name()];
 
 const CONDITION_NAMES: [&str; 3] =
     [Condition::Refused.name(), Condition::ClockWrong.name(), Condition::BatteryLow.name()];

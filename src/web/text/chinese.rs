@@ -189,6 +189,7 @@ pub(in crate::web) const CHINESE: Text = Text {
     devices_here: |count| format!("{count} 台设备"),
     further_places: |count| format!("另有 {count} 处：请选择类别或状态"),
     never_heard: "从未上报",
+    registered_never_heard: |count| format!("登记表中 {count} 台从未上报"),
     scale: |length| format!("纬线间距 {length}"),
     zoom: "放大",
     whole_city: "全部范围",

@@ -205,6 +205,10 @@ pub(in crate::web) const ENGLISH: Text = Text {
     devices_here: |count| if count == 1 { "1 device".to_string() } else { format!("{count} devices") },
     further_places: |count| format!("and {count} more places: choose a class or a state"),
     never_heard: "Never heard",
+    registered_never_heard: |count| match count {
+        "1" => "1 registered device was never heard".to_string(),
+        _ => format!("{count} registered devices were never heard"),
+    },
     scale: |length| format!("{length} between the lines, north to south"),
     zoom: "Nearer",
     whole_city: "The whole city",
