@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::metrics::TLS_CERTIFICATE_EXPIRY;
 
 /// The certificates by which citywire proves who it is.
@@ -19,15 +19,20 @@ pub(crate) struct OwnCertificates(Vec<(PathBuf, Gauge)>);
 
 impl OwnCertificates {
     pub fn new(config: &Config) -> OwnCertificates {
-        let files = [
-            ("broker_client", &config.broker.client_certificate_file),
-            ("push_server", &config.push.tls.certificate_file),
+        let own = [
+            ("broker_client".to_owned(), &config.broker.client_certificate_file),
+            ("push_server".to_owned(), &config.push.tls.certificate_file),
         ];
-        let of_use = |(name, file): (&str, &Option<PathBuf>)| {
+        let sinks = config.sinks.iter().filter_map(|sink| match sink {
+            config::Sink::Mqtt(sink) => Some((format!("sink {}", sink.name), &sink.client_certificate_file)),
+            _ => None,
+        });
+        let of_use = |(name, file): (String, &Option<PathBuf>)| {
             let file = file.clone()?;
-            Some((file, TLS_CERTIFICATE_EXPIRY.gauge(&[name])))
+            Some((file, TLS_CERTIFICATE_EXPIRY.gauge(&[&name])))
         };
-        let certificates = OwnCertificates(files.into_iter().filter_map(of_use).collect());
+        let files = own.into_iter().chain(sinks);
+        let certificates = OwnCertificates(files.filter_map(of_use).collect());
         certificates.refresh_metrics();
         certificates
     }
@@ -82,6 +87,36 @@ AQH/MAoGCCqGSM49BAMCA0gAMEUCIBbFyEFd2cNe1W8eCuWUhygL//t4KtLA/B6L
 vrpscqxGAiEA2pC6D1ZvpLxEwnn0LlX5wDT5CZ8imi4VTGQ6VZcum9s=
 -----END CERTIFICATE-----
 ";
+
+    #[test]
+    fn each_certificate_that_the_configuration_names_is_told_of() {
+        let directory = TestDirectory::new("certificates");
+        for (name, content) in [("client", OF_2036), ("push", OF_2126), ("bus", OF_2036)] {
+            std::fs::write(directory.path().join(name), content).unwrap();
+        }
+        let path = |name: &str| directory.path().join(name);
+        let source = format!(
+            "broker = {{ url = \"mqtts://localhost\", client_certificate_file = {client:?}, client_key_file = {client:?} }}\n\
+             [push]\nlisten = \"127.0.0.1:0\"\ntls = {{ certificate_file = {:?}, key_file = {:?} }}\n\
+             [[push.source]]\nname = \"general\"\nplatform = \"general\"\ntoken = \"a token of sixteen\"\n\
+             [[sink]]\nkind = \"mqtt\"\nname = \"bus\"\nurl = \"mqtts://localhost\"\nalarm_topic = \"alarms\"\n\
+             client_certificate_file = {bus:?}\nclient_key_file = {bus:?}\n",
+            path("push"),
+            path("push"),
+            client = path("client"),
+            bus = path("bus"),
+        );
+        let config = config::read(&directory.path().join("citywire.toml"), &source, []).unwrap();
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || drop(OwnCertificates::new(&config)));
+        let rendered = recorder.handle().render();
+        for (of, expiry) in
+            [("broker_client", "2110699049"), ("push_server", "4948939049"), ("sink bus", "2110699049")]
+        {
+            let line = format!("citywire_tls_certificate_expiry_timestamp_seconds{{use=\"{of}\"}} {expiry}");
+            assert!(rendered.lines().any(|rendered| rendered == line), "{line} is missing in:\n{rendered}");
+        }
+    }
 
     #[test]
     fn what_expires_first_in_a_file_counts() {

@@ -3,35 +3,65 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use citywire::time::Timestamp;
 use serde_json::Value;
 
 use super::dashboards::{dashboards, panels, queries, variables};
 use super::simulated::{self, END, HOURS};
 use super::support::influxdb::Influxdb;
-use super::support::{Citywire, Mosquitto, Prometheus, publish, wait_until_blocking};
+use super::support::{Citywire, Mosquitto, Pki, Prometheus, TempDir, publish, wait_until_blocking};
 
-/// As Grafana fills in its variables when a dashboard is opened: all pilots, districts and devices.
-fn filled_in(query: &str, class: &str) -> String {
-    filled_in_until(END.as_seconds(), query, class)
+/// What Grafana fills in for its variables: all pilots, districts and devices, and of the rest what is chosen here.
+#[derive(Clone, Copy, Debug)]
+pub struct Filled<'a> {
+    pub from: Timestamp,
+    pub to: Timestamp,
+    /// What Grafana makes of the width of the screen.
+    pub interval: &'a str,
+    pub period: &'a str,
+    pub day: &'a str,
+    pub class: &'a str,
 }
 
-fn filled_in_until(end: i64, query: &str, class: &str) -> String {
-    let (from, to) = ((END.as_seconds() - HOURS * 3600) * 1000, end * 1000);
-    let text = query
-        .replace("$timeFilter", &format!("time >= {from}ms and time <= {to}ms"))
-        .replace("$__interval", "30m")
-        .replace("${pilot:regex}", ".*")
-        .replace("${district:regex}", ".*")
-        .replace("${device:regex}", ".*")
-        .replace("${period:raw}", "6h")
-        .replace("${day:raw}", "16h")
-        .replace("${class:raw}", class)
-        .replace("${field:raw}", "battery_v")
-        .replace("$__rate_interval", "5s")
-        .replace("$instance", ".*");
-    let more = |rest: &str| rest.starts_with(|next: char| next == '{' || next == '_' || next.is_ascii_alphabetic());
-    assert!(!text.split('$').skip(1).any(more), "{text}: Grafana would fill in more");
-    text
+impl Default for Filled<'_> {
+    /// The simulated days.
+    fn default() -> Self {
+        Filled {
+            from: Timestamp::from_seconds(END.as_seconds() - HOURS * 3600),
+            to: END,
+            interval: "30m",
+            period: "6h",
+            day: "16h",
+            class: A_CLASS,
+        }
+    }
+}
+
+impl Filled<'_> {
+    pub fn put_into(&self, query: &str) -> String {
+        let (from, to) = (self.from.as_seconds() * 1000, self.to.as_seconds() * 1000);
+        let text = query
+            .replace("$timeFilter", &format!("time >= {from}ms and time <= {to}ms"))
+            .replace("${__to}", &to.to_string())
+            .replace("$__interval", self.interval)
+            .replace("${pilot:regex}", ".*")
+            .replace("${district:regex}", ".*")
+            .replace("${device:regex}", ".*")
+            .replace("${period:raw}", self.period)
+            .replace("${day:raw}", self.day)
+            .replace("${class:raw}", self.class)
+            .replace("${field:raw}", "battery_v")
+            .replace("$__rate_interval", "5s")
+            .replace("$instance", ".*");
+        let more =
+            |rest: &str| rest.starts_with(|next: char| next == '{' || next == '_' || next.is_ascii_alphabetic());
+        assert!(!text.split('$').skip(1).any(more), "{text}: Grafana would fill in more");
+        text
+    }
+}
+
+fn filled_in(query: &str) -> String {
+    Filled::default().put_into(query)
 }
 
 /// The classes of which the dashboard of all classes is asked.
@@ -49,7 +79,7 @@ fn every_question_to_influxdb_is_answered_with_rows() {
                 let Some(query) = target["query"].as_str() else { continue };
                 let place = format!("{}: {}", dashboard["title"], panel["title"]);
                 // In the evening all lamps are on; those that are off were so at noon.
-                let ends = [END.as_seconds(), END.as_seconds() - 8 * 3600];
+                let ends = [END, Timestamp::from_seconds(END.as_seconds() - 8 * 3600)];
                 // No example has every alarm: of what none has, the all-clear is asked for.
                 let all_clear = query.replace("= true", "= false");
                 let mut ways = SOME_CLASSES
@@ -57,7 +87,7 @@ fn every_question_to_influxdb_is_answered_with_rows() {
                     .flat_map(|class| ends.map(|end| (*class, end)))
                     .flat_map(|(class, end)| [(query, class, end), (all_clear.as_str(), class, end)]);
                 let is_answered = ways.any(|(query, class, end)| {
-                    let query = filled_in_until(end, query, class);
+                    let query = Filled { to: end, class, ..Filled::default() }.put_into(query);
                     let answer = database.query(&query).unwrap_or_else(|error| panic!("{query}: {error}"));
                     assert_shares(&place, &answer);
                     if query.contains(" GROUP BY time(") {
@@ -110,7 +140,7 @@ fn every_choice_has_something_to_choose() {
     for dashboard in dashboards() {
         for variable in variables(&dashboard).filter(|variable| variable["datasource"]["type"] == "influxdb") {
             let name = variable["name"].as_str().expect("a name");
-            let query = filled_in(variable["query"].as_str().expect("a query"), A_CLASS);
+            let query = filled_in(variable["query"].as_str().expect("a query"));
             let answer = database.query(&query).unwrap_or_else(|error| panic!("{query}: {error}"));
             let found: usize = answer.iter().map(|series| series["values"].as_array().map_or(0, Vec::len)).sum();
             assert!(found > 0, "{}: nothing to choose for {name}: {query}", dashboard["title"]);
@@ -132,7 +162,7 @@ fn a_choice_narrows_what_a_panel_shows() {
         asked.into_iter().find(|query| query.contains("FROM \"water_meter\"") && query.contains("\"said\""));
     let reporting = reporting.expect("the number of water meters");
     let count = |variable: &str, value: &str| {
-        let query = filled_in(&reporting.replace(variable, value), A_CLASS);
+        let query = filled_in(&reporting.replace(variable, value));
         let answer = database.query(&query).unwrap_or_else(|error| panic!("{query}: {error}"));
         answer.first().map_or(0, |series| series["values"][0][1].as_u64().expect("a number"))
     };
@@ -149,12 +179,18 @@ fn a_choice_narrows_what_a_panel_shows() {
 
 #[tokio::test]
 async fn every_question_to_prometheus_is_answered_at_zero_and_after_messages() {
-    let broker = Mosquitto::start();
-    let citywire = Citywire::start(&format!("[broker]\nurl = \"{}\"\n", broker.url()));
+    let (broker, directory) = (Mosquitto::start(), TempDir::new());
+    let (certificate, key) = Pki::new(&directory).server;
+    let citywire = Citywire::start(&format!(
+        "[broker]\nurl = \"{}\"\n[push]\nlisten = \"127.0.0.1:0\"\n\
+         tls = {{ certificate_file = {certificate:?}, key_file = {key:?} }}\n\
+         [[push.source]]\nname = \"general\"\nplatform = \"general\"\ntoken = \"a token of sixteen\"\n",
+        broker.url()
+    ));
     let prometheus = Prometheus::start(citywire.http_port());
     let mut expressions: BTreeSet<String> = BTreeSet::new();
     for query in queries().iter().filter_map(|query| query["expr"].as_str()) {
-        expressions.insert(filled_in(query, A_CLASS));
+        expressions.insert(filled_in(query));
     }
     assert!(expressions.len() >= 30, "{} expressions", expressions.len());
     // A rate is there as soon as there were two scrapes, and at zero: nobody has sent anything yet.

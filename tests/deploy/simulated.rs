@@ -81,7 +81,7 @@ fn entry(index: usize, received: Timestamp, uplink: Uplink) -> Entry {
 }
 
 /// Reading all profiles, with their examples, takes a while: it is done once.
-fn library() -> &'static Library {
+pub fn library() -> &'static Library {
     static LIBRARY: OnceLock<Library> = OnceLock::new();
     LIBRARY.get_or_init(|| Library::built_in().expect("the built-in profiles"))
 }

@@ -43,6 +43,22 @@ pub fn overview() -> Dashboard {
                 .prometheus("sum by (class) (citywire_alarm_open{severity=~\"critical|warning\"})", "{{class}}"),
         ],
     };
+    let devices = Row {
+        title: "Devices",
+        height: 7,
+        panels: vec![
+            Panel::lines("How devices are heard", 8)
+                .about("Devices of all classes by how they are heard; never heard: those of the registry of which no message ever came.")
+                .prometheus(&states("state", "online|late|silent|never_heard"), "{{state}}"),
+            Panel::bar_gauge("Not heard, by class", 8)
+                .about("Devices that are silent or were never heard, of the ten classes that have most. Which they are: citywire's own page.")
+                .from(1.0, "orange")
+                .prometheus(&format!("topk(10, {})", states("class, state", "silent|never_heard")), "{{class}}: {{state}}"),
+            Panel::lines("In need of care", 8)
+                .about("Devices whose last message was refused, whose clock is wrong, or whose battery is low.")
+                .prometheus(&states("state", "refused|clock_wrong|battery_low"), "{{state}}"),
+        ],
+    };
     let alarm = |title, class, field| {
         Panel::stat(title, 4)
             .of(class, field)
@@ -91,8 +107,12 @@ pub fn overview() -> Dashboard {
         about: "Whether anything is on fire, stuck or leaking in the city, and whether its devices are heard.",
         variables: for_all_classes(),
         from: "now-24h",
-        rows: vec![now, alarms, classes, values],
+        rows: vec![now, alarms, devices, classes, values],
     }
+}
+
+fn states(by: &str, states: &str) -> String {
+    format!("sum by ({by}) (citywire_fleet_device_states{{state=~\"{states}\"}})")
 }
 
 /// Everything that one device said, of whatever class.

@@ -66,7 +66,7 @@ fn share_of(class: &str, field: &str, condition: &str, groups: &[&str]) -> Strin
     let with = count("with", &format!("\"{field}\" {condition}"));
     // Every value there is, whatever its type.
     let known = count("known", "\"device\" != ''");
-    let sums = "SELECT sum(\"with\") / sum(\"known\") AS \"share\", sum(\"known\") AS \"known\"";
+    let sums = "SELECT 1.0 * sum(\"with\") / sum(\"known\") AS \"share\", sum(\"known\") AS \"known\"";
     let during = if in_time { " WHERE $timeFilter" } else { "" };
     let shares = format!("{sums} FROM (SELECT \"with\", \"known\" FROM ({with}), ({known})){during}{by} fill(0)");
     let districts = if groups.contains(&"\"district\"") { " GROUP BY \"district\"" } else { "" };
@@ -102,12 +102,14 @@ pub fn growth_by_district(class: &str, field: &str, period: &str) -> String {
     )
 }
 
-/// The hour of each day in which the counters grew least, of all devices together.
+/// The hour of each day in which the counters grew least, of all devices together. The last hour is left out unless it is
+/// over: some devices have yet to report in it.
 pub fn least_hour_of_day(class: &str, field: &str) -> String {
     let growth = growth(class, field, "time(1h), \"device\"");
     format!(
         "SELECT min(\"{field}\") AS \"{field}\" FROM (SELECT sum(\"{field}\") AS \"{field}\" FROM ({growth}) \
-         WHERE $timeFilter GROUP BY time(1h) fill(none)) WHERE $timeFilter GROUP BY time(1d, ${{day:raw}}) fill(none)"
+         WHERE $timeFilter GROUP BY time(1h) fill(none)) WHERE $timeFilter AND time <= ${{__to}}ms - 1h \
+         GROUP BY time(1d, ${{day:raw}}) fill(none)"
     )
 }
 

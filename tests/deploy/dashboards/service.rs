@@ -2,6 +2,10 @@
 
 use super::grafana::{Dashboard, PROMETHEUS, Panel, Row, choices};
 
+/// In seconds. What has expired has a number below zero.
+const DAY: f64 = 86_400.0;
+const YEARS: f64 = 100.0 * 365.0 * DAY;
+
 pub fn service() -> Dashboard {
     let instance = "label_values(citywire_build_info, instance)";
     Dashboard {
@@ -94,6 +98,17 @@ fn arrival() -> Row {
                 .unit("mps")
                 .prometheus(&rate("journal_redeliveries_total", ""), "redelivered")
                 .prometheus(&rate("point_repeated_uplinks_total", ""), "repeated uplinks"),
+            rates("Answers to platforms", 16, "push_answers_total", &["source", "status"])
+                .about("Requests of platforms that push, by source and HTTP status: 200 is taken, anything else is not; and requests to a path that is of no source.")
+                .unit("reqps")
+                .prometheus(&rate("push_unknown_sources_total", ""), "no source: 404"),
+            Panel::stat("Certificates expire in", 8)
+                .about("Time until the first certificate of each file of ours expires, if any is configured.")
+                .unit("s")
+                .from(-YEARS, "red")
+                .from(2.0 * DAY, "orange")
+                .from(14.0 * DAY, "green")
+                .prometheus("min by (use) (citywire_tls_certificate_expiry_timestamp_seconds{I}) - time()", "{{use}}"),
         ],
     }
 }
@@ -132,21 +147,16 @@ fn understanding() -> Row {
         title: "Understanding: route to point, alarms",
         height: 8,
         panels: vec![
-            Panel::lines("Readings", 8)
-                .about("Readings decoded, by class.")
-                .unit("cps")
-                .prometheus(&rate("decode_readings_total", "class"), "{{class}}"),
+            rates("Readings", 8, "decode_readings_total", &["class"]).about("Readings decoded, by class."),
             Panel::lines("Refused", 8)
                 .about("Messages that a stage could not use, the ten reasons that there were most of.")
                 .unit("mps")
                 .prometheus(
                     &format!("topk(10, {})", rate("refused_messages_total", "stage, reason")),
-                    "{{stage}}: {{reason}}",
+                    &legend(&["stage", "reason"]),
                 ),
-            Panel::lines("Implausible values", 8)
-                .about("Values outside what their field can be, left out of their points, by class.")
-                .unit("cps")
-                .prometheus(&rate("decode_implausible_values_total", "class"), "{{class}}"),
+            rates("Implausible values", 8, "decode_implausible_values_total", &["class"])
+                .about("Values outside what their field can be, left out of their points, by class."),
             Panel::lines("Alarms open", 8)
                 .about("Alarms that are open, by severity.")
                 .prometheus("sum by (severity) (citywire_alarm_open{I})", "{{severity}}"),
@@ -171,21 +181,26 @@ fn sinks() -> Row {
             Panel::lines("Waiting", 8)
                 .about("Messages in the journal that a sink has yet to take.")
                 .prometheus("max by (sink) (citywire_sink_waiting_messages{I})", "{{sink}}"),
-            Panel::lines("Points written", 8)
-                .about("Points that the database confirmed.")
-                .unit("cps")
-                .prometheus(&rate("sink_written_points_total", "sink"), "{{sink}}"),
+            rates("Points written", 8, "sink_written_points_total", &["sink"])
+                .about("Points that the database confirmed."),
             duration("Time of a write", "One write to the database.", "sink_write", "sink"),
-            Panel::lines("Rejected points", 12)
-                .about("Points that the database rejected for good; each is kept: citywire refused list.")
-                .unit("cps")
-                .prometheus(&rate("sink_rejected_points_total", "sink"), "{{sink}}"),
-            Panel::lines("Failed writes", 12)
-                .about("Writes that failed and are tried again, by reason; nothing is lost by them.")
-                .unit("cps")
-                .prometheus(&rate("sink_write_errors_total", "sink, reason"), "{{sink}}: {{reason}}"),
+            rates("Rejected points", 12, "sink_rejected_points_total", &["sink"])
+                .about("Points that the database rejected for good; each is kept: citywire refused list."),
+            rates("Failed writes", 12, "sink_write_errors_total", &["sink", "reason"])
+                .about("Writes that failed and are tried again, by reason; nothing is lost by them."),
         ],
     }
+}
+
+/// How often something happens in a second, a line for each of these labels' values.
+fn rates(title: &'static str, width: u32, metric: &str, labels: &[&str]) -> Panel {
+    Panel::lines(title, width).unit("cps").prometheus(&rate(metric, &labels.join(", ")), &legend(labels))
+}
+
+/// `{{sink}}: {{reason}}`
+fn legend(labels: &[&str]) -> String {
+    let names: Vec<String> = labels.iter().map(|label| format!("{{{{{label}}}}}")).collect();
+    names.join(": ")
 }
 
 fn rate(metric: &str, by: &str) -> String {
@@ -198,7 +213,7 @@ fn duration(title: &'static str, about: &str, metric: &str, by: &str) -> Panel {
     let metric = if metric == "alarm_delay" { metric.to_owned() } else { format!("{metric}_duration") };
     let separator = if by.is_empty() { "" } else { ", " };
     let buckets = rate(&format!("{metric}_seconds_bucket"), &format!("le{separator}{by}"));
-    let name = if by.is_empty() { String::new() } else { format!("{{{{{by}}}}}: ") };
+    let name = if by.is_empty() { String::new() } else { format!("{}: ", legend(&[by])) };
     Panel::lines(title, 8)
         .about(about)
         .unit("s")
