@@ -1,6 +1,6 @@
 //! The JSON Schema of profiles, for editors that complete and check TOML while it is written.
 //!
-//! It is made of the types that read profiles (`spec.rs`), so it knows every key and says of each what its doc comment
+//! It is made of the types that read profiles (`spec`), so it knows every key and says of each what its doc comment
 //! says. It knows less than the compiler: not what belongs together on a line, and no class or name. What it refuses,
 //! the compiler refuses too, except for spellings that nobody uses, such as a list in a list of numbers.
 
