@@ -415,9 +415,14 @@ async fn tls_shows_our_certificate_and_may_ask_for_the_platforms() {
     assert!(push(&distrusting, METERS).await.is_err(), "our certificate is not of that authority");
     assert!(pushed.post(METERS, "{}").send().await.is_err(), "plain HTTP is not understood");
 
+    let told = || pushed.citywire.metrics().sum("citywire_tls_certificate_expiry_timestamp_seconds", &[]);
+    assert_eq!(told(), expiry(&pki.server.0), "of the one certificate that is configured");
+    let of_push = ["use=\"push_server\""];
+    assert_eq!(pushed.citywire.metrics().sum("citywire_tls_certificate_expiry_timestamp_seconds", &of_push), told());
+
     // A certificate of another authority takes the place of ours, without a restart.
     let renewed = TempDir::new();
-    let other = Pki::new(&renewed);
+    let other = Pki::valid_for(&renewed, 3);
     install(&other.server);
     let client = trusting(&other.ca).build().unwrap();
     let deadline = std::time::Instant::now() + support::PATIENCE;
@@ -425,6 +430,21 @@ async fn tls_shows_our_certificate_and_may_ask_for_the_platforms() {
         assert!(std::time::Instant::now() < deadline, "the renewed certificate is used");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    assert_ne!(expiry(&other.server.0), expiry(&pki.server.0));
+    support::wait_until("its expiry is told", || told() == expiry(&other.server.0)).await;
+}
+
+/// The Unix time at which a certificate expires, by another reader than ours.
+fn expiry(certificate: &std::path::Path) -> f64 {
+    let openssl = std::process::Command::new("openssl")
+        .args(["x509", "-enddate", "-noout", "-in"])
+        .arg(certificate)
+        .output()
+        .expect("this test needs the command `openssl`: run `make setup`");
+    let said = String::from_utf8(openssl.stdout).expect("UTF-8");
+    let time = said.trim().strip_prefix("notAfter=").expect("a time").strip_suffix(" GMT").expect("in UTC");
+    let time = jiff::civil::DateTime::strptime("%b %e %H:%M:%S %Y", time).expect("a time as openssl writes it");
+    time.to_zoned(jiff::tz::TimeZone::UTC).expect("a time in UTC").timestamp().as_second() as f64
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 mod support;
 
+#[path = "sinks_out/bus.rs"]
+mod bus;
 #[path = "sinks/fake_database.rs"]
 #[allow(dead_code, reason = "a sink's own tests use more of it")]
 mod fake_database;
@@ -12,9 +14,10 @@ mod large;
 
 use std::collections::BTreeMap;
 
+use bus::Bus;
 use fake_database::{FakeDatabase, Reply};
 use serde_json::Value;
-use support::{Citywire, TempDir, VictoriaMetrics, counter_profile, free_port, publish, wait_until};
+use support::{Citywire, Mosquitto, TempDir, VictoriaMetrics, counter_profile, free_port, publish, wait_until};
 
 /// citywire with a broker of its own and a registry that may change.
 struct Pilot {
@@ -215,6 +218,51 @@ async fn a_database_that_does_not_answer_holds_up_no_other_and_gets_the_points_l
     let mut samples = counts.samples.clone();
     samples.dedup();
     assert_eq!(samples.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [0.0, 1.0, 2.0, 3.0, 4.0]);
+}
+
+/// It passes on what it gets, and does not know again what it has had.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_system_s_broker_is_given_what_was_set_aside_as_well() {
+    let mut bus = Mosquitto::start();
+    let witness = Bus::start(bus.port()).await;
+    let sinks = format!(
+        "[[sink]]\nkind = \"embedded\"\n[[sink]]\nkind = \"mqtt\"\nname = \"bus\"\nurl = {:?}\n\
+         topic = \"normalised/{{pilot}}/{{device}}\"\nretry_delay_max = \"100ms\"\n",
+        witness.url()
+    );
+    let pilot = Pilot::start("device,pilot\n", &sinks);
+    pilot.publish("866123456789012", 0..5).await;
+    pilot.wait_until_set_aside(5).await;
+    let set_aside = pilot.set_aside();
+    bus.kill();
+    pilot.register("device,aliases,pilot\nW-1,866123456789012,harbour\n");
+    wait_until("the store has the points", || pilot.stored("W-1").len() == 5).await;
+    assert!(witness.acknowledged().is_empty());
+    assert_eq!(pilot.set_aside().len(), 5, "they are refused until the broker has them, too");
+    bus.resume();
+    wait_until("nothing is refused any more", || pilot.set_aside().is_empty()).await;
+    // Of the same device, time and value as they were written; perhaps more than once, and in order.
+    let mut published: Vec<(String, String, i64, f64)> = Vec::new();
+    for message in witness.acknowledged() {
+        let time: jiff::Timestamp = message.json["time"].as_str().expect("a time").parse().expect("RFC 3339");
+        let device = message.json["device"].as_str().expect("a device").to_owned();
+        let count = message.json["fields"]["volume_m3"].as_f64().expect("a count");
+        let reading = (message.topic, device, time.as_nanosecond() as i64, count);
+        if !published.contains(&reading) {
+            published.push(reading);
+        }
+    }
+    let reading = |((_, count), received): (&(String, u32), &i64)| {
+        ("normalised/harbour/W-1".to_owned(), "W-1".to_owned(), *received, f64::from(*count))
+    };
+    assert_eq!(published, set_aside.iter().map(reading).collect::<Vec<_>>());
+    // What comes from now on takes the usual way.
+    pilot.publish("4711", 7..8).await;
+    pilot.publish("W-1", 5..6).await;
+    wait_until("the next reading is there", || {
+        witness.acknowledged().last().is_some_and(|message| message.json["fields"]["volume_m3"] == 5.0)
+    })
+    .await;
 }
 
 /// What such a database says ends a try at once.

@@ -16,7 +16,7 @@ fn routes(configuration: &str) -> Routes {
 }
 
 /// A route `up` with an envelope.
-fn route(envelope: &str) -> Routes {
+pub(super) fn route(envelope: &str) -> Routes {
     routes(&format!("[[route]]\ntopic = \"up\"\nprofile = \"p\"\nenvelope = {envelope}\n"))
 }
 

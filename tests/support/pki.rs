@@ -16,12 +16,17 @@ pub struct Pki {
 
 impl Pki {
     pub fn new(directory: &TempDir) -> Pki {
+        Pki::valid_for(directory, 2)
+    }
+
+    /// With certificates that expire in so many days.
+    pub fn valid_for(directory: &TempDir, days: u32) -> Pki {
         let directory = directory.path();
         Pki {
             ca: authority(directory, "ca").0,
             other_ca: authority(directory, "other-ca").0,
-            server: signed(directory, "server", "subjectAltName=DNS:localhost"),
-            client: signed(directory, "client", "extendedKeyUsage=clientAuth"),
+            server: signed(directory, "server", days, "subjectAltName=DNS:localhost"),
+            client: signed(directory, "client", days, "extendedKeyUsage=clientAuth"),
         }
     }
 }
@@ -32,7 +37,7 @@ fn authority(directory: &Path, name: &str) -> (PathBuf, PathBuf) {
     let (certificate, key) = names(directory, name);
     openssl(
         Command::new("openssl")
-            .args(["req", "-x509", "-nodes", "-days", "2", "-subj"])
+            .args(["req", "-x509", "-nodes", "-days", "4", "-subj"])
             .arg(format!("/CN={name}"))
             .args(KEY)
             .arg("-keyout")
@@ -43,7 +48,7 @@ fn authority(directory: &Path, name: &str) -> (PathBuf, PathBuf) {
     (certificate, key)
 }
 
-fn signed(directory: &Path, name: &str, extension: &str) -> (PathBuf, PathBuf) {
+fn signed(directory: &Path, name: &str, days: u32, extension: &str) -> (PathBuf, PathBuf) {
     let ((certificate, key), (ca, ca_key)) = (names(directory, name), names(directory, "ca"));
     let request = directory.join(format!("{name}.csr"));
     let extensions = directory.join(format!("{name}.ext"));
@@ -60,7 +65,9 @@ fn signed(directory: &Path, name: &str, extension: &str) -> (PathBuf, PathBuf) {
     );
     openssl(
         Command::new("openssl")
-            .args(["x509", "-req", "-days", "2", "-set_serial"])
+            .args(["x509", "-req", "-days"])
+            .arg(days.to_string())
+            .arg("-set_serial")
             .arg(if name == "server" { "1" } else { "2" })
             .arg("-in")
             .arg(&request)

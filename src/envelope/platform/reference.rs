@@ -1,8 +1,14 @@
-//! `docs/platforms.md`, made of the platforms' descriptions.
+//! `docs/platforms.md`, made of the platforms' descriptions and of what becomes of the messages that they publish.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::path::Path;
 
 use super::ALL;
+use crate::decode::{self, Context, Readings};
+use crate::envelope::tests::route;
+use crate::envelope::{Content, Scratch, open};
+use crate::profile::Library;
 
 const INTRODUCTION: &str = "\
 <!-- Made of src/envelope/platform/ by `UPDATE_DOCS=1 cargo test --lib platform`. -->
@@ -49,11 +55,147 @@ fn markdown() -> String {
     for platform in ALL {
         let _ = writeln!(page, "| [`{}`](#{}) | {} |", platform.name, platform.name, platform.title);
     }
+    let _ = write!(page, "\n{SAMPLES}{}", samples_table());
     for platform in ALL {
         let _ =
             write!(page, "\n## {}\n\n{}.\n\n```toml\n{}```\n", platform.name, platform.title, platform.description);
     }
     page
+}
+
+const SAMPLES: &str = "\
+## Published messages
+
+What documents and users' programs publish of each platform's messages is in `tests/data/envelopes/`, and this table is made
+of what becomes of it. Opened are those that gave a device's bytes or properties; of these, some are decoded by a profile that
+comes with citywire. For the others none is known: they hold properties that a product has named, or bytes of a device whose
+layout is not published.
+
+| platform | messages | opened | decoded | told as event | refused |
+| --- | --- | --- | --- | --- | --- |
+";
+
+/// Each file, its platform, and where a product chooses what the platform's description leaves open, the envelope; the
+/// profile, if there is one for it.
+const MESSAGES: &[(&str, &str, &str, Option<&str>)] = &[
+    ("aliyun-iot-items.json", "aliyun", "", None),
+    ("aws-iot-lorawan-uplink.json", "aws-iot", "", None),
+    ("chirpstack-v4-up.json", "chirpstack", "", None),
+    ("ctwing-commandresponse.json", "ctwing", "", None),
+    ("ctwing-datareport-appdata.json", "ctwing", "", Some("huaqiang-nb")),
+    ("ctwing-datareport-properties.json", "ctwing", "", None),
+    ("ctwing-datareport-servicedata.json", "ctwing", "", None),
+    ("ctwing-eventreport.json", "ctwing", "", None),
+    ("ctwing-onlineoffline.json", "ctwing", "", None),
+    ("dragino-ds03a-nb.txt", "dragino-nb", "", None),
+    (
+        "dtu-holdingbyte.json",
+        OWN,
+        r#"{ json = { payload = "/data", payload_encoding = "json", device = "/imei" } }"#,
+        None,
+    ),
+    ("huawei-iotda-device-mqtt.json", "huawei-iotda", "", None),
+    ("huawei-iotda-property-report.json", "huawei-iotda", "", None),
+    (
+        "huawei-oceanconnect-devicedatachanged.json",
+        "huawei-oceanconnect",
+        r#"{ platform = { name = "huawei-oceanconnect", payload = "/service/data/Data", payload_encoding = "text" } }"#,
+        Some("wanlin-nb301"),
+    ),
+    ("milesight-gateway-up.json", "milesight-gateway", "", Some("milesight-em300-th")),
+    ("onenet-json-in-value.json", "onenet", r#"{ platform = { name = "onenet", payload_encoding = "json" } }"#, None),
+    ("onenet-msg-string.json", "onenet", r#"{ platform = { name = "onenet", payload_encoding = "json" } }"#, None),
+    (
+        "onenet-nbiot-base64.json",
+        "onenet",
+        r#"{ platform = { name = "onenet", payload_encoding = "base64" } }"#,
+        None,
+    ),
+    ("onenet-nbiot-gb26875.json", "onenet", "", Some("gbt26875")),
+    ("onenet-nbiot-hex.json", "onenet", "", Some("jiade-nb-smoke")),
+    ("onenet-studio-device-mqtt.json", "onenet", "", None),
+    ("onenet-studio-property.json", "onenet", "", None),
+    ("tts-v3-up.json", "the-things-stack", "", None),
+    ("unicom-gewu-property-pub.json", "unicom", "", None),
+    ("unicom-gewu-rule-forward.json", "unicom", "", None),
+];
+
+/// What is described in a route, as no platform has a name for it.
+const OWN: &str = "(in the route)";
+
+/// What became of messages.
+#[derive(Default)]
+struct Tally {
+    messages: usize,
+    opened: usize,
+    decoded: usize,
+    events: usize,
+    refused: usize,
+}
+
+fn samples_table() -> String {
+    let library = Library::built_in().expect("the profiles that come with citywire");
+    let mut tallies: BTreeMap<&str, Tally> = ALL.iter().map(|platform| (platform.name, Tally::default())).collect();
+    for (file, platform, envelope, profile) in MESSAGES {
+        let tally = tallies.entry(platform).or_default();
+        tally.messages += 1;
+        let named = format!("\"{platform}\"");
+        let routes = route(if envelope.is_empty() { &named } else { envelope });
+        let message = std::fs::read(directory().join(file)).expect(file);
+        let mut outcomes = Tally::default();
+        open(&message, &routes.route(b"up").expect("a route"), &mut Scratch::default(), &mut |uplink| match uplink {
+            Err(_) => outcomes.refused += 1,
+            Ok(uplink) => match uplink.content {
+                Content::Event(_) => outcomes.events += 1,
+                Content::Payload(payload) => {
+                    outcomes.opened += 1;
+                    let Some(profile) = profile.map(|id| library.get(id).expect(id)) else { return };
+                    let context = Context { port: uplink.port, topic: "up", ..Context::default() };
+                    match decode::decode(profile, payload, &context, &mut Readings::new()) {
+                        Ok(()) => outcomes.decoded += 1,
+                        Err(_) => outcomes.refused += 1,
+                    }
+                }
+            },
+        });
+        // A message that holds several counts once.
+        let add = |sum: &mut usize, count: usize| *sum += usize::from(count > 0);
+        add(&mut tally.opened, outcomes.opened);
+        add(&mut tally.decoded, outcomes.decoded);
+        add(&mut tally.events, outcomes.events);
+        add(&mut tally.refused, outcomes.refused);
+    }
+    let mut table = String::new();
+    let mut all = Tally::default();
+    let mut row = |name: &str, tally: &Tally| {
+        let Tally { messages, opened, decoded, events, refused } = tally;
+        let _ = writeln!(table, "| {name} | {messages} | {opened} | {decoded} | {events} | {refused} |");
+    };
+    for (platform, tally) in &tallies {
+        row(platform, tally);
+        all.messages += tally.messages;
+        all.opened += tally.opened;
+        all.decoded += tally.decoded;
+        all.events += tally.events;
+        all.refused += tally.refused;
+    }
+    row("all", &all);
+    table
+}
+
+fn directory() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/envelopes")
+}
+
+#[test]
+fn every_published_message_is_in_the_table_and_none_is_refused() {
+    let files = std::fs::read_dir(directory()).expect("the folder").map(|file| file.expect("a file").file_name());
+    let files: BTreeSet<String> =
+        files.map(|file| file.to_string_lossy().into_owned()).filter(|file| file != "README.md").collect();
+    assert_eq!(files, MESSAGES.iter().map(|(file, ..)| (*file).to_owned()).collect());
+    let table = samples_table();
+    let all = table.lines().last().expect("the sums");
+    assert!(all.ends_with("| 0 |"), "{table}");
 }
 
 #[test]
