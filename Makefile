@@ -7,7 +7,7 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin
 
 CARGO ?= cargo
 
-.PHONY: help setup test check format alarms codecs bench bench-decode crash simulation overload fuzz fuzz-all fuzz-seeds deny api-check demo secrets start devices
+.PHONY: help setup test check format alarms codecs bench bench-decode crash simulation overload fuzz fuzz-all fuzz-seeds deny api-check demo secrets screenshots start devices
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -105,6 +105,10 @@ deny: ## Licences and origin of every dependency (needs cargo-deny)
 
 demo: ## The service with a simulated city, on http://127.0.0.1:8080
 	$(CARGO) run --locked --release -- demo
+
+# Chinese needs a font that has it: fonts-noto-cjk, in Debian.
+screenshots: setup ## Photograph every page of a simulated town, into docs/screenshots
+	$(CARGO) test --locked --test browser -- --ignored --nocapture pictures_of_every_page
 
 secrets: ## Make the passwords and tokens that docker compose hands out (deploy/secrets/)
 	@scripts/secrets

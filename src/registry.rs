@@ -8,7 +8,7 @@
 //! the address on the meter's nameplate. One of them stands in the column `device` and is its name everywhere; by each of
 //! the others, its aliases, it is found just the same.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::tz::TimeZone;
 
@@ -116,6 +116,16 @@ impl Registry {
     /// The columns that become tags.
     pub fn tag_names(&self) -> &[String] {
         &self.tag_names
+    }
+
+    /// The values that devices have of a tag, each once and sorted. Looks at every device.
+    pub fn values_of(&self, tag: &str) -> Vec<&str> {
+        let Some(column) = self.tag_names.iter().position(|name| name == tag) else { return Vec::new() };
+        let ids: HashSet<TextId> =
+            self.tag_values.iter().skip(column).step_by(self.tag_names.len()).copied().collect();
+        let mut values: Vec<&str> = ids.into_iter().filter_map(|id| self.texts.get(id)).collect();
+        values.sort_unstable();
+        values
     }
 
     /// Whether any device has aliases.

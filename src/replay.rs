@@ -21,6 +21,7 @@ mod decoded;
 mod difference;
 mod outcome;
 mod progress;
+mod refused;
 mod release;
 mod report;
 mod run;
@@ -30,6 +31,7 @@ mod target;
 
 pub use outcome::Value;
 pub use progress::{Asked, Keeper, Phase, Progress, ProgressError};
+pub use refused::{NotTaken, RequestOutcome, Requested, Requests, Trial, Worker, trial};
 pub use release::Release;
 pub use report::{
     Cause, FieldChanges, Group, Moved, OtherCause, OtherSeries, ProfileChanges, Reason, Report, Sample, ValueChange,
@@ -100,8 +102,8 @@ struct Comparison<'a> {
 impl Comparison<'_> {
     fn new(old: Rules, new: Rules, selection: &Selection) -> Comparison<'_> {
         Comparison {
-            old: Side::of_each_message(old),
-            new: Side::of_each_message(new),
+            old: Side::of_each_message(Arc::new(old)),
+            new: Side::of_each_message(Arc::new(new)),
             selection,
             report: Report::default(),
         }
@@ -142,8 +144,8 @@ impl Side {
     }
 
     /// What each message gives by itself, also where an earlier one gave the same.
-    fn of_each_message(rules: Rules) -> Side {
-        let (sender, in_force) = watch::channel(Arc::new(rules));
+    fn of_each_message(rules: Arc<Rules>) -> Side {
+        let (sender, in_force) = watch::channel(rules);
         Side { pipeline: Pipeline::of_each_message(in_force), outcome: Outcome::default(), _rules: Some(sender) }
     }
 

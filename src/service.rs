@@ -25,7 +25,7 @@ use crate::problem::Problem;
 use crate::push;
 use crate::refused::{Limits, Refused, Stage};
 use crate::reload::Watcher;
-use crate::replay::Release;
+use crate::replay::{Release, Requests};
 use crate::rules::Rules;
 use crate::sink;
 use crate::state::{State, StateError};
@@ -151,6 +151,8 @@ pub async fn run(
     drop(alarm_threads);
     let release = Release::new(&config, &journal, &rules, &refused, &fleet)?;
     consumers.start("registry", release.run(stopped.clone()))?;
+    let (requests, worker) = Requests::new(&config, &journal, &rules, &refused, &fleet)?;
+    consumers.start("replay", worker.run(stopped.clone()))?;
     let history = History::of(&config.sinks, &config.data_directory, Some(journal.key()))?;
     let rules_status = watcher.status();
     consumers.start("rules", watcher.run(Arc::clone(&fleet), look, stopped.clone()))?;
@@ -169,6 +171,7 @@ pub async fn run(
         rules: rules_status,
         sinks,
         certificates: OwnCertificates::new(&config),
+        requests,
     };
     if config.http.is_exposed() {
         tracing::warn!(

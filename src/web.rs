@@ -3,10 +3,11 @@
 //! | path | answer |
 //! | --- | --- |
 //! | `/` | the service at a glance, open alarms, classes |
-//! | `/devices` | the devices (`class`, `state`, `q`, `sort`, `page`) |
+//! | `/devices` | the devices (`class`, `pilot`, `district`, `state`, `q`, `sort`, `page`) |
 //! | `/devices/{device}` | one device: its readings over time (`range`), its messages byte by byte |
 //! | `/map` | the devices where they stand (`area`, and the parameters of `/devices`) |
 //! | `/refused` | what could not be used (`stage`, `reason`, `device`, `before`) |
+//! | `/refused/replay` | what using it after all would do; as a POST, does it |
 //! | `/journal` | the journal and the sinks |
 //! | `/profiles`, `/profiles/{id}` | the device profiles in force |
 //! | `/events` | alarms as they open and close (server-sent events) |
@@ -24,7 +25,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::{Path, State};
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::get;
@@ -38,6 +40,7 @@ use crate::http::{self, Limits, Peer};
 pub use crate::http::{BindError, Listener};
 use crate::metrics::Exporter;
 use crate::refused::{self as refusals, Refused};
+use crate::replay::NotTaken;
 use crate::rules::Rules;
 use crate::time::Timestamp;
 
@@ -52,6 +55,7 @@ mod format;
 mod guard;
 mod journal;
 mod map;
+mod of_rules;
 mod overview;
 mod page;
 mod parts;
@@ -59,15 +63,16 @@ mod profiles;
 mod query;
 mod rates;
 mod refused;
+mod sinks;
 mod status;
 mod text;
+mod words;
 
 pub use access::Access;
 pub use api::openapi;
 use asked::Asked;
+use of_rules::OfRules;
 use page::Content;
-use profiles::Shelf;
-
 use query::DevicesQuery;
 pub use rates::Rates;
 use rates::Sampler;
@@ -76,6 +81,7 @@ pub use status::{
     Activity, AlarmStatus, BrokerStatus, Failure, FleetStatus, JournalStatus, RulesRefusal, RulesStatus, Service,
     SinkStatus, Status,
 };
+use words::Words;
 
 /// Pages made at the same time. Making one looks at every device: more at once would take the processor from the
 /// messages.
@@ -108,7 +114,10 @@ struct Context {
     sources: Sources,
     sampler: Sampler,
     pages: Semaphore,
-    shelf: Shelf,
+    profiles: OfRules<profiles::Profiles>,
+    choices: OfRules<devices::Choices>,
+    /// Forms that change something carry it: it cannot be known to a page of another origin.
+    token: String,
     /// Places of those who listen to `/events`.
     listeners: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
@@ -123,7 +132,9 @@ impl Context {
             sources,
             sampler: Sampler::default(),
             pages: Semaphore::new(PAGES_AT_ONCE),
-            shelf: Shelf::default(),
+            profiles: OfRules::default(),
+            choices: OfRules::default(),
+            token: guard::token(),
             listeners: Arc::new(Semaphore::new(events::LISTENERS_MAX)),
             stopping,
             scrape: Mutex::default(),
@@ -181,6 +192,7 @@ fn router(address: SocketAddr, context: Arc<Context>) -> Router {
         .route("/devices/{device}", get(device))
         .route("/map", get(map))
         .route("/refused", get(refused))
+        .route(refused::REPLAY_PATH, get(replay).post(begin_replay))
         .route("/journal", get(journal))
         .route("/profiles", get(profiles))
         .route("/profiles/{id}", get(profile))
@@ -193,18 +205,22 @@ fn router(address: SocketAddr, context: Arc<Context>) -> Router {
         .merge(api::router())
         .fallback(not_found)
         .with_state(context)
+        .layer(DefaultBodyLimit::max(guard::FORM_BYTES_MAX))
         .layer(axum::middleware::from_fn_with_state((guard::Hosts::of(address), access), guard::guard))
 }
 
 async fn overview(State(context): State<Arc<Context>>, asked: Asked) -> Response {
-    context.page(asked, |page| overview::content(&page.status, page.asked.text)).await
+    context.page(asked, |page| overview::content(&page.status, page.words())).await
 }
 
 async fn devices(State(context): State<Arc<Context>>, asked: Asked) -> Response {
     let query = DevicesQuery::of(&asked.parameters);
-    let for_fleet = query.for_fleet();
-    let make = move |page: &Page<'_>| devices::content(&page.status, &page.snapshot, &query, page.asked.text);
-    context.page_with(asked, for_fleet, make).await
+    let (for_fleet, tags) = (query.for_fleet(), query.tags());
+    let make = move |page: &Page<'_>| {
+        let form = devices::Form { query: &query, snapshot: &page.snapshot, choices: &page.choices() };
+        devices::content(&page.status, &form, page.words())
+    };
+    context.page_with(asked, for_fleet, tags, make).await
 }
 
 async fn device(State(context): State<Arc<Context>>, Path(name): Path<String>, asked: Asked) -> Response {
@@ -221,8 +237,12 @@ async fn device(State(context): State<Arc<Context>>, Path(name): Path<String>, a
     let make = move |page: &Page<'_>| match &found {
         None => device::unheard(&name, &rules.registry, page.asked.text),
         Some(found) => {
-            let messages = (!page.asked.is_refresh).then(|| page.context.messages(&name, &rules));
-            device::content(found, past.as_ref(), messages.as_deref(), &rules, page.status.now, page.asked)
+            let told = (!page.asked.is_refresh).then(|| device::Told {
+                past: past.as_ref(),
+                messages: page.context.messages(&name, &rules),
+                closed: device::closed(&page.context.sources.data_directory, rules.registry.identities(&name)),
+            });
+            device::content(found, told.as_ref(), &rules, page.status.now, page.asked)
         }
     };
     context.page(asked, make).await
@@ -230,21 +250,45 @@ async fn device(State(context): State<Arc<Context>>, Path(name): Path<String>, a
 
 async fn map(State(context): State<Arc<Context>>, asked: Asked) -> Response {
     let query = DevicesQuery::of(&asked.parameters);
-    let for_fleet = map::query(&query);
+    let (for_fleet, tags) = (map::query(&query), query.tags());
     let make = move |page: &Page<'_>| {
-        let unheard = map::unheard(&page.context.sources.fleet, &query, &page.snapshot);
-        let places = map::Places::of(&page.snapshot, &unheard, &page.context.rules().registry);
-        map::content(&places, &page.snapshot, &query, page.asked)
+        let registry = &page.rules.registry;
+        let unheard = map::unheard(&page.context.sources.fleet, &query, &page.snapshot, registry);
+        let places = map::Places::of(&page.snapshot, &unheard, registry);
+        let form = devices::Form { query: &query, snapshot: &page.snapshot, choices: &page.choices() };
+        map::content(&places, &form, page.asked, page.words())
     };
-    context.page_with(asked, for_fleet, make).await
+    context.page_with(asked, for_fleet, tags, make).await
 }
 
 async fn refused(State(context): State<Arc<Context>>, asked: Asked) -> Response {
     let make = |page: &Page<'_>| {
         let archive = refusals::open_read_only(&page.context.sources.data_directory);
-        refused::content(&page.status, archive, page.asked, &page.context.rules().registry)
+        let may_change = page.context.sources.access.may_change();
+        refused::content(&page.status, archive, page.asked, &page.rules.registry, may_change)
     };
     context.page(asked, make).await
+}
+
+async fn replay(State(context): State<Arc<Context>>, asked: Asked) -> Response {
+    context.page(asked, |page| page.replay(None)).await
+}
+
+async fn begin_replay(State(context): State<Arc<Context>>, asked: Asked, body: Bytes) -> Response {
+    let form = match guard::form(&body, &context.token) {
+        Ok(form) => form,
+        Err(refusal) => return refusal.answer(false),
+    };
+    let asked = asked.with(form);
+    let filter = refused::filter(&asked, &context.rules().registry);
+    match context.sources.service.replay_refused(filter.clone()) {
+        Ok(()) => {
+            tracing::info!(filter = %refused::command(&filter), "Somebody asks on the page for this replay.");
+            // The browser asks for that page then, so that loading it again begins nothing.
+            (StatusCode::SEE_OTHER, [(header::LOCATION, refused::address(&filter))]).into_response()
+        }
+        Err(error) => context.page(asked, move |page| page.replay(Some(error))).await,
+    }
 }
 
 async fn journal(State(context): State<Arc<Context>>, asked: Asked) -> Response {
@@ -259,12 +303,12 @@ async fn journal(State(context): State<Arc<Context>>, asked: Asked) -> Response 
 }
 
 async fn profiles(State(context): State<Arc<Context>>, asked: Asked) -> Response {
-    context.page(asked, |page| profiles::list(&page.context.profiles(), page.asked.text)).await
+    context.page(asked, |page| profiles::list(&page.profiles(), page.words())).await
 }
 
 async fn profile(State(context): State<Arc<Context>>, Path(id): Path<String>, asked: Asked) -> Response {
     let make = move |page: &Page<'_>| {
-        let found = profiles::one(&page.context.profiles(), &id, page.asked.text);
+        let found = profiles::one(&page.profiles(), &id, page.words());
         found.unwrap_or_else(|| page::nowhere(page.asked))
     };
     context.page(asked, make).await
@@ -309,8 +353,35 @@ async fn not_found(State(context): State<Arc<Context>>, asked: Asked) -> Respons
 struct Page<'a> {
     context: &'a Context,
     asked: &'a Asked,
+    rules: Arc<Rules>,
     status: Status,
     snapshot: Snapshot,
+}
+
+impl Page<'_> {
+    fn words(&self) -> Words<'_> {
+        Words { text: self.asked.text, classes: &self.rules.library.classes }
+    }
+
+    fn profiles(&self) -> Arc<profiles::Profiles> {
+        self.context.profiles.get(&self.rules, profiles::Profiles::of)
+    }
+
+    fn choices(&self) -> Arc<devices::Choices> {
+        self.context.choices.get(&self.rules, |rules| devices::Choices::of(&rules.registry))
+    }
+
+    /// What using refused messages after all would do, and why it has not begun.
+    fn replay(&self, not_taken: Option<NotTaken>) -> Content {
+        let filter = refused::filter(self.asked, &self.rules.registry);
+        let Sources { data_directory, access, .. } = &self.context.sources;
+        let proposal = refused::Proposal {
+            trial: (!self.asked.is_refresh).then(|| refused::tried(data_directory, &filter, &self.rules)),
+            token: access.may_change().then_some(&self.context.token),
+            not_taken,
+        };
+        refused::proposed(&self.status, &proposal, &filter, self.asked)
+    }
 }
 
 impl Context {
@@ -320,19 +391,24 @@ impl Context {
         asked: Asked,
         make: impl FnOnce(&Page<'_>) -> Content + Send + 'static,
     ) -> Response {
-        self.page_with(asked, DevicesQuery::default().for_fleet(), make).await
+        self.page_with(asked, DevicesQuery::default().for_fleet(), Vec::new(), make).await
     }
 
+    /// With the devices that are asked for, of those with these tags of the registry.
     async fn page_with(
         self: Arc<Self>,
         asked: Asked,
         devices: fleet::Query,
+        tags: Vec<(String, String)>,
         make: impl FnOnce(&Page<'_>) -> Content + Send + 'static,
     ) -> Response {
         let cookie = asked.cookie();
         let made = self.blocking(move |context| {
-            let snapshot = context.sources.fleet.snapshot(&devices);
-            let page = Page { context, asked: &asked, status: context.status(&snapshot), snapshot };
+            let rules = context.rules();
+            let wants = |device: &str| query::has_tags(&rules.registry, device, &tags);
+            let snapshot = context.sources.fleet.select(&devices, wants);
+            let status = context.status(&snapshot);
+            let page = Page { context, asked: &asked, rules: Arc::clone(&rules), status, snapshot };
             let content = make(&page);
             let status = if content.found { StatusCode::OK } else { StatusCode::NOT_FOUND };
             (status, page::document(&content, &page.status, &asked).into_string())
@@ -344,10 +420,6 @@ impl Context {
             }
             Err(status) => status.into_response(),
         }
-    }
-
-    fn profiles(&self) -> Arc<profiles::Profiles> {
-        self.shelf.of(&self.rules())
     }
 
     /// The messages of a device's newest readings. Blocks.
@@ -381,7 +453,6 @@ impl Context {
     fn status(&self, snapshot: &Snapshot) -> Status {
         let sources = &self.sources;
         let (broker, journal) = (sources.service.broker(), sources.service.journal());
-        let (listed, open) = sources.alarms.most_urgent(ALARMS_LISTED_MAX);
         Status {
             version: env!("CARGO_PKG_VERSION"),
             started: sources.started,
@@ -393,7 +464,8 @@ impl Context {
             sinks: sources.service.sinks(),
             rates: self.sampler.rates(),
             refused: sources.refused.count_by_reason(),
-            alarms: AlarmStatus { open, listed },
+            replay: sources.service.requested_replay(),
+            alarms: AlarmStatus::of(&sources.alarms, ALARMS_LISTED_MAX),
             fleet: FleetStatus::of(snapshot),
             topics: sources.topics.clone(),
         }

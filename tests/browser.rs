@@ -3,6 +3,13 @@
 
 mod support;
 
+#[path = "browser/palette.rs"]
+mod palette;
+#[path = "browser/screenshots.rs"]
+mod screenshots;
+#[path = "browser/town.rs"]
+mod town;
+
 use citywire::fleet::{Field, Severity};
 use citywire::history::History;
 use citywire::point::FieldValue;

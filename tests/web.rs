@@ -60,13 +60,15 @@ async fn the_page_shows_the_service_and_what_each_device_last_said() {
     for shown in [
         "mqtt://broker.city.example:1883",
         "Connected",
+        "The sink is up to date",
+        "1 Critical",
         "1,234,567 messages so far",
         "3.0 GiB of 10.0 GiB",
         "data/readings.sqlite",
         "Up to date",
         "decode: checksum",
         "field “check”: the sum is 7, the payload says 8",
-        "1 alarm on 1 device",
+        "<a href=\"#alarms\">1</a></b> <span class=\"muted\">on 1 device</span>",
         "<title>1 alarm · citywire</title>",
         "<a href=\"/devices/s-1\"><bdi>s-1</bdi></a>",
         "<a href=\"/devices?class=parking&amp;liveness=online\">1</a>",
@@ -276,7 +278,7 @@ async fn the_browser_decides_the_language_until_the_reader_does() {
     let cookie = &chosen.headers["set-cookie"];
     assert!(cookie.ends_with("; SameSite=Strict; HttpOnly"), "{cookie}");
     let kept = ask("/", &format!("Cookie: {}\r\nAccept-Language: en", cookie.split(';').next().unwrap())).await;
-    assert!(kept.body.contains("<html lang=\"zh\">") && kept.body.contains("1 台设备有 1 个告警"), "{}", kept.body);
+    assert!(kept.body.contains("<html lang=\"zh\">") && kept.body.contains("涉及 1 台设备"), "{}", kept.body);
 }
 
 #[tokio::test]
@@ -287,8 +289,9 @@ async fn refused_messages_are_grouped_filtered_and_shown_with_the_command_that_u
     }
     let page = site.get("/refused").await.body;
     for shown in [
-        "<a href=\"/refused?stage=decode&amp;reason=checksum\"><bdi>checksum</bdi></a>",
+        "<a href=\"/refused?stage=decode&amp;reason=checksum\"><bdi>decode: checksum</bdi></a>",
         "<code>citywire refused replay</code>",
+        "<a class=\"button\" href=\"/refused/replay\">Try them…</a>",
         "the sum of 60 is wrong",
         "<code><bdi>city/north/parking/p-1/up</bdi></code>",
         "<code>01 02 03</code>",
@@ -471,7 +474,7 @@ async fn every_answer_carries_the_security_headers() {
         assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{policy}");
         assert_eq!(answer.headers["x-content-type-options"], "nosniff");
         assert_eq!(answer.headers["cache-control"], "no-store");
-        assert_eq!(answer.headers["referrer-policy"], "no-referrer");
+        assert_eq!(answer.headers["referrer-policy"], "same-origin");
     }
 }
 

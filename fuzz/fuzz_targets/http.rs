@@ -11,14 +11,15 @@ use citywire::config;
 use citywire::fleet::{Field, Fleet, Heard};
 use citywire::fuzzing::Pages;
 use citywire::history::History;
-use citywire::journal::Entry;
+use citywire::journal::{Entry, Segments};
 use citywire::point::FieldValue;
 use citywire::profile::Library;
-use citywire::refused::{Limits, Refused};
+use citywire::refused::{Filter, Limits, Refused};
+use citywire::replay::{NotTaken, Requested};
 use citywire::rules::Rules;
 use citywire::state::State;
 use citywire::time::Timestamp;
-use citywire::web::{BrokerStatus, JournalStatus, RulesStatus, Service, SinkStatus, Sources};
+use citywire::web::{Access, BrokerStatus, JournalStatus, RulesStatus, Service, SinkStatus, Sources};
 use libfuzzer_sys::fuzz_target;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
@@ -50,6 +51,7 @@ static PAGES: LazyLock<[Pages; 2]> = LazyLock::new(|| {
         history: Arc::new(History::embedded(directory.join("readings.sqlite"), None)),
         rules: watch::Sender::new(Arc::new(rules)).subscribe(),
         data_directory: directory,
+        access: Arc::new(Access::default()),
         metrics: exporter,
         started: Timestamp::from_seconds(1_790_000_000),
         topics: vec!["city/{pilot}/{class}/{device}/up".into()],
@@ -79,7 +81,15 @@ impl Service for Still {
     }
 
     fn journal(&self) -> JournalStatus {
-        JournalStatus { last_sequence: 5, size_bytes: 1, max_bytes: 2, oldest: None, blocked: None }
+        JournalStatus {
+            last_sequence: 5,
+            size_bytes: 1,
+            max_bytes: 2,
+            oldest: None,
+            oldest_sequence: 1,
+            segments: Segments::default(),
+            blocked: None,
+        }
     }
 
     fn rules(&self) -> RulesStatus {
@@ -88,6 +98,14 @@ impl Service for Still {
 
     fn sinks(&self) -> Vec<SinkStatus> {
         Vec::new()
+    }
+
+    fn replay_refused(&self, _filter: Filter) -> Result<(), NotTaken> {
+        Err(NotTaken::Busy)
+    }
+
+    fn requested_replay(&self) -> Option<Requested> {
+        None
     }
 
     fn entry(&self, _sequence: u64) -> Result<Option<Entry>, String> {

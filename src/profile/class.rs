@@ -48,6 +48,9 @@ pub struct CanonicalField {
     /// UCUM.
     #[serde(default)]
     pub unit: Option<String>,
+    /// What it is called in Chinese.
+    #[serde(default)]
+    pub name_zh: Option<String>,
     pub meaning: String,
     /// Plausible values, both ends included.
     #[serde(default)]
@@ -64,6 +67,8 @@ pub struct CanonicalField {
 #[derive(Clone, Debug)]
 pub struct Class {
     pub title: String,
+    /// The title in Chinese.
+    pub title_zh: Option<String>,
     pub fields: BTreeMap<String, CanonicalField>,
     /// What it expects of its devices.
     pub limits: ClassLimits,

@@ -101,12 +101,21 @@ impl Archive {
         run().map_err(|source| StateError::of(&self.path, source))
     }
 
-    /// The last journal entry of those that the filter wants; 0 when there is none.
-    pub fn extent(&self, filter: &Filter) -> Result<u64, StateError> {
+    /// Which messages there are of those that the filter wants; `None` when there is none.
+    pub fn extent(&self, filter: &Filter) -> Result<Option<Extent>, StateError> {
         let (condition, values) = filter.condition();
-        let query = format!("SELECT coalesce(max(sequence), 0) FROM refused WHERE {condition}");
+        let query = format!("SELECT min(sequence), max(sequence), count(*) FROM refused WHERE {condition}");
+        let read = |row: &Row<'_>| {
+            let (first, last, messages): (Option<i64>, Option<i64>, i64) = row.try_into()?;
+            let extent = |(first, last): (i64, i64)| Extent {
+                first: first.cast_unsigned(),
+                last: last.cast_unsigned(),
+                messages: messages.cast_unsigned(),
+            };
+            Ok(first.zip(last).map(extent))
+        };
         self.connection
-            .query_row(&query, params_from_iter(values), |row| row.get(0).map(i64::cast_unsigned))
+            .query_row(&query, params_from_iter(values), read)
             .map_err(|source| StateError::of(&self.path, source))
     }
 

@@ -64,6 +64,11 @@ pub enum ReplayError {
     OtherRules,
     #[error("there is no sink \"{0}\" in the configuration{1}")]
     NoSink(String, String),
+    #[error(
+        "sink \"{0}\" has not taken all of these messages from the journal yet, and would miss what they give now; replay \
+         them when it has caught up"
+    )]
+    Behind(String),
     #[error("sink \"{0}\" passes on what it gets and holds nothing that could be corrected; leave it out of --sink")]
     PassesOn(String),
     #[error(transparent)]

@@ -152,40 +152,24 @@ pub fn replay_refused(
     let key = Reader::open(&journal, 0)?.key();
     let (targets, untouched) = targets(config, &[], &ends, key, runtime)?;
     let archive = refused::open_read_only(&config.data_directory)?;
-    let last = archive.extent(&filter)?;
+    let Some(found) = archive.extent(&filter)? else { return Ok(Done { untouched, ..Done::default() }) };
+    if let Some(behind) = behind(config, &journal, found.last, watch)? {
+        return Err(ReplayError::Behind(behind));
+    }
     let state = Arc::new(State::open(&config.data_directory)?);
-    let source = Source::archive(archive, filter, None, &journal)?;
-    let mut replay = Replay {
+    let parts = super::refused::Parts {
         side: Side::new(rules),
-        former: None,
-        unlisted_before: None,
-        selection: Selection::default(),
-        is_whole: false,
-        rate,
         targets,
         fleet_end: ends.of(FLEET_CURSOR),
-        refused: Arc::new(Refused::open(Arc::clone(&state), Limits::default())?),
+        refused: Arc::new(Refused::open(state, Limits::default())?),
         journal,
-        corrections: Corrections::new(false),
-        keeper: None,
-        progress: Progress {
-            asked: Asked::default(),
-            since: None,
-            until: None,
-            fingerprint,
-            journal: key,
-            start: 0,
-            phase: Phase::Write,
-            position: 0,
-            totals: Totals::default(),
-        },
-        saved: Saved { at: Instant::now(), entries: Vec::new() },
+        key,
+        rate,
+        archive,
+        filter: &filter,
+        found: &found,
     };
-    replay.limit(last);
-    let passed = replay.pass(source, watch);
-    let saved = replay.save();
-    passed?;
-    saved?;
+    let replay = super::refused::run(parts, watch)?;
     finish(replay, untouched, watch)
 }
 
@@ -268,16 +252,6 @@ impl Ends {
     }
 }
 
-impl Replay<'_> {
-    /// Ends with this entry at the latest.
-    fn limit(&mut self, last: u64) {
-        self.fleet_end = self.fleet_end.min(last);
-        for target in &mut self.targets {
-            target.end = target.end.min(last);
-        }
-    }
-}
-
 /// The sinks to replay into, and the names of those that have taken nothing yet.
 fn targets(
     config: &Config,
@@ -349,6 +323,16 @@ fn wait_for_batches(
         }
         watch.pause(LOOK_INTERVAL)?;
     }
+}
+
+/// The sink of the running service that has not come past this entry, though it was waited for: it may hold a batch that
+/// was decoded by former rules.
+fn behind(config: &Config, journal: &Path, last: u64, watch: &mut Watch<'_>) -> Result<Option<String>, ReplayError> {
+    let last = last.min(Reader::open(journal, 0)?.last_sequence());
+    let sinks = config.sinks.iter().filter(|sink| sink.takes_readings());
+    let names: Vec<String> = sinks.map(|sink| sink.name().to_owned()).collect();
+    let ends = wait_for_batches(config, journal, &names, last, watch)?;
+    Ok(names.into_iter().find(|name| ends.of(name) < last).filter(|_| is_running(config)))
 }
 
 /// Whether something answers where the service would.

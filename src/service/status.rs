@@ -14,7 +14,9 @@ use crate::metrics::{
     SINK_LOST_MESSAGES, SINK_OFFERED_MESSAGES, SINK_REFUSED_MESSAGES, SINK_WAITING_MESSAGES, SINK_WAITING_SECONDS,
     SINK_WRITTEN_MESSAGES,
 };
+use crate::refused::Filter;
 use crate::reload;
+use crate::replay::{NotTaken, Requested, Requests};
 use crate::sink;
 use crate::sink::alarms::AlarmMetrics;
 use crate::sink::embedded::FILE_NAME;
@@ -32,6 +34,7 @@ pub struct Parts {
     pub rules: watch::Receiver<reload::Status>,
     pub sinks: Vec<SinkPart>,
     pub certificates: OwnCertificates,
+    pub requests: Requests,
 }
 
 /// A sink's loop, of readings or of alarms, and what it says of itself.
@@ -145,6 +148,14 @@ impl Service for Parts {
         let mut reader = self.journal.reader(sequence.saturating_sub(1));
         reader.read(&mut entries, 1).map_err(|error| error.to_string())?;
         Ok(entries.pop().filter(|entry| entry.sequence == sequence))
+    }
+
+    fn replay_refused(&self, filter: Filter) -> Result<(), NotTaken> {
+        self.requests.begin(filter)
+    }
+
+    fn requested_replay(&self) -> Option<Requested> {
+        self.requests.last()
     }
 
     fn refresh_metrics(&self) {

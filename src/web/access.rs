@@ -37,6 +37,8 @@ pub struct Access {
     password: Option<Password>,
     proxy: Option<Proxy>,
     metrics_open: bool,
+    /// Whoever reaches the page over a network sees it.
+    is_exposed: bool,
     failures: Failures,
 }
 
@@ -72,6 +74,7 @@ impl Access {
             password: http.password.clone().map(Password::Given).or(file),
             proxy: header.map(|header| Proxy { header, networks: http.trusted_proxies.clone() }),
             metrics_open: http.metrics_open,
+            is_exposed: http.is_exposed(),
             failures: Failures::default(),
         }
     }
@@ -99,6 +102,11 @@ impl Access {
         }
         self.failures.add(peer, now);
         Err(Denied::Password)
+    }
+
+    /// Whether those who see the pages may have something done: not where that is everybody in a network.
+    pub(super) fn may_change(&self) -> bool {
+        !self.is_exposed
     }
 
     /// Whether everybody who reaches the pages may see them.

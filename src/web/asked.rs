@@ -60,6 +60,11 @@ impl Asked {
         }
     }
 
+    /// The same with these parameters, as a form has them.
+    pub(super) fn with(self, parameters: HashMap<String, String>) -> Asked {
+        Asked { parameters, ..self }
+    }
+
     /// A parameter that is given and not empty.
     pub(super) fn given(&self, name: &str) -> Option<&str> {
         self.parameters.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())

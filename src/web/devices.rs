@@ -8,7 +8,9 @@ use super::parts::{self, Mark};
 use super::query::{DevicesQuery, SORTS, STATES};
 use super::status::Status;
 use super::text::Text;
+use super::words::Words;
 use crate::fleet::{Condition, DeviceView, FieldView, Liveness, Severity, Snapshot, Sort};
+use crate::registry::Registry;
 use crate::time::Timestamp;
 
 /// Fields of a reading that show at once; the rest can be unfolded.
@@ -16,7 +18,32 @@ const FIELDS_SHOWN: usize = 8;
 /// A reading whose own time is further from its arrival is shown with that time.
 const SECONDS_APART_MAX: f64 = 120.0;
 
-pub(super) fn content(status: &Status, snapshot: &Snapshot, query: &DevicesQuery, text: &Text) -> Content {
+/// Values of pilot or district that are offered.
+const CHOICES_MAX: usize = 1_000;
+
+/// The tags by which devices can be chosen, as the registry has them.
+pub(super) struct Choices {
+    pilots: Vec<String>,
+    districts: Vec<String>,
+}
+
+impl Choices {
+    /// Looks at every device of the registry.
+    pub(super) fn of(registry: &Registry) -> Choices {
+        let values = |tag| registry.values_of(tag).into_iter().take(CHOICES_MAX).map(str::to_owned).collect();
+        Choices { pilots: values("pilot"), districts: values("district") }
+    }
+}
+
+/// What is asked for, and what can be.
+pub(super) struct Form<'a> {
+    pub query: &'a DevicesQuery,
+    pub snapshot: &'a Snapshot,
+    pub choices: &'a Choices,
+}
+
+pub(super) fn content(status: &Status, asked: &Form<'_>, words: Words<'_>) -> Content {
+    let (Form { query, snapshot, .. }, text) = (asked, words.text);
     let asks_for_unheard = query.for_fleet().asks_for_unheard();
     let total = if asks_for_unheard { snapshot.never_heard } else { snapshot.total };
     let body = html! {
@@ -26,7 +53,7 @@ pub(super) fn content(status: &Status, snapshot: &Snapshot, query: &DevicesQuery
                     ((text.matching)(&format::count(snapshot.matching as u64), &format::count(total as u64)))
                     @if !asks_for_unheard { " " (unheard_link(snapshot.never_heard, query, text)) }
                 }
-                (form(Tab::Devices, snapshot, query, text))
+                (form(Tab::Devices, asked, words))
             }
             div #list data-live {
                 @if total == 0 && !asks_for_unheard {
@@ -34,7 +61,7 @@ pub(super) fn content(status: &Status, snapshot: &Snapshot, query: &DevicesQuery
                 } @else if snapshot.matching == 0 {
                     p class="empty" { (text.no_matches) " " a href=(Tab::Devices.path()) { (text.clear) } }
                 } @else {
-                    (table(status, snapshot, text))
+                    (table(status, snapshot, words))
                     (pages(snapshot, query, text))
                 }
             }
@@ -66,16 +93,19 @@ fn nothing_heard(status: &Status, text: &Text) -> Markup {
 }
 
 /// Which devices are shown, for the page of this tab.
-pub(super) fn form(tab: Tab, snapshot: &Snapshot, query: &DevicesQuery, text: &Text) -> Markup {
+pub(super) fn form(tab: Tab, asked: &Form<'_>, words: Words<'_>) -> Markup {
+    let (Form { query, snapshot, choices }, text) = (asked, words.text);
     html! {
         form #filter action=(tab.path()) method="get" role="search" {
             label { span { (text.search) } input type="search" name="q" value=(query.text) maxlength="200" placeholder=(text.search_hint) autocomplete="off" spellcheck="false"; }
             label { span { (text.class) } select name="class" {
                 option value="" { (text.all_classes) }
                 @for class in &snapshot.classes {
-                    option value=(class.class) selected[query.class.as_ref() == Some(&class.class)] { (class.class) }
+                    option value=(class.class) selected[query.class.as_ref() == Some(&class.class)] { (words.class(&class.class)) }
                 }
             } }
+            (choice("pilot", text.pilot, text.all_pilots, &choices.pilots, query.pilot.as_deref()))
+            (choice("district", text.district, text.all_districts, &choices.districts, query.district.as_deref()))
             label { span { (text.state) } select name="state" {
                 option value="" { (text.all_states) }
                 @for state in STATES {
@@ -107,9 +137,26 @@ pub(super) fn form(tab: Tab, snapshot: &Snapshot, query: &DevicesQuery, text: &T
     }
 }
 
+/// A tag of the registry, if any device has it.
+fn choice(name: &str, called: &str, all: &str, values: &[String], chosen: Option<&str>) -> Markup {
+    // Of an address that somebody kept: the value may be gone.
+    let gone = chosen.filter(|chosen| !values.iter().any(|value| value == chosen));
+    html! {
+        @if !values.is_empty() || gone.is_some() {
+            label { span { (called) } select name=(name) {
+                option value="" { (all) }
+                @for value in values.iter().map(String::as_str).chain(gone) {
+                    option value=(value) selected[chosen == Some(value)] { (parts::seen(value)) }
+                }
+            } }
+        }
+    }
+}
+
 /// Roles are given although the elements have them: on a narrow screen the rows are laid out as blocks, and browsers
 /// then forget that it is a table.
-fn table(status: &Status, snapshot: &Snapshot, text: &Text) -> Markup {
+fn table(status: &Status, snapshot: &Snapshot, words: Words<'_>) -> Markup {
+    let text = words.text;
     html! {
         table class="devices" role="table" aria-label=(text.devices) {
             thead role="rowgroup" { tr role="row" {
@@ -120,19 +167,20 @@ fn table(status: &Status, snapshot: &Snapshot, text: &Text) -> Markup {
                 th scope="col" role="columnheader" class="number messages" { (text.messages) }
                 th scope="col" role="columnheader" class="number heard" { (text.heard) }
             } }
-            tbody role="rowgroup" { @for device in &snapshot.devices { (row(device, status.now, text)) } }
+            tbody role="rowgroup" { @for device in &snapshot.devices { (row(device, status.now, words)) } }
         }
     }
 }
 
-fn row(device: &DeviceView, now: Timestamp, text: &Text) -> Markup {
+fn row(device: &DeviceView, now: Timestamp, words: Words<'_>) -> Markup {
+    let text = words.text;
     html! {
         tr role="row" data-key=(device.name) {
             th scope="row" role="rowheader" class="device" {
                 (parts::device_link(&device.name))
                 @if let Some(profile) = &device.profile { span class="under" { (parts::profile_link(profile)) } }
             }
-            td role="cell" class="class" { (parts::name(&device.class)) }
+            td role="cell" class="class" { (words.class_markup(&device.class)) }
             td role="cell" class="state" { (state(device, now, text)) }
             td role="cell" class="reading" { (reading(device, now, text)) }
             td role="cell" class="number messages" { (format::count(device.messages)) }
@@ -186,7 +234,7 @@ fn field_list(fields: &[&FieldView], text: &Text) -> Markup {
     }
 }
 
-fn severity_class(severity: Severity) -> &'static str {
+pub(super) fn severity_class(severity: Severity) -> &'static str {
     match severity {
         Severity::Critical => "raised bad",
         Severity::Warning => "raised warning",

@@ -78,6 +78,12 @@ pub(super) fn moment(time: Timestamp) -> String {
     Timestamp::from_seconds(time.as_seconds()).to_string().replace('T', " ").replace('Z', " UTC")
 }
 
+/// `01-02 06:15 UTC`: of this year, where seconds say nothing.
+pub(super) fn short_moment(time: Timestamp) -> String {
+    let moment = moment(time);
+    moment.get(5..16).map_or(moment.clone(), |short| format!("{short} UTC"))
+}
+
 /// A field's value with its unit.
 pub(super) fn value(value: &Value, ucum: &str, text: &Text) -> String {
     let value = match value {
@@ -207,6 +213,7 @@ mod tests {
 
     #[test]
     fn a_moment_is_given_to_the_second_in_utc() {
-        assert_eq!(moment(Timestamp::from_nanos(1_704_176_134_987_654_321)), "2024-01-02 06:15:34 UTC");
+        let time = Timestamp::from_nanos(1_704_176_134_987_654_321);
+        assert_eq!((&*moment(time), &*short_moment(time)), ("2024-01-02 06:15:34 UTC", "01-02 06:15 UTC"));
     }
 }

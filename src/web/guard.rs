@@ -1,7 +1,12 @@
 //! What every request to the operator's pages passes: methods, the Host and Origin headers, the password, a time limit,
 //! and the headers that every answer carries.
+//!
+//! What changes something is a POST to one of [`CHANGES`], and passes more. A browser sends the password of its own
+//! accord, whichever page has the form. So the request must say that it comes from this origin, and carry a token that
+//! stands in our forms only ([`form`]); and where everybody in a network sees the page, nothing can be changed by it.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,12 +17,21 @@ use axum::http::uri::Authority;
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use ring::rand::{SecureRandom, SystemRandom};
+use subtle::ConstantTimeEq;
 
 use super::access::Access;
 use super::api::{self, Problem};
 
 /// How long an answer may take to be made.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Where a POST is answered.
+const CHANGES: [&str; 1] = [super::refused::REPLAY_PATH];
+/// What a form may be as large as.
+pub(super) const FORM_BYTES_MAX: usize = 16 * 1024;
+/// The form's field with the token.
+pub(super) const TOKEN: &str = "token";
 
 /// Everything on the page comes from this process, nothing is written into it as text, and nobody frames it.
 /// <https://www.w3.org/TR/CSP3/>
@@ -28,7 +42,8 @@ const HEADERS: [(HeaderName, &str); 6] = [
     (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::CACHE_CONTROL, "no-store"),
-    (header::REFERRER_POLICY, "no-referrer"),
+    // Not "no-referrer": with it, browsers hide the origin of our own forms, too.
+    (header::REFERRER_POLICY, "same-origin"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
@@ -98,7 +113,7 @@ impl Refusal {
     }
 
     /// In the form of the API, or as plain text.
-    fn answer(self, is_api: bool) -> Response {
+    pub(super) fn answer(self, is_api: bool) -> Response {
         let mut response = match is_api {
             true => Problem::refused(self.status, self.words.trim_end()).into_response(),
             false => {
@@ -112,10 +127,9 @@ impl Refusal {
 }
 
 fn refusal(hosts: &Hosts, access: &Access, request: &Request) -> Option<Refusal> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let header = Some((header::ALLOW, HeaderValue::from_static("GET, HEAD")));
-        let words = "Only GET and HEAD are answered here.\n";
-        return Some(Refusal { header, ..Refusal::new(StatusCode::METHOD_NOT_ALLOWED, words) });
+    let is_change = !matches!(*request.method(), Method::GET | Method::HEAD);
+    if is_change && let Some(refusal) = wrong_method(request) {
+        return Some(refusal);
     }
     let Some(authority) = authority(request) else {
         let words = "The request needs one Host header with a valid name.\n";
@@ -130,7 +144,65 @@ fn refusal(hosts: &Hosts, access: &Access, request: &Request) -> Option<Refusal>
         return Some(Refusal::new(StatusCode::FORBIDDEN, "A page of another origin may not ask this service.\n"));
     }
     let peer = request.extensions().get::<Peer>().map(|Peer(address)| *address);
-    access.admit(request.uri().path(), request.headers(), peer, Instant::now()).err().map(Refusal::from)
+    if let Err(denied) = access.admit(request.uri().path(), request.headers(), peer, Instant::now()) {
+        return Some(Refusal::from(denied));
+    }
+    if is_change { change_refusal(access, request.headers()) } else { None }
+}
+
+fn wrong_method(request: &Request) -> Option<Refusal> {
+    let is_known = CHANGES.contains(&request.uri().path());
+    if is_known && *request.method() == Method::POST {
+        return None;
+    }
+    let (allowed, words) = match is_known {
+        true => ("GET, HEAD, POST", "Only GET, HEAD and POST are answered here.\n"),
+        false => ("GET, HEAD", "Only GET and HEAD are answered here.\n"),
+    };
+    let header = Some((header::ALLOW, HeaderValue::from_static(allowed)));
+    Some(Refusal { header, ..Refusal::new(StatusCode::METHOD_NOT_ALLOWED, words) })
+}
+
+/// Why nothing is changed by a request that is well otherwise.
+fn change_refusal(access: &Access, headers: &HeaderMap) -> Option<Refusal> {
+    let forbidden = |words| Some(Refusal::new(StatusCode::FORBIDDEN, words));
+    if !access.may_change() {
+        return forbidden(
+            "Everybody in the network sees this page, so nothing can be changed by it: set http.password_file, or let a \
+             proxy ask and set http.trusted_header.\n",
+        );
+    }
+    // A page at another port of this host is of another origin, which browsers call the same site.
+    let site = headers.get("sec-fetch-site");
+    if !headers.contains_key(header::ORIGIN) || site.is_some_and(|site| site.as_bytes() != b"same-origin") {
+        return forbidden("Only a form of this page may change something.\n");
+    }
+    let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    if !content_type.starts_with(b"application/x-www-form-urlencoded") {
+        return Some(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "A form is expected here.\n"));
+    }
+    None
+}
+
+/// A new token, for as long as this process runs: 128 bits that nobody can guess.
+pub(super) fn token() -> String {
+    let mut bytes = [0; 16];
+    // Without chance there is no token, and no form is taken.
+    match SystemRandom::new().fill(&mut bytes) {
+        Ok(()) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        Err(_) => String::new(),
+    }
+}
+
+/// What a form of ours says, without its token.
+pub(super) fn form(body: &[u8], token: &str) -> Result<HashMap<String, String>, Refusal> {
+    let mut fields: HashMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
+    let given = fields.remove(TOKEN).unwrap_or_default();
+    if token.is_empty() || !bool::from(given.as_bytes().ct_eq(token.as_bytes())) {
+        let words = "The form is of an earlier run of this service, or of another page: load the page again.\n";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, words));
+    }
+    Ok(fields)
 }
 
 /// Whether a page of another origin sends the request. A browser says so, and a page cannot keep it from that; only that

@@ -6,7 +6,7 @@ use super::page::{Content, Tab};
 use super::parts::{self, Mark};
 use super::status::{JournalStatus, SinkStatus, Status};
 use super::text::Text;
-use super::{format, overview};
+use super::{format, sinks};
 
 /// A reader of the journal that is no sink.
 pub(super) struct Reader {
@@ -18,7 +18,7 @@ pub(super) struct Reader {
 pub(super) fn content(status: &Status, readers: &[Reader], text: &Text) -> Content {
     let body = html! {
         (on_disk(&status.journal, status, text))
-        (overview::sinks(status, text))
+        (sinks::section(status, text))
         (cursors(status, readers, text))
     };
     Content::of(Tab::Journal, body)

@@ -11,162 +11,26 @@ use std::sync::Arc;
 use maud::{Markup, html};
 
 use super::asked::Asked;
-use super::chart::round_step;
+use super::devices::{self, Form};
+use super::format;
 use super::page::{Content, Tab};
-use super::parts::{self, Mark};
-use super::query::{DevicesQuery, percent_encoded};
+use super::parts;
+use super::query::{DevicesQuery, has_tags, percent_encoded};
 use super::text::Text;
-use super::{devices, format};
-use crate::fleet::{DeviceView, Fleet, Listed, Liveness, Query, Snapshot, Value};
-use crate::registry::Coordinates;
-use crate::registry::Registry;
+use super::words::Words;
+use crate::fleet::{DeviceView, Fleet, Listed, Query, Snapshot, Value};
+use crate::registry::{Coordinates, Registry};
 
-/// The drawing's own units.
-const WIDTH: f64 = 760.0;
-const HEIGHT: f64 = 560.0;
-/// Room for the numbers at the lines.
-const MARGIN: f64 = 34.0;
-/// Devices in one square of this size are one sign.
-const CELL: f64 = 30.0;
+mod area;
+mod cluster;
+
+use area::{Area, HEIGHT, Projection, WIDTH, graticule};
+use cluster::{CELL, Cluster, Look, clusters};
+
 /// Devices that are drawn; who has more chooses a class or a state.
 const DEVICES_MAX: usize = 20_000;
 /// Places that are listed.
 const LISTED_MAX: usize = 200;
-/// Names that a place tells.
-const NAMES_MAX: usize = 5;
-/// Degrees that are shown at least: some fifty metres.
-const EXTENT_MIN: f64 = 0.000_5;
-/// Metres in a degree of latitude.
-const METRES_A_DEGREE: f64 = 111_320.0;
-
-/// The part of the world that is shown, in degrees.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Area {
-    south: f64,
-    west: f64,
-    north: f64,
-    east: f64,
-}
-
-impl Area {
-    /// The parameter `area`, as a link of this page gives it: south, west, north, east.
-    fn of(text: &str) -> Option<Area> {
-        let numbers: Vec<f64> = text.split(',').map(|number| number.trim().parse().ok()).collect::<Option<_>>()?;
-        let [south, west, north, east] = numbers[..] else { return None };
-        let is_valid =
-            (-90.0..=90.0).contains(&south) && north <= 90.0 && (-180.0..=180.0).contains(&west) && east <= 180.0;
-        (is_valid && south < north && west < east).then_some(Area { south, west, north, east })
-    }
-
-    /// What holds all of these, with some room around.
-    fn around(places: impl IntoIterator<Item = Coordinates>) -> Option<Area> {
-        let mut places = places.into_iter();
-        let first = places.next()?;
-        let mut area =
-            Area { south: first.latitude, west: first.longitude, north: first.latitude, east: first.longitude };
-        for place in places {
-            area.south = area.south.min(place.latitude);
-            area.north = area.north.max(place.latitude);
-            area.west = area.west.min(place.longitude);
-            area.east = area.east.max(place.longitude);
-        }
-        let grow = |low: &mut f64, high: &mut f64, limit: f64| {
-            let room = ((*high - *low) * 0.05).max((EXTENT_MIN - (*high - *low)) / 2.0);
-            (*low, *high) = ((*low - room).max(-limit), (*high + room).min(limit));
-        };
-        grow(&mut area.south, &mut area.north, 90.0);
-        grow(&mut area.west, &mut area.east, 180.0);
-        Some(area)
-    }
-
-    fn contains(&self, place: Coordinates) -> bool {
-        (self.south..=self.north).contains(&place.latitude) && (self.west..=self.east).contains(&place.longitude)
-    }
-}
-
-/// Degrees to places in the drawing: the area in the middle, as large as fits, as high as wide where it stands.
-struct Projection {
-    area: Area,
-    /// Units of the drawing for a degree of latitude, and for one of longitude.
-    scale: f64,
-    scale_x: f64,
-}
-
-impl Projection {
-    fn of(area: Area) -> Projection {
-        let middle = (area.south + area.north) / 2.0;
-        let narrowing = middle.to_radians().cos().max(0.01);
-        let wide = (WIDTH - 2.0 * MARGIN) / ((area.east - area.west) * narrowing);
-        let high = (HEIGHT - 2.0 * MARGIN) / (area.north - area.south);
-        let scale = wide.min(high);
-        Projection { area, scale, scale_x: scale * narrowing }
-    }
-
-    fn x(&self, longitude: f64) -> f64 {
-        WIDTH / 2.0 + (longitude - (self.area.west + self.area.east) / 2.0) * self.scale_x
-    }
-
-    fn y(&self, latitude: f64) -> f64 {
-        HEIGHT / 2.0 - (latitude - (self.area.south + self.area.north) / 2.0) * self.scale
-    }
-}
-
-/// Devices that are one sign.
-#[derive(Debug, Default)]
-struct Cluster {
-    devices: usize,
-    latitudes: f64,
-    longitudes: f64,
-    area: Option<Area>,
-    worst: Look,
-    /// The first names.
-    names: Vec<Arc<str>>,
-}
-
-/// How a device, or the worst of several, does; the last is the worst.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Look {
-    #[default]
-    Well,
-    Late,
-    NeverHeard,
-    Trouble,
-    Silent,
-    Alarm,
-}
-
-impl Look {
-    fn of(device: &DeviceView) -> Look {
-        match device.liveness {
-            _ if !device.alarms.is_empty() => Look::Alarm,
-            Liveness::NeverHeard => Look::NeverHeard,
-            Liveness::Silent => Look::Silent,
-            _ if !device.conditions.is_empty() => Look::Trouble,
-            Liveness::Late => Look::Late,
-            Liveness::Online => Look::Well,
-        }
-    }
-
-    const fn mark(self) -> Mark {
-        match self {
-            Look::Well => Mark::Good,
-            Look::Late | Look::NeverHeard => Mark::Quiet,
-            Look::Trouble | Look::Silent => Mark::Warning,
-            Look::Alarm => Mark::Bad,
-        }
-    }
-
-    const fn word(self, text: &Text) -> &'static str {
-        match self {
-            Look::Well => text.state_ok,
-            Look::Late => text.late,
-            Look::NeverHeard => text.never_heard,
-            Look::Trouble => text.condition,
-            Look::Silent => text.silent,
-            Look::Alarm => text.state_alarm,
-        }
-    }
-}
 
 /// A device where it stands.
 struct Placed {
@@ -188,12 +52,13 @@ pub(super) fn query(query: &DevicesQuery) -> Query {
 }
 
 /// Those besides that were never heard, as far as there is room for them.
-pub(super) fn unheard(fleet: &Fleet, asked: &DevicesQuery, snapshot: &Snapshot) -> Listed {
+pub(super) fn unheard(fleet: &Fleet, asked: &DevicesQuery, snapshot: &Snapshot, registry: &Registry) -> Listed {
+    let tags = asked.tags();
     let page_size = DEVICES_MAX.saturating_sub(snapshot.devices.len());
     match query(asked) {
         // They are the snapshot.
         query if query.asks_for_unheard() => Listed::default(),
-        query => fleet.unheard(&Query { page_size, ..query }, |_| true),
+        query => fleet.unheard(&Query { page_size, ..query }, |device| has_tags(registry, device, &tags)),
     }
 }
 
@@ -223,8 +88,8 @@ fn own_position(device: &DeviceView) -> Option<Coordinates> {
     is_valid.then_some(Coordinates { latitude, longitude })
 }
 
-pub(super) fn content(places: &Places, snapshot: &Snapshot, query: &DevicesQuery, asked: &Asked) -> Content {
-    let text = asked.text;
+pub(super) fn content(places: &Places, form: &Form<'_>, asked: &Asked, words: Words<'_>) -> Content {
+    let (text, query) = (words.text, form.query);
     let chosen = asked.given("area").and_then(Area::of);
     let area = chosen.or_else(|| Area::around(places.placed.iter().map(|placed| placed.position)));
     let count = format::count(places.placed.len() as u64);
@@ -233,7 +98,7 @@ pub(super) fn content(places: &Places, snapshot: &Snapshot, query: &DevicesQuery
         section #mapped class="panel" aria-label=(text.map) {
             div class="heading" {
                 p #matching data-live class="muted" role="status" { ((text.on_map)(&count, &total)) }
-                (devices::form(Tab::Map, snapshot, query, text))
+                (devices::form(Tab::Map, form, words))
             }
             div #places data-live {
                 @match area {
@@ -254,70 +119,17 @@ fn drawn(area: Area, is_part: bool, places: &Places, query: &DevicesQuery, text:
     let further = listed.len().saturating_sub(LISTED_MAX);
     html! {
         div class="mapped" {
-            (drawing(&projection, &clusters, query, text))
-            section class="places" aria-labelledby="places-title" {
+            div {
+                (drawing(&projection, &clusters, query, text))
+                (legend(text))
+            }
+            section class="places" tabindex="0" aria-labelledby="places-title" {
                 h2 #places-title { (text.places) }
                 @if is_part { p { a href=(link(query, None)) { (text.whole_city) } } }
                 ul { @for cluster in listed.into_iter().take(LISTED_MAX) { (place(cluster, query, text)) } }
                 @if further > 0 { p class="muted" { ((text.further_places)(further)) } }
             }
         }
-    }
-}
-
-fn clusters(projection: &Projection, places: &Places) -> BTreeMap<(i64, i64), Cluster> {
-    let mut clusters: BTreeMap<(i64, i64), Cluster> = BTreeMap::new();
-    let mut add = |name: &Arc<str>, position: Coordinates, look: Look| {
-        if !projection.area.contains(position) {
-            return;
-        }
-        let cell = |place: f64| (place / CELL).floor() as i64;
-        let at = (cell(projection.y(position.latitude)), cell(projection.x(position.longitude)));
-        clusters.entry(at).or_default().add(name, position, look);
-    };
-    for placed in &places.placed {
-        add(&placed.name, placed.position, placed.look);
-    }
-    clusters
-}
-
-impl Cluster {
-    fn add(&mut self, name: &Arc<str>, position: Coordinates, look: Look) {
-        self.devices += 1;
-        self.latitudes += position.latitude;
-        self.longitudes += position.longitude;
-        let area = self.area.get_or_insert(Area {
-            south: position.latitude,
-            west: position.longitude,
-            north: position.latitude,
-            east: position.longitude,
-        });
-        area.south = area.south.min(position.latitude);
-        area.north = area.north.max(position.latitude);
-        area.west = area.west.min(position.longitude);
-        area.east = area.east.max(position.longitude);
-        // The names that stand there are of those that do worst.
-        if look > self.worst {
-            self.names.clear();
-        }
-        if look >= self.worst && self.names.len() < NAMES_MAX {
-            self.names.push(Arc::clone(name));
-        }
-        self.worst = self.worst.max(look);
-    }
-
-    fn center(&self) -> Coordinates {
-        let devices = self.devices.max(1) as f64;
-        Coordinates { latitude: self.latitudes / devices, longitude: self.longitudes / devices }
-    }
-
-    /// What is shown when somebody wants to see these nearer; nothing when they stand in one place.
-    fn nearer(&self) -> Option<Area> {
-        let area = self.area?;
-        let is_one_place = area.north - area.south < EXTENT_MIN / 10.0 && area.east - area.west < EXTENT_MIN / 10.0;
-        let corners = [(area.south, area.west), (area.north, area.east)];
-        let corners = corners.map(|(latitude, longitude)| Coordinates { latitude, longitude });
-        if is_one_place { None } else { Area::around(corners) }
     }
 }
 
@@ -371,53 +183,30 @@ fn radius(devices: usize) -> f64 {
     (9.0 + (devices as f64).log10() * 3.0).min(CELL * 0.6)
 }
 
-/// Lines at round degrees, with their numbers.
-fn graticule(projection: &Projection, text: &Text) -> Markup {
-    let area = projection.area;
-    let step = round_step((area.north - area.south).max(area.east - area.west) / 5.0);
-    let lines = |low: f64, high: f64| {
-        let first = (low / step).ceil() as i64;
-        (first..first + 12).map(move |number| number as f64 * step).take_while(move |degrees| *degrees <= high)
-    };
-    let decimals = (-step.log10().floor()).clamp(0.0, 6.0) as usize;
-    let number = |degrees: f64, positive: &str, negative: &str| {
-        let letter = if degrees < 0.0 { negative } else { positive };
-        format!("{:.decimals$}°{letter}", degrees.abs())
-    };
+fn place(cluster: &Cluster, query: &DevicesQuery, text: &Text) -> Markup {
+    let center = cluster.center();
     html! {
-        @for latitude in lines(area.south, area.north) {
-            @let y = format!("{:.1}", projection.y(latitude));
-            line class="level" x1="0" x2=(WIDTH) y1=(y) y2=(y) {}
-            text class="value" x="4" y=(y) dy="-0.3em" { (number(latitude, "N", "S")) }
+        li {
+            p class="beside" {
+                (parts::marked(cluster.worst.mark(), cluster.worst.word(text)))
+                @if cluster.devices > 1 {
+                    span class="muted" { ((text.devices_here)(cluster.devices)) }
+                    @if let Some(area) = cluster.nearer() {
+                        a href=(link(query, Some(area))) aria-label={ (text.zoom) ": " (coordinates(center)) } { (text.zoom) }
+                    }
+                }
+            }
+            p { @for (index, name) in cluster.names.iter().enumerate() { @if index > 0 { ", " } (parts::device_link(name)) } }
+            span class="under" { (coordinates(center)) }
         }
-        @for longitude in lines(area.west, area.east) {
-            @let x = format!("{:.1}", projection.x(longitude));
-            line class="level" x1=(x) x2=(x) y1="0" y2=(HEIGHT) {}
-            text class="value" x=(x) y=(HEIGHT - 4.0) dx="4" { (number(longitude, "E", "W")) }
-        }
-        text class="value" x=(WIDTH - 6.0) y="16" text-anchor="end" { ((text.scale)(&length(step * METRES_A_DEGREE))) }
     }
 }
 
-fn length(metres: f64) -> String {
-    if metres >= 1_000.0 { format!("{:.1} km", metres / 1_000.0) } else { format!("{metres:.0} m") }
-}
-
-fn place(cluster: &Cluster, query: &DevicesQuery, text: &Text) -> Markup {
-    let center = cluster.center();
-    let state = parts::marked(cluster.worst.mark(), cluster.worst.word(text));
+/// What the signs mean.
+fn legend(text: &Text) -> Markup {
     html! {
-        li {
-            (state) " "
-            @if cluster.devices > 1 {
-                span { ((text.devices_here)(cluster.devices)) }
-                @if let Some(area) = cluster.nearer() {
-                    " " a href=(link(query, Some(area))) aria-label={ (text.zoom) ": " (coordinates(center)) } { (text.zoom) }
-                }
-                " "
-            }
-            @for name in &cluster.names { (parts::device_link(name)) " " }
-            span class="under" { (coordinates(center)) }
+        ul class="marks legend" aria-label=(text.legend) {
+            @for look in Look::ALL { li { (parts::marked(look.mark(), look.word(text))) } }
         }
     }
 }
@@ -431,6 +220,7 @@ pub(super) fn coordinates(place: Coordinates) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::area::{EXTENT_MIN, MARGIN};
     use super::*;
 
     fn at(latitude: f64, longitude: f64) -> Coordinates {

@@ -12,7 +12,7 @@ use crate::fleet::{Condition, DeviceState, DeviceView, Liveness, Severity};
 use crate::time::Timestamp;
 
 /// A sign for a state. Each has a shape of its own, and a word always stands beside it: colour says nothing alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Mark {
     Good,
     Busy,
@@ -75,6 +75,14 @@ pub(super) fn age(time: Timestamp, now: Timestamp) -> Markup {
     html! { time datetime=(time) title=(format::moment(time)) { (format::age(time, now)) } }
 }
 
+/// A moment, and below it how long ago that was.
+pub(super) fn moment(time: Timestamp, now: Timestamp, text: &Text) -> Markup {
+    html! {
+        time datetime=(time) { (format::moment(time)) }
+        span class="under" { ((text.ago)(&format::age(time, now))) }
+    }
+}
+
 /// [`age`], or the word for a time that has not been.
 pub(super) fn age_or_never(time: Option<Timestamp>, now: Timestamp, text: &Text) -> Markup {
     match time {
@@ -110,12 +118,15 @@ pub(super) fn profile_link(id: &str) -> Markup {
 
 /// How urgent an alarm is.
 pub(super) fn severity(severity: Severity, text: &Text) -> Markup {
-    let word = match severity {
+    marked(Mark::of(severity), severity_word(severity, text))
+}
+
+pub(super) fn severity_word(severity: Severity, text: &Text) -> &'static str {
+    match severity {
         Severity::Critical => text.critical,
         Severity::Warning => text.warning,
         Severity::Info => text.info,
-    };
-    marked(Mark::of(severity), word)
+    }
 }
 
 /// How a device does: its most urgent alarm, how it is heard, and what is wrong with it.
@@ -130,12 +141,16 @@ pub(super) fn states(device: &DeviceView, text: &Text) -> Markup {
 }
 
 pub(super) fn liveness(liveness: Liveness, text: &Text) -> Markup {
-    let mark = match liveness {
+    marked(liveness_mark(liveness), liveness_word(liveness, text))
+}
+
+/// An alarm is worse: red is kept for that.
+pub(super) const fn liveness_mark(liveness: Liveness) -> Mark {
+    match liveness {
         Liveness::Online => Mark::Good,
         Liveness::Late | Liveness::NeverHeard => Mark::Quiet,
-        Liveness::Silent => Mark::Bad,
-    };
-    marked(mark, liveness_word(liveness, text))
+        Liveness::Silent => Mark::Warning,
+    }
 }
 
 pub(super) fn liveness_word(liveness: Liveness, text: &Text) -> &'static str {
@@ -188,6 +203,28 @@ pub(super) fn curve(history: &[f64], label: &str) -> Markup {
                 polyline points=(line) {}
             } @else {
                 polyline points="0,31 120,31" {}
+            }
+        }
+    }
+}
+
+/// The parts of a whole beside each other. The numbers stand beside it.
+pub(super) fn shares(parts: &[(Mark, usize)]) -> Markup {
+    let whole: usize = parts.iter().map(|(_, part)| part).sum();
+    let mut x = 0.0;
+    let placed: Vec<(Mark, f64, f64)> = parts
+        .iter()
+        .map(|(mark, part)| {
+            let width = *part as f64 / whole.max(1) as f64 * 100.0;
+            x += width;
+            (*mark, x - width, width)
+        })
+        .collect();
+    html! {
+        svg class="bar shares" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true" {
+            rect class="whole" width="100" height="4" {}
+            @for (mark, x, width) in placed {
+                rect class=(mark.class()) x=(format!("{x:.2}")) width=(format!("{width:.2}")) height="4" {}
             }
         }
     }

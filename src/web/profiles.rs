@@ -1,45 +1,31 @@
 //! `/profiles`: the device profiles in force, what each gives, and what its examples show of it.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-
 use maud::{Markup, html};
 
 use super::page::{Content, Tab};
 use super::query::DevicesQuery;
 use super::text::Text;
+use super::words::Words;
 use super::{format, parts};
 use crate::profile::catalog::{Catalog, FieldEntry, ProfileEntry};
 use crate::profile::coverage::{Coverage, Kind, Tally};
 use crate::rules::Rules;
 
-/// What can be said of the profiles in force. Made once for each set of rules, as it runs all their examples.
-#[derive(Default)]
-pub(super) struct Shelf(Mutex<Option<(Weak<Rules>, Arc<Profiles>)>>);
-
+/// What can be said of the profiles in force. To make it runs all their examples.
 pub(super) struct Profiles {
     catalog: Catalog,
     /// In the order of the catalog's profiles.
     coverage: Vec<Coverage>,
 }
 
-impl Shelf {
-    pub(super) fn of(&self, rules: &Arc<Rules>) -> Arc<Profiles> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, profiles)) = &*known
-            && of.ptr_eq(&Arc::downgrade(rules))
-        {
-            return Arc::clone(profiles);
-        }
-        let profiles = Arc::new(Profiles {
+impl Profiles {
+    pub(super) fn of(rules: &Rules) -> Profiles {
+        Profiles {
             catalog: Catalog::of(&rules.library),
             coverage: rules.library.profiles().map(|profile| Coverage::of(profile)).collect(),
-        });
-        *known = Some((Arc::downgrade(rules), Arc::clone(&profiles)));
-        profiles
+        }
     }
-}
 
-impl Profiles {
     fn each(&self) -> impl Iterator<Item = (&ProfileEntry, &Coverage)> {
         self.catalog.profiles.iter().zip(&self.coverage)
     }
@@ -54,7 +40,8 @@ impl Profiles {
     }
 }
 
-pub(super) fn list(profiles: &Profiles, text: &Text) -> Content {
+pub(super) fn list(profiles: &Profiles, words: Words<'_>) -> Content {
+    let text = words.text;
     let body = html! {
         section #profiles class="panel" data-live aria-labelledby="profiles-title" {
             h2 #profiles-title { (profiles.coverage.len()) " " (text.profiles) }
@@ -69,7 +56,7 @@ pub(super) fn list(profiles: &Profiles, text: &Text) -> Content {
                         th scope="col" class="number" { (text.coverage) }
                         th scope="col" class="number" { (text.report_interval) }
                     } }
-                    tbody { @for (profile, coverage) in profiles.each() { (row(profile, coverage)) } }
+                    tbody { @for (profile, coverage) in profiles.each() { (row(profile, coverage, words)) } }
                 }
             }
         }
@@ -77,17 +64,24 @@ pub(super) fn list(profiles: &Profiles, text: &Text) -> Content {
     Content::of(Tab::Profiles, body)
 }
 
-fn row(profile: &ProfileEntry, coverage: &Coverage) -> Markup {
+fn row(profile: &ProfileEntry, coverage: &Coverage, words: Words<'_>) -> Markup {
     html! {
         tr data-key=(profile.id) {
             th scope="row" { (parts::profile_link(&profile.id)) }
-            td { (parts::name(&profile.classes.join(", "))) }
+            td { (classes(profile, words)) }
             td { (parts::name(&profile.maker)) span class="under" { (parts::name(&profile.model)) } }
             td class="number" { (coverage.examples) }
             td class="number" { (coverage.tally(Kind::Fields).map_or_else(|| "–".to_owned(), shown)) }
             td class="number" { (interval(profile)) }
         }
     }
+}
+
+fn classes(profile: &ProfileEntry, words: Words<'_>) -> Markup {
+    html! { @for (index, class) in profile.classes.iter().enumerate() {
+        @if index > 0 { ", " }
+        (words.class_markup(class))
+    } }
 }
 
 fn shown(tally: &Tally) -> String {
@@ -99,17 +93,19 @@ fn interval(profile: &ProfileEntry) -> String {
 }
 
 /// One profile; `None` when there is none of that id.
-pub(super) fn one(profiles: &Profiles, id: &str, text: &Text) -> Option<Content> {
+pub(super) fn one(profiles: &Profiles, id: &str, words: Words<'_>) -> Option<Content> {
+    let text = words.text;
     let (profile, coverage) = profiles.each().find(|(profile, _)| profile.id == id)?;
     let body = html! {
-        (about(profile, text))
+        (about(profile, words))
         (fields(profiles, id, text))
         (examples(profile, coverage, text))
     };
     Some(Content { tab: Tab::Profiles, heading: Some(id.to_owned()), found: true, body })
 }
 
-fn about(profile: &ProfileEntry, text: &Text) -> Markup {
+fn about(profile: &ProfileEntry, words: Words<'_>) -> Markup {
+    let text = words.text;
     let devices = DevicesQuery { text: profile.id.clone(), ..DevicesQuery::default() };
     let document = &profile.document;
     html! {
@@ -117,7 +113,7 @@ fn about(profile: &ProfileEntry, text: &Text) -> Markup {
             h2 #about-title { (text.profile) }
             dl class="facts" {
                 div { dt { (text.maker_model) } dd { (parts::name(&format!("{} {}", profile.maker, profile.model))) } }
-                div { dt { (text.class) } dd { (parts::name(&profile.classes.join(", "))) } }
+                div { dt { (text.class) } dd { (classes(profile, words)) } }
                 div { dt { (text.report_interval) } dd { (interval(profile)) } }
                 div { dt { (text.document) } dd {
                     (parts::name(&document.title))

@@ -4,17 +4,21 @@ use std::collections::HashMap;
 
 use super::page::Tab;
 use crate::fleet::{Condition, DeviceState, Liveness, Query, Sort};
+use crate::registry::{Registered, Registry};
 
 /// Devices on a page.
 const PAGE_SIZE: usize = 100;
 /// A longer search text is cut.
 const TEXT_CHARACTERS_MAX: usize = 200;
 
-/// The query parameters `class`, `state`, `liveness`, `condition`, `q`, `sort` and `page`. What is not understood counts as not given: an
-/// address that somebody kept from another version still shows something.
+/// The query parameters `class`, `pilot`, `district`, `state`, `liveness`, `condition`, `q`, `sort` and `page`. What is not
+/// understood counts as not given: an address that somebody kept from another version still shows something.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct DevicesQuery {
     pub class: Option<String>,
+    /// Tags of the registry.
+    pub pilot: Option<String>,
+    pub district: Option<String>,
     pub state: Option<DeviceState>,
     pub liveness: Option<Liveness>,
     pub condition: Option<Condition>,
@@ -56,6 +60,8 @@ impl DevicesQuery {
         let given = |name: &str| parameters.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
         DevicesQuery {
             class: given("class").map(String::from),
+            pilot: given("pilot").map(String::from),
+            district: given("district").map(String::from),
             state: given("state").and_then(|name| STATES.into_iter().find(|state| state.name() == name)),
             liveness: given("liveness").and_then(Liveness::from_name),
             condition: given("condition").and_then(Condition::from_name),
@@ -81,6 +87,12 @@ impl DevicesQuery {
         }
     }
 
+    /// The tags that are asked for.
+    pub(super) fn tags(&self) -> Vec<(String, String)> {
+        let given = [("pilot", &self.pilot), ("district", &self.district)];
+        given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect()
+    }
+
     /// True when every device is listed.
     pub(super) fn is_all(&self) -> bool {
         *self == DevicesQuery { sort: self.sort, page: self.page, ..DevicesQuery::default() }
@@ -97,6 +109,8 @@ impl DevicesQuery {
         let page = page.to_string();
         let parameters = [
             ("class", self.class.as_deref()),
+            ("pilot", self.pilot.as_deref()),
+            ("district", self.district.as_deref()),
             ("state", self.state.map(DeviceState::name)),
             ("liveness", self.liveness.map(Liveness::name)),
             ("condition", self.condition.map(Condition::name)),
@@ -109,6 +123,18 @@ impl DevicesQuery {
         let pairs: Vec<String> = given.map(|(name, value)| format!("{name}={}", percent_encoded(value))).collect();
         if pairs.is_empty() { path.to_string() } else { format!("{path}?{}", pairs.join("&")) }
     }
+}
+
+/// Whether the registry gives a device all of these tags; `profile` is the profile that it names.
+pub(super) fn has_tags(registry: &Registry, device: &str, tags: &[(String, String)]) -> bool {
+    let has = |registered: Registered<'_>, name: &str, value: &str| {
+        registered.tags().any(|tag| tag == (name, value))
+            || (name == "profile" && registered.profile() == Some(value))
+    };
+    tags.is_empty()
+        || registry
+            .find(device)
+            .is_some_and(|registered| tags.iter().all(|(name, value)| has(registered, name, value)))
 }
 
 /// RFC 3986, section 2: everything but unreserved characters.
@@ -135,6 +161,8 @@ mod tests {
     fn an_address_says_which_devices() {
         let parameters = [
             ("class", "parking"),
+            ("pilot", "harbour"),
+            ("district", "old town"),
             ("state", "alarm"),
             ("liveness", "silent"),
             ("condition", "battery_low"),
@@ -145,7 +173,7 @@ mod tests {
         let query = query(&parameters);
         assert_eq!(
             query.link(query.page),
-            "/devices?class=parking&state=alarm&liveness=silent&condition=battery_low&q=p-1%20%26%20%3Cb%3E%C3%BC&sort=newest&page=3"
+            "/devices?class=parking&pilot=harbour&district=old%20town&state=alarm&liveness=silent&condition=battery_low&q=p-1%20%26%20%3Cb%3E%C3%BC&sort=newest&page=3"
         );
     }
 

@@ -5,8 +5,7 @@ use maud::{Markup, html};
 use super::asked::Asked;
 use super::format;
 use super::page::{Content, Tab};
-use super::parts;
-use super::query::percent_encoded;
+use super::parts::{self, Mark};
 use super::status::Status;
 use super::text::Text;
 use crate::decode::machine::Hex;
@@ -14,6 +13,10 @@ use crate::refused::{Archive, Filter, Kept, ReasonCount, Stage};
 use crate::registry::{Identities, Registry};
 use crate::state::StateError;
 use crate::time::Timestamp;
+
+mod replay;
+
+pub(super) use replay::{Proposal, REPLAY_PATH, command, proposed, tried};
 
 /// Messages that are shown at a time.
 const MESSAGES_SHOWN: usize = 50;
@@ -32,7 +35,7 @@ pub(super) fn filter(asked: &Asked, registry: &Registry) -> Filter {
     }
 }
 
-/// The address of the messages that a filter wants.
+/// The address of the messages of this stage, reason and device.
 pub(super) fn link(stage: Option<Stage>, reason: Option<&str>, device: Option<&str>) -> String {
     address(&Filter {
         stage,
@@ -42,21 +45,20 @@ pub(super) fn link(stage: Option<Stage>, reason: Option<&str>, device: Option<&s
     })
 }
 
-fn address(filter: &Filter) -> String {
+/// The address of the messages that a filter wants.
+pub(super) fn address(filter: &Filter) -> String {
+    let query = parameters(filter);
+    if query.is_empty() { Tab::Refused.path().to_owned() } else { format!("{}?{query}", Tab::Refused.path()) }
+}
+
+fn parameters(filter: &Filter) -> String {
     let before = filter.before.map(|id| id.to_string());
-    let pairs = [
+    replay::query(&[
         ("stage", filter.stage.map(Stage::name)),
         ("reason", filter.reason.as_deref()),
         ("device", filter.device.as_ref().map(Identities::asked)),
         ("before", before.as_deref()),
-    ];
-    let given = pairs.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", percent_encoded(value?))));
-    let given: Vec<String> = given.collect();
-    if given.is_empty() {
-        Tab::Refused.path().to_owned()
-    } else {
-        format!("{}?{}", Tab::Refused.path(), given.join("&"))
-    }
+    ])
 }
 
 pub(super) fn content(
@@ -64,40 +66,38 @@ pub(super) fn content(
     archive: Result<Archive, StateError>,
     asked: &Asked,
     registry: &Registry,
+    may_change: bool,
 ) -> Content {
     let (text, filter) = (asked.text, filter(asked, registry));
     let messages = archive.and_then(|archive| archive.list(&filter));
+    let is_part = filter.stage.is_some() || filter.reason.is_some() || filter.device.is_some();
     Content::of(
         Tab::Refused,
         html! {
-            (groups(status, &filter, text))
-            (replay(status, &filter, text))
+            section #groups class="panel" data-live aria-labelledby="groups-title" {
+                h2 #groups-title { (text.reason) }
+                (groups(status, &filter, usize::MAX, text))
+                @if is_part { p { a href=(Tab::Refused.path()) { (text.every_reason) } } }
+            }
+            (replay::section(status, &filter, may_change, text))
             (messages_section(&messages, &filter, status.now, text))
         },
     )
 }
 
-fn groups(status: &Status, filter: &Filter, text: &Text) -> Markup {
+/// The first `shown_max` reasons, with how many messages there are of each. Each leads to its messages.
+pub(super) fn groups(status: &Status, filter: &Filter, shown_max: usize, text: &Text) -> Markup {
     html! {
-        section #groups class="panel" data-live aria-labelledby="groups-title" {
-            h2 #groups-title { (text.reason) }
-            @if status.refused.is_empty() {
-                p class="empty" { (text.nothing_refused) }
-            } @else {
-                div class="scroll" tabindex="0" role="region" aria-labelledby="groups-title" {
-                    table {
-                        thead { tr {
-                            th scope="col" { (text.stage) }
-                            th scope="col" { (text.reason) }
-                            th scope="col" class="number" { (text.messages) }
-                            th scope="col" class="number" { (text.last_time) }
-                        } }
-                        tbody { @for group in &status.refused { (group_row(group, filter, status.now)) } }
-                    }
-                }
-                @if filter.stage.is_some() || filter.reason.is_some() || filter.device.is_some() {
-                    p { a href=(Tab::Refused.path()) { (text.every_reason) } }
-                }
+        @if status.refused.is_empty() {
+            p class="empty" { (parts::marked(Mark::Good, text.nothing_refused)) }
+        } @else {
+            table class="fixed" {
+                thead { tr {
+                    th scope="col" { (text.reason) }
+                    th scope="col" class="number short" { (text.messages) }
+                    th scope="col" class="number short" { (text.last_time) }
+                } }
+                tbody { @for group in status.refused.iter().take(shown_max) { (group_row(group, filter, status.now)) } }
             }
         }
     }
@@ -108,46 +108,14 @@ fn group_row(group: &ReasonCount, filter: &Filter, now: Timestamp) -> Markup {
     let link = link(Some(group.stage), Some(&group.reason), filter.device.as_ref().map(Identities::asked));
     html! {
         tr data-key={ (group.stage.name()) ":" (group.reason) } {
-            td { (group.stage.name()) }
             th scope="row" {
-                a href=(link) aria-current=[chosen.then_some("true")] { (parts::name(&group.reason)) }
-                span class="under" { (parts::name(&group.detail)) }
+                a href=(link) aria-current=[chosen.then_some("true")] { (parts::name(&format!("{}: {}", group.stage.name(), group.reason))) }
+                span class="under wrap" { (parts::name(&group.detail)) }
             }
             td class="number" { (format::count(group.messages)) }
             td class="number" { (parts::age(group.last, now)) }
         }
     }
-}
-
-/// The command that takes the chosen messages once more. It stands here to be copied: what it does may take hours, and
-/// belongs to somebody who may log in to the machine.
-fn replay(status: &Status, filter: &Filter, text: &Text) -> Markup {
-    let mut command = String::from("citywire refused replay");
-    if let Some(stage) = filter.stage {
-        command += &format!(" --stage {}", stage.name());
-    }
-    let device = filter.device.as_ref().map(Identities::asked);
-    for (option, value) in [("reason", filter.reason.as_deref()), ("device", device)] {
-        if let Some(value) = value {
-            command += &format!(" --{option} {}", quoted(value));
-        }
-    }
-    html! {
-        section #replay class="panel" data-live aria-labelledby="replay-title" hidden[status.refused.is_empty()] {
-            h2 #replay-title { (text.replay) }
-            p { (text.replay_how) }
-            pre tabindex="0" { code { (command) } }
-        }
-    }
-}
-
-/// For a shell: between single quotes when it has anything but the plainest characters.
-fn quoted(value: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/".contains(c);
-    if !value.is_empty() && !value.starts_with('-') && value.chars().all(is_plain) {
-        return value.to_owned();
-    }
-    format!("'{}'", value.replace('\'', "'\\''"))
 }
 
 fn messages_section(
@@ -156,18 +124,16 @@ fn messages_section(
     now: Timestamp,
     text: &Text,
 ) -> Markup {
-    let title = match (filter.reason.as_deref(), filter.device.as_ref().map(Identities::asked)) {
-        (None, None) => text.newest_of_all.to_owned(),
-        (reason, device) => {
-            let chosen: Vec<&str> = [reason, device].into_iter().flatten().collect();
-            (text.newest_of)(&chosen.join(", "))
-        }
+    let is_all = filter.stage.is_none() && filter.reason.is_none() && filter.device.is_none();
+    let title = match is_all {
+        true => text.newest_of_all.to_owned(),
+        false => (text.newest_of)(&replay::described(filter, text)),
     };
     html! {
         section #messages class="panel" data-live aria-labelledby="messages-title" {
             h2 #messages-title { (parts::name(&title)) }
             @match messages {
-                Err(error) => p class="empty" { (parts::marked(parts::Mark::Warning, &(text.unreadable)(&error.to_string()))) },
+                Err(error) => p class="empty" { (parts::marked(Mark::Warning, &(text.unreadable)(&error.to_string()))) },
                 Ok(messages) if messages.is_empty() => p class="empty" { (text.nothing_refused) },
                 Ok(messages) => {
                     (list(messages, now, text))
@@ -221,21 +187,6 @@ pub(super) fn payload(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_command_can_be_copied_whatever_the_names_are() {
-        for (value, expected) in [
-            ("checksum", "checksum"),
-            ("p 1", "'p 1'"),
-            ("$(rm -r ~)", "'$(rm -r ~)'"),
-            ("a'b", "'a'\\''b'"),
-            ("-x", "'-x'"),
-            ("", "''"),
-            ("水表-1", "'水表-1'"),
-        ] {
-            assert_eq!(quoted(value), expected);
-        }
-    }
 
     #[test]
     fn a_filter_is_an_address() {

@@ -4,11 +4,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::rates::Rates;
-use crate::alarm::Alarm;
+use crate::alarm::{Alarm, Alarms, Severity};
 use crate::fleet::{ClassSummary, Snapshot};
 use crate::journal::{Entry, Segments};
 use crate::problem::Problem;
-use crate::refused::ReasonCount;
+use crate::refused::{Filter, ReasonCount};
+use crate::replay::{self, Requested};
 use crate::time::Timestamp;
 
 /// The parts of the service that the page tells of. Asked often, from any thread: an answer waits for nothing.
@@ -23,6 +24,13 @@ pub trait Service: Send + Sync {
     /// # Errors
     /// When the journal cannot be read, in words.
     fn entry(&self, sequence: u64) -> Result<Option<Entry>, String>;
+    /// Has the refused messages that the filter wants taken through the stages once more.
+    ///
+    /// # Errors
+    /// When that cannot begin now.
+    fn replay_refused(&self, filter: Filter) -> Result<(), replay::NotTaken>;
+    /// The last such request, if there was one since the start.
+    fn requested_replay(&self) -> Option<Requested>;
     /// Brings the metrics up to this moment that change while the part they tell of stands still: what waits for a sink,
     /// and for how long.
     fn refresh_metrics(&self) {}
@@ -135,6 +143,8 @@ pub struct Status {
     pub sinks: Vec<SinkStatus>,
     pub rates: Rates,
     pub refused: Vec<ReasonCount>,
+    /// The replay of refused messages that was asked for last on the page, since the start.
+    pub replay: Option<Requested>,
     pub alarms: AlarmStatus,
     pub fleet: FleetStatus,
     /// The topic filters of the routes.
@@ -144,10 +154,31 @@ pub struct Status {
 /// The alarms, which do not wait for anything else that is told here.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct AlarmStatus {
-    /// How many are open.
+    /// How many are open, and how many of them are this urgent.
     pub open: usize,
+    pub critical: usize,
+    pub warning: usize,
+    pub info: usize,
     /// The most urgent and newest of them.
     pub listed: Vec<Alarm>,
+}
+
+impl AlarmStatus {
+    /// Looks at the open alarms; lists so many at most.
+    pub(super) fn of(alarms: &Alarms, listed_max: usize) -> AlarmStatus {
+        let (listed, open) = alarms.most_urgent(listed_max);
+        let [critical, warning, info] = [Severity::Critical, Severity::Warning, Severity::Info]
+            .map(|severity| alarms.select(|alarm| alarm.severity == severity, 0, 0).matching);
+        AlarmStatus { open, critical, warning, info, listed }
+    }
+
+    pub(super) const fn of_severity(&self, severity: Severity) -> usize {
+        match severity {
+            Severity::Critical => self.critical,
+            Severity::Warning => self.warning,
+            Severity::Info => self.info,
+        }
+    }
 }
 
 #[derive(Debug, Serialize, JsonSchema)]

@@ -4,6 +4,8 @@
 //! What stages say of a message, of a file or of a connection is text of the log and of `state.sqlite`, and English in
 //! every language; so are the names of fields, profiles and stages, which are the same in the databases.
 
+use crate::profile::class::{CanonicalField, Class};
+
 mod chinese;
 mod english;
 
@@ -44,23 +46,20 @@ pub(super) struct Text {
     pub devices_unlisted: fn(&str) -> String,
     pub rules_refused: fn(&str) -> String,
 
+    pub at_a_glance: &'static str,
     pub service: &'static str,
     pub state: &'static str,
-    pub broker: &'static str,
     pub broker_embedded: &'static str,
     pub connected: &'static str,
     pub not_connected: &'static str,
-    pub since: fn(&str) -> String,
-    pub journal: &'static str,
     pub messages_per_second: &'static str,
     pub history: fn(&str) -> String,
     pub messages_on_disk: fn(&str) -> String,
     pub bytes_of: fn(&str, &str) -> String,
-    pub oldest: fn(&str) -> String,
     pub kept_messages: &'static str,
     pub last: fn(&str) -> String,
     pub device_count: &'static str,
-    pub alarms_on_devices: fn(&str, &str) -> String,
+    pub on_devices: fn(&str) -> String,
 
     pub sinks: &'static str,
     pub sink: &'static str,
@@ -74,6 +73,8 @@ pub(super) struct Text {
     pub retrying: &'static str,
     pub stopped: &'static str,
     pub no_sinks: &'static str,
+    /// How many are, of how many.
+    pub sinks_up_to_date: fn(usize, usize) -> String,
 
     pub refused: &'static str,
     pub reason: &'static str,
@@ -85,6 +86,12 @@ pub(super) struct Text {
     pub alarm: &'static str,
     pub severity: &'static str,
     pub since_when: &'static str,
+    pub since_time: &'static str,
+    pub earlier_alarms: &'static str,
+    pub no_earlier_alarms: &'static str,
+    pub lasted: &'static str,
+    /// What an alarm is called, and what explains that; of its name and its field in the vocabulary.
+    pub words_of_alarm: for<'a> fn(&'a str, &'a CanonicalField) -> (&'a str, &'a str),
     pub no_alarms: &'static str,
     pub further_alarms: fn(usize) -> String,
     pub critical: &'static str,
@@ -93,6 +100,10 @@ pub(super) struct Text {
 
     pub classes: &'static str,
     pub class: &'static str,
+    pub title_of_class: for<'a> fn(&'a Class) -> &'a str,
+    pub unknown_class: &'static str,
+    pub trouble: &'static str,
+    pub no_trouble: &'static str,
     pub in_alarm: &'static str,
     pub last_refused: &'static str,
 
@@ -101,6 +112,10 @@ pub(super) struct Text {
     pub search: &'static str,
     pub search_hint: &'static str,
     pub all_classes: &'static str,
+    pub pilot: &'static str,
+    pub all_pilots: &'static str,
+    pub district: &'static str,
+    pub all_districts: &'static str,
     pub all_states: &'static str,
     pub sort: &'static str,
     pub by_device: &'static str,
@@ -168,7 +183,6 @@ pub(super) struct Text {
     pub position: &'static str,
     pub unregistered: &'static str,
     pub field: &'static str,
-    pub value: &'static str,
     pub meaning: &'static str,
     pub over_time: &'static str,
     pub range: &'static str,
@@ -192,6 +206,7 @@ pub(super) struct Text {
 
     pub on_map: fn(&str, &str) -> String,
     pub no_places: &'static str,
+    pub legend: &'static str,
     pub places: &'static str,
     pub devices_here: fn(usize) -> String,
     pub further_places: fn(usize) -> String,
@@ -201,7 +216,6 @@ pub(super) struct Text {
     pub zoom: &'static str,
     pub whole_city: &'static str,
 
-    pub stage: &'static str,
     pub detail: &'static str,
     pub examples: &'static str,
     pub newest_of: fn(&str) -> String,
@@ -210,6 +224,25 @@ pub(super) struct Text {
     pub older: &'static str,
     pub replay: &'static str,
     pub replay_how: &'static str,
+    pub replay_begin: &'static str,
+    pub replay_command: &'static str,
+    pub replay_title: &'static str,
+    pub replay_under_way: fn(u8) -> String,
+    /// Messages that were taken through the stages, and those that are refused no more.
+    pub replay_done: fn(&str, &str) -> String,
+    pub replay_failed: fn(&str) -> String,
+    pub replay_busy: &'static str,
+    pub replay_stopping: &'static str,
+    /// Messages that were tried, and those that can be used.
+    pub replay_trial: fn(&str, &str) -> String,
+    pub replay_useless: &'static str,
+    pub replay_by_rules: fn(&str) -> String,
+    pub replay_into: fn(&str) -> String,
+    pub replay_no_alarms: &'static str,
+    pub replay_pace: &'static str,
+    pub replay_not_here: &'static str,
+    pub replay_confirm: fn(&str) -> String,
+    pub cancel: &'static str,
     pub unreadable: fn(&str) -> String,
 
     pub on_disk: &'static str,

@@ -86,9 +86,11 @@ impl Browser {
         entries.iter().map(|entry| format!("{}: {}", entry["level"], entry["message"])).collect()
     }
 
-    /// A picture (PNG) of what is seen.
-    pub async fn picture(&self) -> Vec<u8> {
-        let picture = self.devtools("Page.captureScreenshot", json!({"format": "png"})).await;
+    /// A picture (PNG) of the page down to this height, whether it is seen at once or not.
+    pub async fn picture(&self, width: u32, height: u32) -> Vec<u8> {
+        let clip = json!({"x": 0, "y": 0, "width": width, "height": height, "scale": 1});
+        let how = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
+        let picture = self.devtools("Page.captureScreenshot", how).await;
         STANDARD.decode(picture["data"].as_str().expect("a picture")).expect("base64")
     }
 

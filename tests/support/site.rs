@@ -15,7 +15,8 @@ use citywire::journal::{Entry, Journal, Options, Segments};
 use citywire::metrics::{self, Exporter};
 use citywire::point::FieldValue;
 use citywire::profile::Library;
-use citywire::refused::{Limits, Refusal, Refused, Stage};
+use citywire::refused::{Filter, Limits, Refusal, Refused, Stage};
+use citywire::replay::{NotTaken, Requested};
 use citywire::rules::Rules;
 use citywire::state::State;
 use citywire::time::Timestamp;
@@ -31,6 +32,7 @@ pub struct Parts {
     pub journal: JournalStatus,
     pub rules: RulesStatus,
     pub sinks: Vec<SinkStatus>,
+    pub replay: Option<Requested>,
 }
 
 pub struct FakeService {
@@ -53,6 +55,22 @@ impl Service for FakeService {
 
     fn sinks(&self) -> Vec<SinkStatus> {
         self.parts.lock().unwrap().sinks.clone()
+    }
+
+    fn replay_refused(&self, filter: Filter) -> Result<(), NotTaken> {
+        let mut parts = self.parts.lock().unwrap();
+        if parts.replay.as_ref().is_some_and(|replay| replay.ended.is_none()) {
+            return Err(NotTaken::Busy);
+        }
+        let Filter { stage, reason, device, .. } = filter;
+        let began = Timestamp::now();
+        let device = device.map(|device| device.asked().to_owned());
+        parts.replay = Some(Requested { stage, reason, device, began, ended: None, percent: 0, outcome: None });
+        Ok(())
+    }
+
+    fn requested_replay(&self) -> Option<Requested> {
+        self.parts.lock().unwrap().replay.clone()
     }
 
     fn entry(&self, sequence: u64) -> Result<Option<Entry>, String> {
@@ -170,6 +188,7 @@ pub fn parts() -> Parts {
         },
         rules: RulesStatus { loaded: Timestamp::now(), profiles: 5, devices: 0, refused: None },
         sinks: vec![sink],
+        replay: None,
     }
 }
 

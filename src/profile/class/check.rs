@@ -27,6 +27,7 @@ struct Written {
 #[serde(deny_unknown_fields)]
 struct WrittenClass {
     title: String,
+    title_zh: Option<String>,
     report_interval: Option<Spanned<String>>,
     silent_after: Option<Spanned<WrittenSilentAfter>>,
     battery_low_v: Option<Spanned<f64>>,
@@ -70,7 +71,7 @@ impl WrittenClass {
         let mut order: Vec<String> = self.fields.keys().cloned().collect();
         order.sort_by_key(|name| self.fields.get(name).map(|field| field.span().start));
         let fields = self.fields.into_iter().map(|(name, field)| (name, field.into_inner())).collect();
-        Class { title: self.title, fields, limits, order }
+        Class { title: self.title, title_zh: self.title_zh, fields, limits, order }
     }
 }
 

@@ -6,13 +6,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::Context;
-use super::super::query::{SORTS, STATES};
+use super::super::query::{SORTS, STATES, has_tags};
 use super::endpoint::{About, Endpoint, PREFIX, Reply, Table};
 use super::parameter::{Given, Kind, Parameter};
 use super::problem::Problem;
 use super::rows::{moment, number, optional};
 use crate::fleet::{ClassSummary, Condition, DeviceView, Liveness, Query};
-use crate::registry::{Registered, Registry};
+use crate::registry::Registered;
 
 /// A device's name is not longer than this, in characters.
 pub(super) const DEVICE: Kind = Kind::Text(256);
@@ -111,17 +111,6 @@ pub(super) fn tag_parameters() -> [Parameter; 3] {
 pub(super) fn tags(given: &Given) -> Vec<(String, String)> {
     let named = |name: &str| given.text(name).map(|value| (name.to_owned(), value.to_owned()));
     [named("pilot"), named("district")].into_iter().flatten().chain(given.tags("tag")).collect()
-}
-
-fn has_tags(registry: &Registry, device: &str, tags: &[(String, String)]) -> bool {
-    let has = |registered: Registered<'_>, name: &str, value: &str| {
-        registered.tags().any(|tag| tag == (name, value))
-            || (name == "profile" && registered.profile() == Some(value))
-    };
-    tags.is_empty()
-        || registry
-            .find(device)
-            .is_some_and(|registered| tags.iter().all(|(name, value)| has(registered, name, value)))
 }
 
 fn parameters() -> Vec<Parameter> {

@@ -44,27 +44,20 @@ pub(in crate::web) const ENGLISH: Text = Text {
         )
     },
 
+    at_a_glance: "At a glance",
     service: "Service",
     state: "State",
-    broker: "Broker",
     broker_embedded: "in this process",
     connected: "Connected",
     not_connected: "Not connected",
-    since: |age| format!("for {age}"),
-    journal: "Journal",
     messages_per_second: "messages/s",
     history: |peak| format!("Messages a second over the last two minutes; at most {peak}"),
-    messages_on_disk: |count| format!("{count} messages so far"),
+    messages_on_disk: |count| format!("Journal: {count} messages so far"),
     bytes_of: |size, limit| format!("{size} of {limit}"),
-    oldest: |age| format!("oldest {age}"),
-    kept_messages: "messages kept",
+    kept_messages: "refused messages",
     last: |age| format!("last {age} ago"),
     device_count: "devices",
-    alarms_on_devices: |alarms, devices| match (alarms, devices) {
-        ("1", _) => "1 alarm on 1 device".to_string(),
-        (_, "1") => format!("{alarms} alarms on 1 device"),
-        _ => format!("{alarms} alarms on {devices} devices"),
-    },
+    on_devices: |devices| if devices == "1" { "on 1 device".to_string() } else { format!("on {devices} devices") },
 
     sinks: "Sinks",
     sink: "Sink",
@@ -79,6 +72,11 @@ pub(in crate::web) const ENGLISH: Text = Text {
     stopped: "Stopped",
     no_sinks: "There is no sink: readings are decoded and stored nowhere. Add a [[sink]] to the configuration.",
 
+    sinks_up_to_date: |well, all| match (well, all) {
+        (1, 1) => "The sink is up to date".to_string(),
+        _ => format!("{well} of {all} sinks up to date"),
+    },
+
     refused: "Refused",
     reason: "Reason",
     messages: "Messages",
@@ -89,6 +87,11 @@ pub(in crate::web) const ENGLISH: Text = Text {
     alarm: "Alarm",
     severity: "Severity",
     since_when: "For",
+    since_time: "Since",
+    earlier_alarms: "Earlier alarms",
+    no_earlier_alarms: "None has been closed.",
+    lasted: "Lasted",
+    words_of_alarm: |kind, field| (kind, &field.meaning),
     no_alarms: "No alarm is on.",
     further_alarms: |count| format!("and {count} more: see the devices in alarm"),
     critical: "Critical",
@@ -97,6 +100,10 @@ pub(in crate::web) const ENGLISH: Text = Text {
 
     classes: "Classes",
     class: "Class",
+    title_of_class: |class| &class.title,
+    unknown_class: "Unknown",
+    trouble: "Trouble",
+    no_trouble: "No device has any.",
     in_alarm: "In alarm",
     last_refused: "Refused",
 
@@ -105,6 +112,10 @@ pub(in crate::web) const ENGLISH: Text = Text {
     search: "Search",
     search_hint: "name or profile",
     all_classes: "all classes",
+    pilot: "Pilot",
+    all_pilots: "all pilots",
+    district: "District",
+    all_districts: "all districts",
     all_states: "all states",
     sort: "Order",
     by_device: "by name",
@@ -174,7 +185,6 @@ pub(in crate::web) const ENGLISH: Text = Text {
     position: "Position",
     unregistered: "The registry does not list it.",
     field: "Field",
-    value: "Value",
     meaning: "Meaning",
     over_time: "Over time",
     range: "Range",
@@ -201,6 +211,7 @@ pub(in crate::web) const ENGLISH: Text = Text {
 
     on_map: |placed, total| format!("{placed} of {total} devices have a known place"),
     no_places: "No device has a known place. Give the registry the columns latitude and longitude (WGS 84).",
+    legend: "Signs",
     places: "Places",
     devices_here: |count| if count == 1 { "1 device".to_string() } else { format!("{count} devices") },
     further_places: |count| format!("and {count} more places: choose a class or a state"),
@@ -213,7 +224,6 @@ pub(in crate::web) const ENGLISH: Text = Text {
     zoom: "Nearer",
     whole_city: "The whole city",
 
-    stage: "Stage",
     detail: "Detail",
     examples: "Messages",
     newest_of: |reason| format!("The newest: {reason}"),
@@ -221,7 +231,30 @@ pub(in crate::web) const ENGLISH: Text = Text {
     every_reason: "every reason",
     older: "Older",
     replay: "Use them after all",
-    replay_how: "Nothing is gone: correct the profile, route or registry, then let citywire take these messages once more, on the machine where it runs:",
+    replay_how: "Nothing is gone. Correct the profile, the route or the registry; then these messages can be used.",
+    replay_begin: "Try them…",
+    replay_command: "The same on the command line",
+    replay_title: "Use refused messages",
+    replay_under_way: |percent| format!("Under way: {percent}%"),
+    replay_done: |messages, removed| format!("Done: of {messages} messages, {removed} refusals are gone"),
+    replay_failed: |detail| format!("Not done: {detail}"),
+    replay_busy: "Another replay is under way. Begin this one when it has ended.",
+    replay_stopping: "The service is stopping.",
+    replay_trial: |tried, usable| format!("Of the newest {tried}, {usable} can be used now"),
+    replay_useless: "Correct the profile, the route or the registry first.",
+    replay_by_rules: |age| format!("They are decoded by the profiles and the registry in force, loaded {age} ago."),
+    replay_into: |sinks| {
+        format!(
+            "What can be used goes to {sinks} and leaves this list; what cannot stays in it, with its reason of now."
+        )
+    },
+    replay_no_alarms: "It opens and closes no alarm.",
+    replay_pace: "Messages that come in go before; nothing waits for it.",
+    replay_not_here: "Everybody in the network sees this page, so nothing can be changed by it. Set http.password_file, or use the command.",
+    replay_confirm: |messages| {
+        if messages == "1" { "Use 1 message".to_string() } else { format!("Use {messages} messages") }
+    },
+    cancel: "Back, change nothing",
     unreadable: |error| format!("It cannot be read at present: {error}"),
 
     on_disk: "On disk",
