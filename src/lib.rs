@@ -29,6 +29,7 @@ pub mod envelope;
 pub mod fleet;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+pub mod grace;
 pub mod history;
 mod http;
 pub mod journal;

@@ -17,6 +17,7 @@ use crate::broker::{self, Intake};
 use crate::certificates::OwnCertificates;
 use crate::config::{self, Config};
 use crate::fleet::{self, Expectations, Fleet};
+use crate::grace::Grace;
 use crate::history::History;
 use crate::journal::{self, Journal, JournalError};
 use crate::metrics;
@@ -134,7 +135,8 @@ pub async fn run(
     let (stopping, stopped) = watch::channel(false);
     let mut consumers = Consumers::default();
     let alarm_threads = watch_alarms(&mut consumers, &alarms, &journal, &rules, stopped.clone())?;
-    follow(&mut consumers, &fleet, &journal, &rules, stopped.clone(), config.shutdown_grace.0)?;
+    let grace = Grace::new(config.shutdown_grace.0);
+    follow(&mut consumers, &fleet, &journal, &rules, stopped.clone(), grace.clone())?;
     let mut sinks = Sinks {
         consumers: &mut consumers,
         config: &config,
@@ -143,6 +145,7 @@ pub async fn run(
         refused: &refused,
         alarms: &alarms,
         alarm_threads: &alarm_threads,
+        grace: &grace,
         stopped: stopped.clone(),
         parts: Vec::new(),
     };
@@ -208,10 +211,9 @@ pub async fn run(
         () = consumers.ended() => {}
     }
     tracing::info!("Stopping: nothing more is received; what is on its way is finished.");
-    let grace = config.shutdown_grace.0;
-    tokio::join!(source.stop(grace), async {
+    tokio::join!(source.stop(grace.left()), async {
         if let Some(push) = push {
-            push.stop(grace).await;
+            push.stop(grace.left()).await;
         }
     });
     close(journal).await;
@@ -323,7 +325,7 @@ fn follow(
     journal: &Journal,
     rules: &watch::Receiver<Arc<Rules>>,
     stopped: watch::Receiver<bool>,
-    grace: Duration,
+    grace: Grace,
 ) -> Result<(), ServiceError> {
     let fleet = Arc::clone(fleet);
     let cursor = JournalCursor(journal.cursor(FLEET_CURSOR)?);

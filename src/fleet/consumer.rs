@@ -1,13 +1,14 @@
 //! The fleet's own way through the journal: each entry is decoded once more, to know what each device last said, and to
 //! keep what no stage could use.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::{Fleet, Heard, fields_of};
 use crate::config::Event;
 use crate::decode::{Readings, Value};
+use crate::grace::Grace;
 use crate::journal::Entry;
 use crate::pipeline::{Fault, Pipeline, Receiver};
 use crate::point::Point;
@@ -31,10 +32,9 @@ pub async fn run(
     mut entries: impl Entries,
     mut cursor: impl Cursor,
     mut shutdown: watch::Receiver<bool>,
-    grace: Duration,
+    grace: Grace,
 ) {
     let mut durable = entries.durable();
-    let mut asked: Option<Instant> = None;
     let mut batch = Vec::new();
     let mut through = fleet.position();
     loop {
@@ -60,10 +60,7 @@ pub async fn run(
         }
         // Beyond the last entry, when damage to the journal took those behind it.
         through = through.max(entries.sequence());
-        if *shutdown.borrow() {
-            asked.get_or_insert_with(Instant::now);
-        }
-        let stopping = asked.is_some_and(|asked| batch.is_empty() || asked.elapsed() >= grace);
+        let stopping = *shutdown.borrow() && (batch.is_empty() || grace.left().is_zero());
         while let Err(error) = save(fleet, &mut cursor, through, stopping) {
             tracing::error!(%error, "Devices and refused messages cannot be kept; their journal entries wait.");
             if *shutdown.borrow() {

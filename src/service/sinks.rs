@@ -10,6 +10,7 @@ use super::upstream::JournalCursor;
 use super::{ServiceError, entries, stages};
 use crate::alarm::Alarms;
 use crate::config::{self, Config, MqttSink};
+use crate::grace::Grace;
 use crate::journal::{Entry, Journal};
 use crate::refused::Refused;
 use crate::rules::Rules;
@@ -37,6 +38,7 @@ pub struct Sinks<'a> {
     pub refused: &'a Arc<Refused>,
     pub alarms: &'a Arc<Alarms>,
     pub alarm_threads: &'a AlarmThreads,
+    pub grace: &'a Grace,
     pub stopped: watch::Receiver<bool>,
     pub parts: Vec<SinkPart>,
 }
@@ -49,7 +51,7 @@ impl Sinks<'_> {
     }
 
     fn start_sink(&mut self, sink: &config::Sink) -> Result<(), ServiceError> {
-        let (name, grace) = (sink.name().to_owned(), self.config.shutdown_grace.0);
+        let (name, grace) = (sink.name().to_owned(), self.grace.clone());
         match sink {
             config::Sink::Embedded(options) => {
                 let database = Embedded::open(options, &self.config.data_directory, self.journal.key())
@@ -70,10 +72,10 @@ impl Sinks<'_> {
     }
 
     fn mqtt(&mut self, sink: &config::Sink, options: &MqttSink) -> Result<(), ServiceError> {
-        let grace = self.config.shutdown_grace.0;
+        let grace = self.grace.clone();
         let wrong = |source| ServiceError::Mqtt { sink: options.name.clone(), source };
         if let Some(broker) = Mqtt::new(options).map_err(wrong)? {
-            self.readings(sink, broker, sink::Options::mqtt(options, grace))?;
+            self.readings(sink, broker, sink::Options::mqtt(options, grace.clone()))?;
         }
         if let Some(broker) = MqttAlarms::new(options).map_err(wrong)? {
             let retry_delay_max = options.retry_delay_max.0;

@@ -18,6 +18,7 @@ use super::stop::Stop;
 use super::{Rejections, WriteError};
 use crate::alarm::{AlarmEvent, AlarmFollower};
 use crate::backoff::Backoff;
+use crate::grace::Grace;
 use crate::journal::Entry;
 use crate::refused::{Refusal, Stage};
 
@@ -57,12 +58,12 @@ pub enum Stopped {
 }
 
 /// How long things may take.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// The longest wait between two tries.
     pub retry_delay_max: Duration,
     /// How long delivering may go on after shutdown was asked for.
-    pub shutdown_grace: Duration,
+    pub shutdown_grace: Grace,
 }
 
 /// The reason for which the stage `sink` refuses an alarm that a receiver does not take.
@@ -107,7 +108,7 @@ where
         told: upstream.follower.told(),
         upstream,
         backoff: Backoff::new(RETRY_DELAY_FIRST, options.retry_delay_max),
-        stop: Stop::new(shutdown, options.shutdown_grace),
+        stop: Stop::new(shutdown, options.shutdown_grace.clone()),
         sink,
         reporter,
     };

@@ -14,11 +14,12 @@ use super::upstream::{BoxError, Cursor, Decode, Entries, Position, Rejections};
 use super::{Receipt, Sink};
 use crate::backoff::Backoff;
 use crate::config::{EmbeddedSink, Influxdb2Sink, MqttSink};
+use crate::grace::Grace;
 use crate::journal::Entry;
 use crate::refused::Refusal;
 
 /// How large a batch may grow and how long things may take.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// A batch is written when it has so many points (an entry's points stay together, so the last may exceed it)...
     pub batch_points_max: usize,
@@ -30,7 +31,7 @@ pub struct Options {
     /// The longest wait between two tries.
     pub retry_delay_max: Duration,
     /// How long writing may go on after shutdown was asked for.
-    pub shutdown_grace: Duration,
+    pub shutdown_grace: Grace,
 }
 
 /// The neighbours of a sink's loop.
@@ -72,7 +73,7 @@ where
         taken: Taken::default(),
         backoff: Backoff::new(RETRY_DELAY_FIRST, options.retry_delay_max),
         write_due: Instant::now(),
-        stop: Stop::new(shutdown, options.shutdown_grace),
+        stop: Stop::new(shutdown, options.shutdown_grace.clone()),
         sink,
         options,
         reporter,
@@ -94,7 +95,7 @@ pub fn spawn(
 }
 
 impl Options {
-    pub fn embedded(sink: &EmbeddedSink, shutdown_grace: Duration) -> Options {
+    pub fn embedded(sink: &EmbeddedSink, shutdown_grace: Grace) -> Options {
         Options {
             batch_points_max: sink.batch_points_max,
             batch_bytes_max: EMBEDDED_BATCH_BYTES_MAX,
@@ -104,7 +105,7 @@ impl Options {
         }
     }
 
-    pub fn influxdb2(sink: &Influxdb2Sink, shutdown_grace: Duration) -> Options {
+    pub fn influxdb2(sink: &Influxdb2Sink, shutdown_grace: Grace) -> Options {
         Options {
             batch_points_max: sink.batch_points_max,
             batch_bytes_max: usize::try_from(sink.batch_bytes_max.0).unwrap_or(usize::MAX),
@@ -114,7 +115,7 @@ impl Options {
         }
     }
 
-    pub fn mqtt(sink: &MqttSink, shutdown_grace: Duration) -> Options {
+    pub fn mqtt(sink: &MqttSink, shutdown_grace: Grace) -> Options {
         Options {
             batch_points_max: sink.batch_points_max,
             batch_bytes_max: MQTT_BATCH_BYTES_MAX,

@@ -1,24 +1,21 @@
 //! When a sink's loop has to end, and how long it may go on until then.
 
-use std::time::Duration;
-
 use tokio::sync::watch;
-use tokio::time::Instant;
+
+use crate::grace::Grace;
 
 /// The wish to shut down.
 pub(super) struct Stop {
     shutdown: watch::Receiver<bool>,
-    grace: Duration,
+    grace: Grace,
     /// The journal is closed.
     closed: bool,
-    /// When the wish was noticed. The grace counts from there, however many batches are written meanwhile.
-    since: Option<Instant>,
 }
 
 impl Stop {
     /// `shutdown` turns true, or its sender is dropped, when it is time to stop.
-    pub fn new(shutdown: watch::Receiver<bool>, grace: Duration) -> Stop {
-        Stop { shutdown, grace, closed: false, since: None }
+    pub fn new(shutdown: watch::Receiver<bool>, grace: Grace) -> Stop {
+        Stop { shutdown, grace, closed: false }
     }
 
     /// Nothing more will come.
@@ -27,15 +24,11 @@ impl Stop {
     }
 
     pub fn asked(&mut self) -> bool {
-        let asked = self.closed || *self.shutdown.borrow() || self.shutdown.has_changed().is_err();
-        if asked {
-            self.since.get_or_insert_with(Instant::now);
-        }
-        asked
+        self.closed || *self.shutdown.borrow() || self.shutdown.has_changed().is_err()
     }
 
     pub fn is_over(&mut self) -> bool {
-        self.asked() && self.since.is_some_and(|since| since.elapsed() >= self.grace)
+        self.asked() && self.grace.left().is_zero()
     }
 
     pub async fn wait_asked(&mut self) {
@@ -47,7 +40,6 @@ impl Stop {
 
     pub async fn grace_over(&mut self) {
         self.wait_asked().await;
-        let since = *self.since.get_or_insert_with(Instant::now);
-        tokio::time::sleep_until(since + self.grace).await;
+        tokio::time::sleep_until(self.grace.end()).await;
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use citywire::grace::Grace;
 use citywire::metrics::{SINK_WRITE_ERRORS, SINK_WRITTEN_POINTS};
 use citywire::sink::influxdb2::Influxdb2;
 use citywire::sink::{Activity, Options, Position, Status, run, spawn};
@@ -28,7 +29,7 @@ struct Loop {
 impl Loop {
     fn start(journal: &Journal, database: &FakeDatabase, change: impl FnOnce(&mut Options)) -> Loop {
         let sink = database.options();
-        let mut options = Options::influxdb2(&sink, Duration::from_secs(30));
+        let mut options = Options::influxdb2(&sink, Grace::new(Duration::from_secs(30)));
         change(&mut options);
         let (status_sender, status) = watch::channel(Status::default());
         let (shutdown, stop) = watch::channel(false);
@@ -299,7 +300,9 @@ async fn shutdown_writes_what_the_journal_has() {
 async fn shutdown_leaves_to_the_journal_what_a_dead_or_silent_database_does_not_take() {
     for answer in [|_: &Request| Reply::status(500), |_: &Request| Reply::Hang] {
         let (journal, database) = (Journal::new(), FakeDatabase::start(answer).await);
-        let sink = Loop::start(&journal, &database, |options| options.shutdown_grace = Duration::from_millis(100));
+        let sink = Loop::start(&journal, &database, |options| {
+            options.shutdown_grace = Grace::new(Duration::from_millis(100))
+        });
         journal.append("d1");
         wait_until("a write is under way", || !database.writes().is_empty()).await;
         let status = sink.stop().await;
@@ -313,7 +316,7 @@ async fn shutdown_ends_in_time_while_the_database_takes_a_long_backlog() {
     let (journal, database) = (Journal::new(), FakeDatabase::start(takes_all).await);
     let sink = Loop::start(&journal, &database, |options| {
         options.batch_points_max = 1;
-        options.shutdown_grace = Duration::from_millis(100);
+        options.shutdown_grace = Grace::new(Duration::from_millis(100));
     });
     // A request for each: seconds of work.
     let backlog = 20_000;
