@@ -114,7 +114,7 @@ fn alarms(status: &Status, words: Words<'_>) -> Markup {
                 p class="empty" { (parts::marked(Mark::Good, text.no_alarms)) }
             } @else {
                 div class="scroll tall" tabindex="0" role="region" aria-labelledby="alarms-title" {
-                    table class="fixed" {
+                    table class="fixed alarms" {
                         thead { tr {
                             th scope="col" class="severity" { span { (text.severity) } }
                             th scope="col" { (text.alarm) }

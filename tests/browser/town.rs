@@ -74,6 +74,9 @@ impl Town {
         let names: BTreeSet<String> = history.iter().map(|(_, uplink)| device(uplink).to_owned()).collect();
         let mut quiet = fall_silent(&mut history, &names, now);
         let trouble = trouble(&mut city, &mut alarms, &quiet, now);
+        let troubled: BTreeMap<&str, Timestamp> =
+            trouble.iter().map(|(time, uplink)| (device(uplink), *time)).collect();
+        history.retain(|(time, uplink)| troubled.get(device(uplink)).is_none_or(|last| time < last));
         quiet.extend(trouble.iter().map(|(_, uplink)| device(uplink).to_owned()));
         history.extend(last_round(&mut city, &names, &quiet, now));
         history.extend(trouble);

@@ -36,17 +36,20 @@ pub(super) fn open(device: &DeviceView, now: Timestamp, words: Words<'_>) -> Mar
             @if device.alarms.is_empty() {
                 p class="empty" { (parts::marked(Mark::Good, text.no_alarms)) }
             } @else {
-                table {
+                table class="fixed alarms" {
                     thead { tr {
-                        th scope="col" { (text.severity) }
+                        th scope="col" class="severity" { span { (text.severity) } }
                         th scope="col" { (text.alarm) }
-                        th scope="col" class="number" { (text.since_time) }
+                        th scope="col" class="number since" { (text.since_time) }
                     } }
                     tbody { @for alarm in &device.alarms {
                         tr data-key=(alarm.kind) {
                             td { (parts::severity(alarm.severity, text)) }
                             th scope="row" { (words.alarm_markup(&alarm.class, &alarm.kind)) }
-                            td class="number" { (parts::moment(alarm.since, now, text)) }
+                            td class="number" {
+                                (format::short_moment(alarm.since))
+                                span class="under" { ((text.ago)(&format::age(alarm.since, now))) }
+                            }
                         }
                     } }
                 }
@@ -63,12 +66,12 @@ pub(super) fn earlier(closed: &Closed, words: Words<'_>) -> Markup {
             @match closed {
                 Err(error) => p class="empty" { (parts::marked(Mark::Warning, &(text.unreadable)(&error.to_string()))) },
                 Ok(closed) if closed.is_empty() => p class="empty" { (text.no_earlier_alarms) },
-                Ok(closed) => table {
+                Ok(closed) => table class="fixed alarms" {
                     thead { tr {
-                        th scope="col" { (text.severity) }
+                        th scope="col" class="severity" { span { (text.severity) } }
                         th scope="col" { (text.alarm) }
-                        th scope="col" class="number" { (text.since_time) }
-                        th scope="col" class="number" { (text.lasted) }
+                        th scope="col" class="number since" { (text.since_time) }
+                        th scope="col" class="number lasted" { (text.lasted) }
                     } }
                     tbody { @for event in closed {
                         tr {
