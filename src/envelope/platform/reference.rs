@@ -67,9 +67,9 @@ const SAMPLES: &str = "\
 ## Published messages
 
 What documents and users' programs publish of each platform's messages is in `tests/data/envelopes/`, and this table is made
-of what becomes of it. Opened are those that gave a device's bytes or properties; of these, some are decoded by a profile that
-comes with citywire. For the others none is known: they hold properties that a product has named, or bytes of a device whose
-layout is not published.
+of what becomes of it. Opened are those that gave a device's bytes or properties. They are decoded by a profile that comes with
+citywire, or, where a product's properties are named as nobody else's, by one of some lines beside the messages. For the
+others none can be written: they hold bytes of a device whose layout is not published, a lone number, or nothing.
 
 | platform | messages | opened | decoded | told as event | refused |
 | --- | --- | --- | --- | --- | --- |
@@ -78,24 +78,24 @@ layout is not published.
 /// Each file, its platform, and where a product chooses what the platform's description leaves open, the envelope; the
 /// profile, if there is one for it.
 const MESSAGES: &[(&str, &str, &str, Option<&str>)] = &[
-    ("aliyun-iot-items.json", "aliyun", "", None),
+    ("aliyun-iot-items.json", "aliyun", "", Some("aliyun-light")),
     ("aws-iot-lorawan-uplink.json", "aws-iot", "", None),
     ("chirpstack-v4-up.json", "chirpstack", "", None),
     ("ctwing-commandresponse.json", "ctwing", "", None),
     ("ctwing-datareport-appdata.json", "ctwing", "", Some("huaqiang-nb")),
-    ("ctwing-datareport-properties.json", "ctwing", "", None),
-    ("ctwing-datareport-servicedata.json", "ctwing", "", None),
-    ("ctwing-eventreport.json", "ctwing", "", None),
+    ("ctwing-datareport-properties.json", "ctwing", "", Some("wxhs-p-md")),
+    ("ctwing-datareport-servicedata.json", "ctwing", "", Some("ctwing-lian-smoke")),
+    ("ctwing-eventreport.json", "ctwing", "", Some("ctwing-battery")),
     ("ctwing-onlineoffline.json", "ctwing", "", None),
-    ("dragino-ds03a-nb.txt", "dragino-nb", "", None),
+    ("dragino-ds03a-nb.txt", "dragino-nb", "", Some("dragino-ds03a")),
     (
         "dtu-holdingbyte.json",
         OWN,
         r#"{ json = { payload = "/data", payload_encoding = "json", device = "/imei" } }"#,
-        None,
+        Some("dtu-registers"),
     ),
-    ("huawei-iotda-device-mqtt.json", "huawei-iotda", "", None),
-    ("huawei-iotda-property-report.json", "huawei-iotda", "", None),
+    ("huawei-iotda-device-mqtt.json", "huawei-iotda", "", Some("huawei-basic-server")),
+    ("huawei-iotda-property-report.json", "huawei-iotda", "", Some("huawei-sensor")),
     (
         "huawei-oceanconnect-devicedatachanged.json",
         "huawei-oceanconnect",
@@ -103,7 +103,12 @@ const MESSAGES: &[(&str, &str, &str, Option<&str>)] = &[
         Some("wanlin-nb301"),
     ),
     ("milesight-gateway-up.json", "milesight-gateway", "", Some("milesight-em300-th")),
-    ("onenet-json-in-value.json", "onenet", r#"{ platform = { name = "onenet", payload_encoding = "json" } }"#, None),
+    (
+        "onenet-json-in-value.json",
+        "onenet",
+        r#"{ platform = { name = "onenet", payload_encoding = "json" } }"#,
+        Some("onenet-station"),
+    ),
     ("onenet-msg-string.json", "onenet", r#"{ platform = { name = "onenet", payload_encoding = "json" } }"#, None),
     (
         "onenet-nbiot-base64.json",
@@ -114,10 +119,10 @@ const MESSAGES: &[(&str, &str, &str, Option<&str>)] = &[
     ("onenet-nbiot-gb26875.json", "onenet", "", Some("gbt26875")),
     ("onenet-nbiot-hex.json", "onenet", "", Some("jiade-nb-smoke")),
     ("onenet-studio-device-mqtt.json", "onenet", "", None),
-    ("onenet-studio-property.json", "onenet", "", None),
+    ("onenet-studio-property.json", "onenet", "", Some("onenet-helmet")),
     ("tts-v3-up.json", "the-things-stack", "", None),
-    ("unicom-gewu-property-pub.json", "unicom", "", None),
-    ("unicom-gewu-rule-forward.json", "unicom", "", None),
+    ("unicom-gewu-property-pub.json", "unicom", "", Some("unicom-smoke")),
+    ("unicom-gewu-rule-forward.json", "unicom", "", Some("unicom-light")),
 ];
 
 /// What is described in a route, as no platform has a name for it.
@@ -134,7 +139,7 @@ struct Tally {
 }
 
 fn samples_table() -> String {
-    let library = Library::built_in().expect("the profiles that come with citywire");
+    let library = Library::load(&directory().join("profiles")).expect("profiles");
     let mut tallies: BTreeMap<&str, Tally> = ALL.iter().map(|platform| (platform.name, Tally::default())).collect();
     for (file, platform, envelope, profile) in MESSAGES {
         let tally = tallies.entry(platform).or_default();
@@ -189,9 +194,10 @@ fn directory() -> std::path::PathBuf {
 
 #[test]
 fn every_published_message_is_in_the_table_and_none_is_refused() {
-    let files = std::fs::read_dir(directory()).expect("the folder").map(|file| file.expect("a file").file_name());
-    let files: BTreeSet<String> =
-        files.map(|file| file.to_string_lossy().into_owned()).filter(|file| file != "README.md").collect();
+    let files = std::fs::read_dir(directory()).expect("the folder").map(|file| file.expect("a file"));
+    let files =
+        files.filter(|file| file.path().is_file()).map(|file| file.file_name().to_string_lossy().into_owned());
+    let files: BTreeSet<String> = files.filter(|file| file != "README.md").collect();
     assert_eq!(files, MESSAGES.iter().map(|(file, ..)| (*file).to_owned()).collect());
     let table = samples_table();
     let all = table.lines().last().expect("the sums");
