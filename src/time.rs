@@ -80,6 +80,31 @@ impl serde::Serialize for Timestamp {
     }
 }
 
+/// A time outside of the years 1678 to 2262, which 64 bits of nanoseconds cannot hold.
+impl TryFrom<jiff::Timestamp> for Timestamp {
+    type Error = std::num::TryFromIntError;
+
+    fn try_from(time: jiff::Timestamp) -> Result<Timestamp, Self::Error> {
+        i64::try_from(time.as_nanosecond()).map(Timestamp)
+    }
+}
+
+/// Where an offset or a `Z` may stand in a date and time: behind the date.
+const DATE_CHARS: usize = "2024-01-02".len();
+
+/// Reads a date and time in characters: of its own offset if it has one (RFC 3339), else of `zone`. `/` serves for `-` in
+/// the date, and a space for `T`.
+pub fn read_written(text: &str, zone: &jiff::tz::TimeZone) -> Option<jiff::Timestamp> {
+    let text = text.trim();
+    // Only some devices write it so, and the others need not pay for it.
+    let text = if text.contains('/') { text.replace('/', "-").into() } else { std::borrow::Cow::Borrowed(text) };
+    // A civil time would be read without the offset that it has.
+    match text.get(DATE_CHARS..).unwrap_or_default().contains(['Z', 'z', '+', '-']) {
+        true => text.parse().ok(),
+        false => zone.to_timestamp(text.parse::<jiff::civil::DateTime>().ok()?).ok(),
+    }
+}
+
 /// Reads a length of time as the configuration and profiles write it: a whole number and `ms`, `s`, `m`, `h` or `d`.
 pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
     let text = text.trim();
@@ -132,6 +157,33 @@ mod tests {
         let f = |nanos: i64, expected: &str| assert_eq!(Timestamp::from_nanos(nanos).to_string(), expected);
         f(1_704_176_134_000_000_000, "2024-01-02T06:15:34Z");
         f(1_500_000_000, "1970-01-01T00:00:01.5Z");
+    }
+
+    #[test]
+    fn a_written_time_is_of_its_own_offset_or_of_the_zone() {
+        let zone = parse_zone("+08:00").expect("a zone");
+        let f = |text: &str, expected: Option<&str>| {
+            let time = read_written(text, &zone).map(|time| time.to_string());
+            assert_eq!(time.as_deref(), expected, "{text}");
+        };
+        for local in ["2024-01-02 14:15:34", " 2024-01-02T14:15:34\n", "2024/01/02 14:15:34", "20240102T141534"] {
+            f(local, Some("2024-01-02T06:15:34Z"));
+        }
+        f("2024-01-02 14:15:34.25", Some("2024-01-02T06:15:34.25Z"));
+        f("2024-01-02", Some("2024-01-01T16:00:00Z"));
+        f("20240102", Some("2024-01-01T16:00:00Z"));
+        // What says its offset is not read as if it did not.
+        for told in
+            ["2024-01-02T06:15:34Z", "2024-01-02 07:15:34+01:00", "2024/01/02 01:15:34-05:00", "20240102T061534Z"]
+        {
+            f(told, Some("2024-01-02T06:15:34Z"));
+        }
+        for wrong in
+            ["", "yesterday", "2024-13-02 00:00:00", "2024-02-30", "14:15:34", "2024-01-02 14:15:34+99:00", "水"]
+        {
+            f(wrong, None);
+        }
+        assert!(Timestamp::try_from(read_written("1500-01-01", &zone).expect("a time")).is_err());
     }
 
     #[test]

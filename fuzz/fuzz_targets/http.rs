@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use citywire::alarm::Alarms;
-use citywire::config;
+use citywire::config::{self, Secret};
 use citywire::fleet::{Field, Fleet, Heard};
 use citywire::fuzzing::Pages;
 use citywire::history::History;
@@ -27,8 +27,8 @@ use tokio::sync::watch;
 static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| Builder::new_current_thread().enable_time().build().expect("a runtime"));
 
-/// Of a service that is reached under any name, and of one on a loopback address.
-static PAGES: LazyLock<[Pages; 2]> = LazyLock::new(|| {
+/// Of a service that is reached under any name, of one on a loopback address, and of one with a password.
+static PAGES: LazyLock<[Pages; 3]> = LazyLock::new(|| {
     let exporter = citywire::metrics::install().expect("the only recorder");
     // Each worker's own, and emptied of what the one before has left.
     let directory = std::env::temp_dir().join(format!("citywire-fuzz-http-{}", std::process::id()));
@@ -56,7 +56,10 @@ static PAGES: LazyLock<[Pages; 2]> = LazyLock::new(|| {
         started: Timestamp::from_seconds(1_790_000_000),
         topics: vec!["city/{pilot}/{class}/{device}/up".into()],
     };
-    [[0, 0, 0, 0], [127, 0, 0, 1]].map(|ip| Pages::new(SocketAddr::from((ip, 8080)), sources.clone()))
+    let http = config::Http { password: Some(Secret::new("fuzz")), ..config.http };
+    let guarded = Sources { access: Arc::new(Access::of(&http)), ..sources.clone() };
+    let pages = |ip: [u8; 4], sources: Sources| Pages::new(SocketAddr::from((ip, 8080)), sources);
+    [pages([0, 0, 0, 0], sources.clone()), pages([127, 0, 0, 1], sources), pages([0, 0, 0, 0], guarded)]
 });
 
 /// Devices whose names and values try to be markup.
@@ -116,7 +119,7 @@ impl Service for Still {
 // The first byte is the address that the service listens on.
 fuzz_target!(|data: &[u8]| {
     let Some((&which, request)) = data.split_first() else { return };
-    let said = RUNTIME.block_on(PAGES[usize::from(which) % 2].answer(request));
+    let said = RUNTIME.block_on(PAGES[usize::from(which) % PAGES.len()].answer(request));
     assert!(said.is_empty() || said.starts_with(b"HTTP/1."), "{}", String::from_utf8_lossy(&said));
     let said = String::from_utf8_lossy(&said);
     // JSON and CSV need no markup escaped: they are never shown as a page.

@@ -183,7 +183,7 @@ words! {
     pub enum TimeFormat = Rfc3339 {
         /// Text as in `2024-01-02T06:15:34Z` or `20240102T061534Z`, with an offset.
         Rfc3339 = "rfc3339",
-        /// Text as in `2024-01-02 14:15:34.123`, without an offset, in `time_zone`.
+        /// Text as in `2024-01-02 14:15:34.123`, in `time_zone` unless it has an offset of its own.
         Local = "local",
         /// Seconds since 1970, as a number or text.
         UnixSeconds = "unix-seconds",

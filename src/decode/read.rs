@@ -9,7 +9,7 @@ use super::program::{
     BitOrder, Bits, ByteOrder, Calendar, CalendarCoding, CalendarPart, DottedCoding, Integer, PackedPart, PackedTime,
     Sign,
 };
-use crate::time::Timestamp;
+use crate::time::{Timestamp, read_written};
 
 /// Reads an integer of 1 to 8 bytes; `bytes` has exactly its width. An unsigned one beyond 2^63 - 1 comes out
 /// negative, which the caller refuses.
@@ -201,17 +201,10 @@ pub enum Decimal {
     Wrong,
 }
 
-/// A date and time in characters: with an offset (RFC 3339), or without one in `zone`; `/` serves for `-`.
+/// A date and time in characters ([`read_written`]).
 pub fn written_time(bytes: &[u8], zone: &TimeZone) -> Option<Timestamp> {
-    let text = std::str::from_utf8(bytes).ok()?.trim();
-    let time = match text.parse::<jiff::Timestamp>() {
-        Ok(time) => time,
-        Err(_) => {
-            let civil: jiff::civil::DateTime = text.replace('/', "-").parse().ok()?;
-            zone.to_timestamp(civil).ok()?
-        }
-    };
-    i64::try_from(time.as_nanosecond()).ok().map(Timestamp::from_nanos)
+    let time = read_written(std::str::from_utf8(bytes).ok()?, zone)?;
+    Timestamp::try_from(time).ok()
 }
 
 /// A number in decimal digits, with a sign and a point if it likes.

@@ -2,14 +2,12 @@
 
 use std::borrow::Cow;
 
-use jiff::civil::DateTime;
-
 use super::encoding::{decode_base64, decode_hex};
 use super::error::At;
 use super::{EnvelopeError, check_device};
 use crate::config::{PayloadEncoding, TimeFormat, Zone};
 use crate::json::{Member, is_json, structure_in};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, read_written};
 
 /// Appends the device's bytes.
 pub(super) fn read_payload(
@@ -117,14 +115,14 @@ pub(super) fn read_time(
         TimeFormat::Rfc3339 => {
             let time = text.map(str::parse::<jiff::Timestamp>);
             return match time {
-                Some(Ok(time)) => from_jiff(time).map_or_else(|| refuse(OUTSIDE), Ok),
+                Some(Ok(time)) => Timestamp::try_from(time).or_else(|_| refuse(OUTSIDE)),
                 Some(Err(_)) => refuse("it is not as in 2024-01-02T06:15:34Z (RFC 3339)"),
                 None => refuse("it is no text as in 2024-01-02T06:15:34Z (RFC 3339)"),
             };
         }
         TimeFormat::Local => {
-            return match text.and_then(|text| local(text, zone)) {
-                Some(time) => from_jiff(time).map_or_else(|| refuse(OUTSIDE), Ok),
+            return match text.and_then(|text| read_written(text, &zone.zone)) {
+                Some(time) => Timestamp::try_from(time).or_else(|_| refuse(OUTSIDE)),
                 None => refuse("it is not as in 2024-01-02 14:15:34"),
             };
         }
@@ -139,15 +137,6 @@ pub(super) fn read_time(
 }
 
 const OUTSIDE: &str = "it lies outside the years 1678 to 2262";
-
-fn from_jiff(time: jiff::Timestamp) -> Option<Timestamp> {
-    i64::try_from(time.as_nanosecond()).ok().map(Timestamp::from_nanos)
-}
-
-fn local(text: &str, zone: &Zone) -> Option<jiff::Timestamp> {
-    let time: DateTime = text.trim().replace('/', "-").parse().ok()?;
-    zone.zone.to_timestamp(time).ok()
-}
 
 /// `None` for what is no number; `Some(None)` for one that no time of 64 bits can hold.
 fn nanos_since_1970(member: &Member<'_>, nanos_per_unit: i64) -> Option<Option<i64>> {

@@ -154,11 +154,18 @@ struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Members<'a> {
     fn read(body: &'a [u8]) -> Result<Members<'a>, Refusal> {
-        serde_json::from_slice(body).map_err(|_| {
+        let members: Members<'a> = serde_json::from_slice(body).map_err(|_| {
             Refusal::malformed(
                 "the body is not a JSON object with each member once, so its signature cannot be found",
             )
-        })
+        })?;
+        // Only one of them is signed, and the other would be opened.
+        if ["msg", "enc_msg"].iter().all(|name| members.get(name).is_some()) {
+            return Err(Refusal::malformed(
+                "the body has both `msg` and `enc_msg`, so it is not clear what is signed",
+            ));
+        }
+        Ok(members)
     }
 
     fn get(&self, name: &str) -> Option<&'a str> {

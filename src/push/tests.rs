@@ -173,6 +173,14 @@ async fn what_onenet_has_encrypted_is_kept_as_if_it_were_not() {
     let kept: serde_json::Value = serde_json::from_str(&former.messages()[0].1).unwrap();
     assert_eq!(kept["msg"], r#"{"type":1,"at":20}"#);
 
+    // What is signed has to be what is opened.
+    let both = body.replacen('{', r#"{"msg":"{}","#, 1);
+    assert_eq!(former.push("onenet", both).await, 400);
+    let signed_other = signed("msg", "msg_signature", r#"{"type":1}"#, r#"{"type":1}"#);
+    let other = signed_other.replacen('{', &format!("{{\"enc_msg\":\"{ciphertext}\","), 1);
+    assert_eq!(former.push("onenet", other).await, 400);
+    assert_eq!(former.messages().len(), 1);
+
     let wrong = onenet("aes_key = \"0123456789abcdeF\"");
     assert_eq!(wrong.push("onenet", body.clone()).await, 200, "it is the platform's, so it is kept");
     assert_eq!(wrong.messages()[0].1, body, "as it came");
