@@ -19,6 +19,7 @@ use crate::time::Timestamp;
 
 mod decoded;
 mod difference;
+mod inside;
 mod outcome;
 mod progress;
 mod refused;
@@ -29,6 +30,7 @@ mod source;
 mod start;
 mod target;
 
+pub use inside::Inside;
 pub use outcome::Value;
 pub use progress::{Asked, Keeper, Phase, Progress, ProgressError};
 pub use refused::{NotTaken, RequestOutcome, Requested, Requests, Trial, Worker, trial};

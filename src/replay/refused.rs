@@ -8,26 +8,19 @@
 //! A message leaves the archive once the stages accept it. So each sink must have come past it first: one that still holds
 //! the batch in which it was refused, by former rules, would never write it otherwise.
 
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
-use super::progress::{Asked, Keeper, Phase, Progress};
-use super::run::{Replay, ReplayError, Saved, Totals, Watch};
+use super::Side;
+use super::inside::{Inside, alone, beside};
+use super::run::{Replay, ReplayError, Totals, Watch};
 use super::source::Source;
-use super::start::describe;
-use super::target::Target;
-use super::{Selection, Side};
-use crate::config::{self, Config};
-use crate::fleet::{Corrections, Fleet};
-use crate::journal::{self, Cursor, Entry, Journal, JournalError};
-use crate::refused::{self, Archive, Extent, Filter, Refused, Stage};
+use crate::journal::Entry;
+use crate::refused::{self, Archive, Extent, Filter, Stage};
 use crate::rules::Rules;
 use crate::state::StateError;
 use crate::time::Timestamp;
@@ -36,59 +29,24 @@ use crate::time::Timestamp;
 const SINKS_PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What a replay of refused messages needs, beside its sinks and rules.
-pub(super) struct Parts<'a> {
-    pub side: Side,
-    pub targets: Vec<Target>,
-    pub fleet_end: u64,
-    pub refused: Arc<Refused>,
-    pub journal: PathBuf,
-    pub key: u32,
-    pub rate: Option<f64>,
-    pub archive: Archive,
-    pub filter: &'a Filter,
-    pub found: &'a Extent,
-}
-
-/// Goes through with it. Gives the replay, for what is left to be settled.
-pub(super) fn run<'a>(parts: Parts<'_>, watch: &mut Watch<'_>) -> Result<Replay<'a>, ReplayError> {
-    let Parts { side, targets, fleet_end, refused, journal, key, rate, archive, filter, found } = parts;
-    let source = Source::archive(archive, Filter { before: None, ..filter.clone() }, None, &journal)?;
-    let start = found.first.saturating_sub(1);
-    let mut replay = Replay {
-        side,
-        former: None,
-        unlisted_before: None,
-        selection: Selection::default(),
-        is_whole: false,
-        rate,
-        targets,
-        fleet_end: fleet_end.min(found.last),
-        refused,
-        journal,
-        corrections: Corrections::new(false),
-        keeper: None,
-        progress: Progress {
-            asked: Asked::default(),
-            since: None,
-            until: None,
-            fingerprint: 0,
-            journal: key,
-            start,
-            phase: Phase::Write,
-            position: start,
-            totals: Totals::default(),
-        },
-        saved: Saved { at: Instant::now(), entries: Vec::new() },
-    };
+/// Goes through the refused messages that the filter wants and the archive has been found to have. What was done is kept,
+/// also of a replay that is interrupted.
+pub(super) fn run(
+    replay: &mut Replay<'_>,
+    archive: Archive,
+    filter: &Filter,
+    found: &Extent,
+    watch: &mut Watch<'_>,
+) -> Result<(), ReplayError> {
+    let source = Source::archive(archive, Filter { before: None, ..filter.clone() }, None, &replay.journal)?;
+    replay.fleet_end = replay.fleet_end.min(found.last);
     for target in &mut replay.targets {
         target.end = target.end.min(found.last);
     }
     let passed = replay.pass(source, watch);
     let saved = replay.save();
     passed?;
-    saved?;
-    Ok(replay)
+    saved
 }
 
 /// What was asked for last, and what has become of it.
@@ -138,44 +96,17 @@ pub struct Requests {
 
 /// The part of the service that does what is requested.
 pub struct Worker {
-    config: Config,
-    journal: Journal,
-    directory: PathBuf,
-    /// Of the sinks that take readings.
-    cursors: Vec<(String, Cursor)>,
-    rules: watch::Receiver<Arc<Rules>>,
-    refused: Arc<Refused>,
-    fleet: Arc<Fleet>,
+    service: Arc<Inside>,
     queue: mpsc::Receiver<Filter>,
     last: Arc<Mutex<Option<Requested>>>,
 }
 
 impl Requests {
-    /// # Errors
-    /// When a sink's cursor cannot be opened.
-    pub fn new(
-        config: &Config,
-        journal: &Journal,
-        rules: &watch::Receiver<Arc<Rules>>,
-        refused: &Arc<Refused>,
-        fleet: &Arc<Fleet>,
-    ) -> Result<(Requests, Worker), JournalError> {
-        let sinks = config.sinks.iter().filter(|sink| sink.takes_readings()).map(config::Sink::name);
-        let cursors = sinks.map(|name| Ok((name.to_owned(), journal.cursor(name)?)));
+    pub fn new(service: Arc<Inside>) -> (Requests, Worker) {
         let (sender, queue) = mpsc::channel(1);
         let last = Arc::new(Mutex::default());
-        let worker = Worker {
-            cursors: cursors.collect::<Result<_, JournalError>>()?,
-            directory: journal::Options::new(&config.data_directory, &config.journal).directory,
-            config: config.clone(),
-            journal: journal.clone(),
-            rules: rules.clone(),
-            refused: Arc::clone(refused),
-            fleet: Arc::clone(fleet),
-            queue,
-            last: Arc::clone(&last),
-        };
-        Ok((Requests { queue: sender, last }, worker))
+        let worker = Worker { service, queue, last: Arc::clone(&last) };
+        (Requests { queue: sender, last }, worker)
     }
 
     /// Has the messages that the filter wants replayed; its `before` and `limit` say nothing.
@@ -213,84 +144,13 @@ impl Worker {
                 () = async { drop(stopped.wait_for(|stopped| *stopped).await) } => None,
             };
             let Some(filter) = filter else { return };
-            let (worker, ended) = self.beside(filter, &mut stopped).await;
-            self = worker;
+            let (service, last) = (Arc::clone(&self.service), Arc::clone(&self.last));
+            let replayed = beside(&mut stopped, move |stopped| {
+                replay(&service, &filter, &mut Watch { stopped, told: &mut |done, all| note(&last, done, all) })
+            });
+            // As for any other part: a panic ends the service, with the words that stand above in the log.
+            let ended = replayed.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
             self.tell(ended);
-        }
-    }
-
-    /// On a thread that may wait for disks and databases.
-    async fn beside(
-        self,
-        filter: Filter,
-        stopped: &mut watch::Receiver<bool>,
-    ) -> (Worker, Result<Totals, ReplayError>) {
-        let is_stopped = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&is_stopped);
-        let mut work = tokio::task::spawn_blocking(move || {
-            let last = Arc::clone(&self.last);
-            let mut told = |done, all| note(&last, done, all);
-            let ended = self.replay(&filter, &mut Watch { stopped: flag, told: &mut told });
-            (self, ended)
-        });
-        let ended = tokio::select! {
-            ended = &mut work => ended,
-            () = async { drop(stopped.wait_for(|stopped| *stopped).await) } => {
-                is_stopped.store(true, Ordering::Relaxed);
-                work.await
-            }
-        };
-        // As for any other part: a panic ends the service, with the words that stand above in the log.
-        ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
-    }
-
-    fn replay(&self, filter: &Filter, watch: &mut Watch<'_>) -> Result<Totals, ReplayError> {
-        let keeper = Keeper::open(&self.config.data_directory)?;
-        if let Some(other) = keeper.unfinished() {
-            return Err(ReplayError::Unfinished(describe(&other.asked)));
-        }
-        let archive = refused::open_read_only(&self.config.data_directory)?;
-        let Some(mut found) = archive.extent(filter)? else { return Ok(Totals::default()) };
-        // Of another journal, if its numbers are beyond the end of this one: those are left alone.
-        found.last = found.last.min(self.journal.last_sequence());
-        self.wait_for_sinks(found.last, watch)?;
-        let holding = self.config.sinks.iter().filter(|sink| sink.holds_readings());
-        let open = |sink| Target::open(sink, &self.config, self.journal.key(), found.last, &Handle::current());
-        let parts = Parts {
-            side: Side::following(self.rules.clone()),
-            targets: holding.map(open).collect::<Result<_, _>>()?,
-            fleet_end: found.last,
-            refused: Arc::clone(&self.refused),
-            journal: self.directory.clone(),
-            key: self.journal.key(),
-            rate: None,
-            archive,
-            filter,
-            found: &found,
-        };
-        let replayed = run(parts, watch).and_then(|mut replay| {
-            replay.settle(watch)?;
-            Ok(replay.progress.totals)
-        });
-        // Also of what was done before it was interrupted.
-        self.refused.replace_with(&[], Corrections::forget)?;
-        self.fleet.look_again();
-        replayed
-    }
-
-    fn wait_for_sinks(&self, last: u64, watch: &mut Watch<'_>) -> Result<(), ReplayError> {
-        let deadline = Instant::now() + SINKS_PATIENCE;
-        loop {
-            let behind = self.cursors.iter().find(|(_, cursor)| cursor.position().sequence < last);
-            let is_waiting = behind.is_some() || self.fleet.position() < last;
-            if !is_waiting {
-                return Ok(());
-            }
-            if Instant::now() >= deadline {
-                let name = behind.map_or("fleet", |(name, _)| name);
-                return Err(ReplayError::Behind(name.to_owned()));
-            }
-            watch.pause(LOOK_INTERVAL)?;
         }
     }
 
@@ -308,6 +168,39 @@ impl Worker {
         if let Some(last) = lock(&self.last).as_mut() {
             (last.ended, last.outcome) = (Some(Timestamp::now()), Some(outcome));
         }
+    }
+}
+
+fn replay(service: &Inside, filter: &Filter, watch: &mut Watch<'_>) -> Result<Totals, ReplayError> {
+    let _keeper = alone(&service.config.data_directory)?;
+    let archive = refused::open_read_only(&service.config.data_directory)?;
+    let Some(mut found) = archive.extent(filter)? else { return Ok(Totals::default()) };
+    // Of another journal, if its numbers are beyond the end of this one: those are left alone.
+    found.last = found.last.min(service.journal.last_sequence());
+    wait_for_sinks(service, found.last, watch)?;
+    let holding = service.config.sinks.iter().filter(|sink| sink.holds_readings());
+    let mut replay = service.replay(found.first.saturating_sub(1));
+    replay.targets = holding.map(|sink| service.target(sink, found.last)).collect::<Result<_, _>>()?;
+    replay.fleet_end = found.last;
+    let replayed = run(&mut replay, archive, filter, &found, watch).and_then(|()| replay.settle(watch));
+    // Also of what was done before it was interrupted.
+    service.tell_fleet()?;
+    replayed.map(|_| replay.progress.totals)
+}
+
+fn wait_for_sinks(service: &Inside, last: u64, watch: &mut Watch<'_>) -> Result<(), ReplayError> {
+    let deadline = Instant::now() + SINKS_PATIENCE;
+    loop {
+        let mut sinks = service.sinks().zip(&service.cursors);
+        let behind = sinks.find(|(_, cursor)| cursor.position().sequence < last);
+        if behind.is_none() && service.fleet.position() >= last {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            let name = behind.map_or("fleet", |(sink, _)| sink.name());
+            return Err(ReplayError::Behind(name.to_owned()));
+        }
+        watch.pause(LOOK_INTERVAL)?;
     }
 }
 

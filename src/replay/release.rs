@@ -11,26 +11,21 @@
 //! gone through as well, from the journal.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use metrics::Counter;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::progress::{Asked, Keeper, Phase, Progress, ProgressError};
-use super::run::{Replay, ReplayError, Saved, Totals, Watch};
+use super::Side;
+use super::inside::{Inside, alone, beside};
+use super::progress::ProgressError;
+use super::run::{Replay, ReplayError, Totals, Watch};
 use super::source::Source;
-use super::target::Target;
-use super::{Selection, Side};
 use crate::backoff::Backoff;
-use crate::config::{self, Config, Unknown};
-use crate::fleet::{Corrections, Fleet};
-use crate::journal::{self, Cursor, Journal, JournalError};
+use crate::config::{self, Unknown};
 use crate::metrics::REGISTRY_RELEASED;
-use crate::refused::{self, Extent, Filter, Refused, Stage};
+use crate::refused::{self, Extent, Filter, Stage};
 use crate::registry::QUARANTINED;
 use crate::rules::Rules;
 
@@ -41,21 +36,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const RETRY_DELAY_FIRST: Duration = Duration::from_secs(2);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(60);
 
-/// The sinks that take readings, which are what is released.
-fn sinks(config: &Config) -> impl Iterator<Item = &config::Sink> {
-    config.sinks.iter().filter(|sink| sink.takes_readings())
-}
-
 /// The part of the service that releases what was set aside.
 pub struct Release {
-    config: Config,
-    journal: Journal,
-    directory: PathBuf,
-    /// In the order of [`sinks`].
-    cursors: Vec<Cursor>,
-    rules: watch::Receiver<Arc<Rules>>,
-    refused: Arc<Refused>,
-    fleet: Arc<Fleet>,
+    service: Arc<Inside>,
     released: Counter,
 }
 
@@ -80,26 +63,8 @@ enum Step {
 }
 
 impl Release {
-    /// # Errors
-    /// When a sink's cursor cannot be opened.
-    pub fn new(
-        config: &Config,
-        journal: &Journal,
-        rules: &watch::Receiver<Arc<Rules>>,
-        refused: &Arc<Refused>,
-        fleet: &Arc<Fleet>,
-    ) -> Result<Release, JournalError> {
-        let cursors = sinks(config).map(|sink| journal.cursor(sink.name())).collect::<Result<_, _>>()?;
-        Ok(Release {
-            directory: journal::Options::new(&config.data_directory, &config.journal).directory,
-            config: config.clone(),
-            journal: journal.clone(),
-            cursors,
-            rules: rules.clone(),
-            refused: Arc::clone(refused),
-            fleet: Arc::clone(fleet),
-            released: REGISTRY_RELEASED.counter(&[]),
-        })
+    pub fn new(service: Arc<Inside>) -> Release {
+        Release { service, released: REGISTRY_RELEASED.counter(&[]) }
     }
 
     /// Runs until `stopped` turns true.
@@ -108,12 +73,12 @@ impl Release {
         let mut round = release.first_round();
         let mut backoff = Backoff::new(RETRY_DELAY_FIRST, RETRY_DELAY_MAX);
         let mut is_idle = false;
-        let mut fleet_seen = release.fleet.position();
+        let mut fleet_seen = release.service.fleet.position();
         while !*stopped.borrow() {
             if let Some(next) = release.next_round(&round, fleet_seen) {
                 (round, is_idle) = (next, false);
             }
-            fleet_seen = release.fleet.position();
+            fleet_seen = release.service.fleet.position();
             let mut pause = LOOK_INTERVAL;
             if !is_idle {
                 let started = Instant::now();
@@ -142,20 +107,12 @@ impl Release {
         mut round: Round,
         stopped: &mut watch::Receiver<bool>,
     ) -> (Round, Result<Step, ReplayError>) {
-        let is_stopped = Arc::new(AtomicBool::new(false));
-        let (worker, flag) = (Arc::clone(&self), Arc::clone(&is_stopped));
-        let mut step = tokio::task::spawn_blocking(move || {
-            let stepped = worker.step(&mut round, &mut Watch { stopped: flag, told: &mut |_, _| {} });
+        let worker = Arc::clone(&self);
+        let stepped = beside(stopped, move |stopped| {
+            let stepped = worker.step(&mut round, &mut Watch { stopped, told: &mut |_, _| {} });
             (round, stepped)
         });
-        let stepped = tokio::select! {
-            stepped = &mut step => stepped,
-            _ = stopped.changed() => {
-                is_stopped.store(true, Ordering::Relaxed);
-                step.await
-            }
-        };
-        stepped.unwrap_or_else(|error| {
+        stepped.await.unwrap_or_else(|error| {
             tracing::error!(%error, "BUG: releasing what was set aside failed; it is tried after the next change.");
             (self.first_round(), Ok(Step::Idle))
         })
@@ -163,12 +120,13 @@ impl Release {
 
     /// After a start: the registry may have changed while the service did not run.
     fn first_round(&self) -> Round {
-        let taken = self.cursors.iter().map(|cursor| cursor.position().sequence).max().unwrap_or_default();
-        let is_wanted = self.config.registry.file.is_some() && self.config.registry.unknown == Unknown::Quarantine;
+        let taken = self.service.cursors.iter().map(|cursor| cursor.position().sequence).max().unwrap_or_default();
+        let is_wanted = self.service.config.registry.file.is_some()
+            && self.service.config.registry.unknown == Unknown::Quarantine;
         Round {
-            rules: Arc::clone(&self.rules.borrow()),
+            rules: Arc::clone(&self.service.rules.borrow()),
             before: None,
-            window: (self.fleet.position(), if is_wanted { taken } else { 0 }),
+            window: (self.service.fleet.position(), if is_wanted { taken } else { 0 }),
             done: BTreeSet::new(),
             last: 0,
         }
@@ -176,14 +134,14 @@ impl Release {
 
     /// When the rules have been exchanged since. What is left of the round before, this one does, too.
     fn next_round(&self, round: &Round, fleet_seen: u64) -> Option<Round> {
-        let rules = Arc::clone(&self.rules.borrow());
+        let rules = Arc::clone(&self.service.rules.borrow());
         if Arc::ptr_eq(&rules, &round.rules) {
             return None;
         }
         let is_left = round.window.0 < round.window.1;
         let first = if is_left { round.window.0 } else { fleet_seen };
         let before = if is_left { round.before.clone() } else { Some(Arc::clone(&round.rules)) };
-        let window = (first, self.journal.last_sequence());
+        let window = (first, self.service.journal.last_sequence());
         Some(Round { rules, before, window, done: BTreeSet::new(), last: 0 })
     }
 
@@ -194,18 +152,15 @@ impl Release {
         if found.is_none() && !has_window {
             round.before = None;
             // What the fleet refused by the rules before may not be on disk yet.
-            return Ok(if self.fleet.position() >= decoded_before { Step::Idle } else { Step::Waiting });
+            return Ok(if self.service.fleet.position() >= decoded_before { Step::Idle } else { Step::Waiting });
         }
         let last = found.as_ref().map_or(0, |found| found.last).max(if has_window { round.window.1 } else { 0 });
         if last != round.last {
             (round.last, round.done) = (last, BTreeSet::new());
         }
-        let keeper = Keeper::open(&self.config.data_directory)?;
-        if let Some(other) = keeper.unfinished() {
-            return Err(ReplayError::Unfinished(super::describe(&other.asked)));
-        }
+        let _keeper = alone(&self.service.config.data_directory)?;
         let failed = self.write(round, found.as_ref(), watch)?;
-        if round.done.len() < self.cursors.len() {
+        if round.done.len() < self.service.cursors.len() {
             return failed.map_or(Ok(Step::Waiting), Err);
         }
         if let Some(found) = &found {
@@ -217,7 +172,7 @@ impl Release {
 
     /// The messages that were set aside for want of a device that these rules know.
     fn find(&self, rules: &Rules) -> Result<Option<Extent>, ReplayError> {
-        let archive = refused::open_read_only(&self.config.data_directory)?;
+        let archive = refused::open_read_only(&self.service.config.data_directory)?;
         Ok(archive.extent_of_devices(&set_aside(), |device| rules.registry.admit(device).is_ok())?)
     }
 
@@ -229,7 +184,7 @@ impl Release {
         watch: &mut Watch<'_>,
     ) -> Result<Option<ReplayError>, ReplayError> {
         let mut failed = None;
-        for (number, (sink, cursor)) in sinks(&self.config).zip(&self.cursors).enumerate() {
+        for (number, (sink, cursor)) in self.service.sinks().zip(&self.service.cursors).enumerate() {
             if round.done.contains(&number) || cursor.position().sequence < round.last {
                 continue;
             }
@@ -249,16 +204,19 @@ impl Release {
         found: Option<&Extent>,
         watch: &mut Watch<'_>,
     ) -> Result<(), ReplayError> {
-        let open = |last| Target::open(sink, &self.config, self.journal.key(), last, &Handle::current());
         if let Some(found) = found {
             let source = self.archive(&round.rules)?;
-            self.replay(found.first, vec![open(found.last)?], 0, None).run(source, watch)?;
+            let mut replay = self.service.replay(found.first.saturating_sub(1));
+            replay.targets = vec![self.service.target(sink, found.last)?];
+            replay.run(source, watch)?;
         }
         let (after, last) = round.window;
         if after < last {
-            let source = Source::journal(&self.directory, after)?;
-            let before = round.before.as_ref().map(|rules| Side::of(Arc::clone(rules)));
-            self.replay(after + 1, vec![open(last)?], 0, before).run(source, watch)?;
+            let source = Source::journal(&self.service.directory, after)?;
+            let mut replay = self.service.replay(after);
+            replay.targets = vec![self.service.target(sink, last)?];
+            replay.unlisted_before = round.before.as_ref().map(|rules| Side::of(Arc::clone(rules)));
+            replay.run(source, watch)?;
         }
         Ok(())
     }
@@ -266,9 +224,10 @@ impl Release {
     /// Every sink has the points: now the messages are no longer refused, and the fleet knows of them.
     fn let_go(&self, round: &Round, found: &Extent, watch: &mut Watch<'_>) -> Result<(), ReplayError> {
         let source = self.archive(&round.rules)?;
-        let totals = self.replay(found.first, Vec::new(), found.last, None).run(source, watch)?;
-        self.refused.replace_with(&[], Corrections::forget)?;
-        self.fleet.look_again();
+        let mut replay = self.service.replay(found.first.saturating_sub(1));
+        replay.fleet_end = found.last;
+        let totals = replay.run(source, watch)?;
+        self.service.tell_fleet()?;
         self.released.increment(totals.refused_removed);
         tracing::info!(
             messages = totals.refused_removed,
@@ -278,46 +237,10 @@ impl Release {
     }
 
     fn archive(&self, rules: &Arc<Rules>) -> Result<Source, ReplayError> {
-        let archive = refused::open_read_only(&self.config.data_directory)?;
+        let archive = refused::open_read_only(&self.service.config.data_directory)?;
         let rules = Arc::clone(rules);
         let is_listed = move |device: &str| rules.registry.admit(device).is_ok();
-        Source::archive(archive, set_aside(), Some(Box::new(is_listed)), &self.directory)
-    }
-
-    fn replay(
-        &self,
-        first: u64,
-        targets: Vec<Target>,
-        fleet_end: u64,
-        unlisted_before: Option<Side>,
-    ) -> Replay<'static> {
-        let start = first.saturating_sub(1);
-        Replay {
-            side: Side::following(self.rules.clone()),
-            former: None,
-            unlisted_before,
-            selection: Selection::default(),
-            is_whole: false,
-            rate: None,
-            targets,
-            fleet_end,
-            refused: Arc::clone(&self.refused),
-            journal: self.directory.clone(),
-            corrections: Corrections::new(false),
-            keeper: None,
-            progress: Progress {
-                asked: Asked::default(),
-                since: None,
-                until: None,
-                fingerprint: 0,
-                journal: self.journal.key(),
-                start,
-                phase: Phase::Write,
-                position: start,
-                totals: Totals::default(),
-            },
-            saved: Saved { at: Instant::now(), entries: Vec::new() },
-        }
+        Source::archive(archive, set_aside(), Some(Box::new(is_listed)), &self.service.directory)
     }
 }
 

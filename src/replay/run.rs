@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::decoded::{Decoded, Others, correct, decode};
-use super::progress::{Keeper, Phase, Progress, ProgressError};
+use super::progress::{Asked, Keeper, Phase, Progress, ProgressError};
 use super::source::Source;
 use super::target::{SinkTotals, Target};
 use super::{Selection, Side};
@@ -149,6 +149,39 @@ pub(super) struct Replay<'a> {
 pub(super) struct Saved {
     pub at: Instant,
     pub entries: Vec<Replaced>,
+}
+
+impl Replay<'static> {
+    /// One that need not be continued, for it may as well begin again: by these rules, of entries behind `start`. Its
+    /// targets and ends are the caller's to set.
+    pub fn once(side: Side, refused: Arc<Refused>, journal: PathBuf, key: u32, start: u64) -> Replay<'static> {
+        Replay {
+            side,
+            former: None,
+            unlisted_before: None,
+            selection: Selection::default(),
+            is_whole: false,
+            rate: None,
+            targets: Vec::new(),
+            fleet_end: 0,
+            refused,
+            journal,
+            corrections: Corrections::new(false),
+            keeper: None,
+            progress: Progress {
+                asked: Asked::default(),
+                since: None,
+                until: None,
+                fingerprint: 0,
+                journal: key,
+                start,
+                phase: Phase::Write,
+                position: start,
+                totals: Totals::default(),
+            },
+            saved: Saved { at: Instant::now(), entries: Vec::new() },
+        }
+    }
 }
 
 impl Replay<'_> {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
+use super::inside::alone;
 use super::progress::{Asked, Keeper, Phase, Progress};
 use super::run::{Replay, ReplayError, Saved, Totals, Watch};
 use super::source::Source;
@@ -142,10 +143,7 @@ pub fn replay_refused(
     runtime: &Handle,
     watch: &mut Watch<'_>,
 ) -> Result<Done, ReplayError> {
-    let keeper = Keeper::open(&config.data_directory)?;
-    if let Some(other) = keeper.unfinished() {
-        return Err(ReplayError::Unfinished(describe(&other.asked)));
-    }
+    let _keeper = alone(&config.data_directory)?;
     let journal = journal::Options::new(&config.data_directory, &config.journal).directory;
     wait_for_service(config, fingerprint, watch)?;
     let ends = Ends::read(&journal)?;
@@ -157,19 +155,10 @@ pub fn replay_refused(
         return Err(ReplayError::Behind(behind));
     }
     let state = Arc::new(State::open(&config.data_directory)?);
-    let parts = super::refused::Parts {
-        side: Side::new(rules),
-        targets,
-        fleet_end: ends.of(FLEET_CURSOR),
-        refused: Arc::new(Refused::open(state, Limits::default())?),
-        journal,
-        key,
-        rate,
-        archive,
-        filter: &filter,
-        found: &found,
-    };
-    let replay = super::refused::run(parts, watch)?;
+    let refused = Arc::new(Refused::open(state, Limits::default())?);
+    let mut replay = Replay::once(Side::new(rules), refused, journal, key, found.first.saturating_sub(1));
+    (replay.rate, replay.targets, replay.fleet_end) = (rate, targets, ends.of(FLEET_CURSOR));
+    super::refused::run(&mut replay, archive, &filter, &found, watch)?;
     finish(replay, untouched, watch)
 }
 
