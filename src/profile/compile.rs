@@ -62,6 +62,8 @@ pub fn compile(file: &str, source: &str, classes: &Classes) -> Result<Vec<Profil
 struct Compiler<'a> {
     file: &'a str,
     source: &'a str,
+    /// Where each line of it ends.
+    line_ends: Vec<usize>,
     spec: &'a ProfileSpec,
     /// The device of a family that is compiled.
     variant: Option<&'a VariantSpec>,
@@ -100,6 +102,7 @@ impl<'a> Compiler<'a> {
         Compiler {
             file,
             source,
+            line_ends: source.match_indices('\n').map(|(end, _)| end).collect(),
             spec,
             variant,
             classes,
@@ -433,8 +436,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn line(&self, span: &Span) -> u32 {
-        let before = self.source.get(..span.start).unwrap_or_default();
-        before.bytes().filter(|byte| *byte == b'\n').count() as u32 + 1
+        self.line_ends.partition_point(|end| *end < span.start) as u32 + 1
     }
 
     fn problem(&mut self, span: Span, message: impl Into<String>) -> &mut Self {
