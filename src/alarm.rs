@@ -26,21 +26,20 @@
 //! alarm. At [`DEVICES_MAX`] devices, a further one is not remembered while it says that all is well; at [`OPEN_MAX`]
 //! open alarms, a further one is told to nobody, and counted (`citywire_alarm_unlisted_total`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram};
 use tokio::sync::{Notify, broadcast};
 
-use crate::metrics::{
-    ALARM_CLOSED, ALARM_DELAY, ALARM_OLDEST, ALARM_OPEN, ALARM_OPENED, ALARM_UNLISTED, ALARM_WAITING,
-};
+use crate::metrics::{ALARM_DELAY, ALARM_UNLISTED, ALARM_WAITING};
 pub use crate::profile::Severity;
 use crate::state::{State, StateError};
 use crate::time::Timestamp;
 
 mod backlog;
+mod classes;
 pub mod consumer;
 mod event;
 pub mod keeper;
@@ -51,6 +50,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use classes::ClassMetrics;
 pub use event::{Alarm, AlarmEvent, Change};
 use log::Log;
 pub use log::{AlarmAccount, AlarmFollower};
@@ -122,13 +122,6 @@ struct Inner {
     position: u64,
     log: Log,
     classes: BTreeMap<Arc<str>, ClassMetrics>,
-}
-
-struct ClassMetrics {
-    opened: [Counter; SEVERITIES.len()],
-    closed: [Counter; SEVERITIES.len()],
-    open: [Gauge; SEVERITIES.len()],
-    oldest: [Gauge; SEVERITIES.len()],
 }
 
 impl Alarms {
@@ -250,21 +243,6 @@ impl Alarms {
         waiting
     }
 
-    /// Brings the metric up to `now` that tells for how long alarms have been open.
-    pub fn refresh_metrics(&self, now: Timestamp) {
-        let inner = self.lock();
-        let mut oldest: HashMap<&str, [Option<Timestamp>; SEVERITIES.len()]> = HashMap::new();
-        for alarm in inner.table.open() {
-            let since = &mut oldest.entry(&alarm.class).or_default()[alarm.severity as usize];
-            *since = Some(since.map_or(alarm.since, |since| since.min(alarm.since)));
-        }
-        for (class, metrics) in &inner.classes {
-            let since = oldest.get(&**class).copied().unwrap_or_default();
-            let age = |since: Option<Timestamp>| since.map_or(0.0, |since| now.seconds_since(since).max(0.0));
-            metrics.oldest.iter().zip(since).for_each(|(oldest, since)| oldest.set(age(since)));
-        }
-    }
-
     /// Classes that profiles have had since now: their metrics start at 0.
     pub fn know_classes<'a>(&self, classes: impl IntoIterator<Item = &'a str>) {
         self.lock().know_classes(classes);
@@ -330,62 +308,6 @@ impl Alarms {
     /// A panic while the table was changed costs one reading, which is no reason to stop.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Inner {
-    fn know_classes<'a>(&mut self, classes: impl IntoIterator<Item = &'a str>) {
-        for class in classes {
-            self.class_metrics(class);
-        }
-    }
-
-    fn count_open(&mut self) {
-        let open: Vec<(Arc<str>, Severity)> =
-            self.table.open().map(|alarm| (Arc::clone(&alarm.class), alarm.severity)).collect();
-        for (class, severity) in open {
-            self.class_metrics(&class).open[severity as usize].increment(1.0);
-        }
-    }
-
-    fn class_metrics(&mut self, class: &str) -> &ClassMetrics {
-        if !self.classes.contains_key(class) {
-            self.classes.insert(class.into(), ClassMetrics::new(class));
-        }
-        &self.classes[class]
-    }
-}
-
-impl ClassMetrics {
-    fn new(class: &str) -> ClassMetrics {
-        ClassMetrics {
-            opened: SEVERITIES.map(|severity| ALARM_OPENED.counter(&[class, severity.name()])),
-            closed: SEVERITIES.map(|severity| ALARM_CLOSED.counter(&[class, severity.name()])),
-            open: SEVERITIES.map(|severity| {
-                let open = ALARM_OPEN.gauge(&[class, severity.name()]);
-                open.set(0.0);
-                open
-            }),
-            oldest: SEVERITIES.map(|severity| {
-                let oldest = ALARM_OLDEST.gauge(&[class, severity.name()]);
-                oldest.set(0.0);
-                oldest
-            }),
-        }
-    }
-
-    fn count(&self, change: Change, severity: Severity) {
-        let number = severity as usize;
-        match change {
-            Change::Opened => {
-                self.opened[number].increment(1);
-                self.open[number].increment(1.0);
-            }
-            Change::Closed => {
-                self.closed[number].increment(1);
-                self.open[number].decrement(1.0);
-            }
-        }
     }
 }
 

@@ -106,17 +106,37 @@ impl Failure {
     /// Tells on standard error what went wrong, and gives the exit code.
     pub fn report(self) -> ExitCode {
         match self {
-            Failure::Problems(mut problems) => {
-                problem::sort(&mut problems);
-                eprint!("{}", problem::render(&problems, color(&io::stderr())));
-            }
+            Failure::Problems(problems) => eprint!("{}", rendered(problems, color(&io::stderr()))),
             // Whoever read our output wanted no more of it: `citywire refused list | head`.
             Failure::Error(error) if is_broken_pipe(&error) => return ExitCode::SUCCESS,
-            Failure::Error(error) => eprintln!("error: {error:#}"),
+            Failure::Error(error) => eprintln!("error: {}", with_causes(&error)),
             Failure::Told => {}
         }
         ExitCode::FAILURE
     }
+
+    /// What went wrong; nothing where that has been told.
+    fn text(&self) -> Option<String> {
+        match self {
+            Failure::Problems(problems) => Some(rendered(problems.clone(), false).trim_end().to_owned()),
+            Failure::Error(error) => Some(with_causes(error)),
+            Failure::Told => None,
+        }
+    }
+}
+
+fn rendered(mut problems: Vec<Problem>, color: bool) -> String {
+    problem::sort(&mut problems);
+    problem::render(&problems, color)
+}
+
+/// The error and its causes, as far as the words before do not say them already.
+fn with_causes(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .skip(1)
+        .map(ToString::to_string)
+        .fold(error.to_string(), |text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") })
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {

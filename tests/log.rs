@@ -49,9 +49,40 @@ fn one_line_tells_at_each_start_what_is_in_force() {
         assert_eq!(line["devices"], "2 in the registry");
         let store = citywire.data_directory().join("readings.sqlite");
         assert_eq!(line["sinks"], format!("embedded (embedded: {})", store.display()));
+        assert_eq!(line["push"], "off");
+        assert_eq!(line["data_directory"], citywire.data_directory().display().to_string());
         assert_eq!(line["journal_bytes_max"], 1 << 30);
         assert_eq!(line["journal_retention_seconds"], 7 * 86_400);
     }
+}
+
+/// What comes to a pipe is read by programs, to its last line; what comes to a terminal, by people.
+#[test]
+fn programs_are_told_in_json_and_people_in_words() {
+    let (taken, directory) = (TcpListener::bind("127.0.0.1:0").expect("a port"), TempDir::new());
+    let address = taken.local_addr().expect("an address");
+    let configuration =
+        format!("http.listen = \"{address}\"\ndata_directory = {:?}\n", directory.path().join("data"));
+    let file = directory.file("citywire.toml", configuration);
+    let citywire = format!("{} run -c {}", env!("CARGO_BIN_EXE_citywire"), file.display());
+
+    let piped = Command::new("sh").args(["-c", &citywire]).output().expect("citywire");
+    assert!(!piped.status.success());
+    let said = String::from_utf8(piped.stderr).expect("text");
+    let line = |line: &str| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("{said}"));
+    let lines: Vec<Value> = said.lines().map(line).collect();
+    let last = lines.last().expect("a line");
+    assert_eq!((&last["level"], &last["message"]), (&"ERROR".into(), &"citywire cannot run.".into()));
+    let error = last["error"].as_str().expect("why");
+    assert!(error.starts_with(&format!("http.listen = \"{address}\": ")), "{error}");
+    assert_eq!(error.matches("in use").count(), 1, "{error}");
+
+    // `script` gives the command a terminal, and copies what is written there.
+    let on_terminal = Command::new("script").args(["-qec", &citywire, "/dev/null"]).output().expect("script");
+    assert!(!on_terminal.status.success());
+    let said = String::from_utf8(on_terminal.stdout).expect("text");
+    assert!(!said.contains('{'), "{said}");
+    assert!(said.contains(" The configuration is read. ") && said.contains("error: http.listen = "), "{said}");
 }
 
 /// Somebody tries passwords; each try makes a line.

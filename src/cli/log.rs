@@ -9,6 +9,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::Failure;
 use crate::config::{Log, LogFormat, LogLevel};
 
 mod limit;
@@ -17,7 +18,22 @@ use limit::{Limit, PERIOD};
 
 /// The log while a command runs. At its end it tells what was left out.
 #[must_use = "the log ends with it"]
-pub(super) struct Running;
+pub(super) struct Running {
+    is_text: bool,
+}
+
+impl Running {
+    /// Programs that read the log find in it what ended the command, as everything else; people are told as by any command.
+    pub(super) fn tell(&self, failure: Failure) -> Failure {
+        match failure.text().filter(|_| !self.is_text) {
+            Some(error) => {
+                tracing::error!(error, "citywire cannot run.");
+                Failure::Told
+            }
+            None => failure,
+        }
+    }
+}
 
 /// One for the process, as the log is.
 fn limit() -> &'static Limit {
@@ -45,7 +61,7 @@ pub(super) fn start(options: &Log) -> Running {
     if started.is_ok() {
         report_regularly();
     }
-    Running
+    Running { is_text: as_text }
 }
 
 /// By a thread of its own: the log must not depend on a runtime that may be busy.

@@ -9,6 +9,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 use super::{ConfigArguments, Failure, log};
+use crate::config::Config;
 use crate::service::{self, ServiceError, Started};
 
 /// Run the service.
@@ -29,11 +30,15 @@ pub struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = arguments.config.load()?;
-    let _log = log::start(&config.log);
+    let log = log::start(&config.log);
     match arguments.config.file() {
         Some(file) => tracing::info!(file = %file.display(), "The configuration is read."),
         None => tracing::info!("There is no configuration file: every option has its default."),
     }
+    serve(config).map_err(|failure| log.tell(failure))
+}
+
+fn serve(config: Config) -> Result<(), Failure> {
     let runtime = runtime()?;
     let look = Arc::new(Notify::new());
     let signals = async { Ok::<_, io::Error>((stop_signal()?, hang_ups(Arc::clone(&look))?)) };
@@ -57,6 +62,8 @@ fn announce(started: &Started) {
         profiles = in_force.profiles,
         devices = in_force.devices,
         sinks = in_force.sinks,
+        push = in_force.push,
+        data_directory = %in_force.data_directory.display(),
         journal_bytes_max = in_force.journal_bytes_max,
         journal_retention_seconds = in_force.journal_retention_seconds,
         "citywire runs."

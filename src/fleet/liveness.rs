@@ -362,6 +362,7 @@ impl Fleet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::class::SilentAfter;
 
     const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -379,6 +380,21 @@ mod tests {
         let minute = HOUR / 60;
         f(minute, 3 * minute, &[(120, Online), (121, Late), (240, Late), (241, Silent), (u64::MAX, Silent)]);
         f(HOUR, HOUR, &[(3_960, Online), (3_961, Silent)]);
+    }
+
+    #[test]
+    fn a_device_that_has_yet_to_report_is_not_silent() {
+        let f = |silent_after: SilentAfter, report_interval: Option<Duration>, expected: (Duration, Duration)| {
+            let limits = ClassLimits { silent_after, report_interval: 2 * HOUR, ..ClassLimits::DEFAULT };
+            let found = Expected::of(&limits, report_interval);
+            assert_eq!((found.report_interval, found.silent_after), expected, "{silent_after:?} {report_interval:?}");
+        };
+        f(SilentAfter::Intervals(3.0), Some(HOUR), (HOUR, 3 * HOUR));
+        f(SilentAfter::Intervals(3.0), None, (2 * HOUR, 6 * HOUR));
+        f(SilentAfter::Intervals(3.0), Some(Duration::ZERO), (2 * HOUR, 6 * HOUR));
+        f(SilentAfter::Time(5 * HOUR), Some(HOUR), (HOUR, 5 * HOUR));
+        f(SilentAfter::Time(5 * HOUR), Some(24 * HOUR), (24 * HOUR, 24 * HOUR));
+        f(SilentAfter::Intervals(0.5), Some(HOUR), (HOUR, HOUR));
     }
 
     #[test]

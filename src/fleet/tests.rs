@@ -1,7 +1,9 @@
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 
+use super::commit::{REFUSALS_BYTES_MAX, REFUSALS_MAX};
 use super::*;
 use crate::alarm::Reading;
 use crate::refused::{Archive, Filter, Limits, Stage, open_read_only};
@@ -127,7 +129,14 @@ fn a_device_shows_what_it_last_said_and_how_often_it_was_heard() {
     let reading: Vec<_> = device.reading.iter().map(|field| (field.name.as_str(), &field.value)).collect();
     assert_eq!(reading, [("battery_v", &Value::Float(3.625)), ("rssi_v", &Value::Float(1.0))]);
     assert_eq!(device.last_refusal, Some(LastRefusal { reason: "decode: checksum".into(), received: at(3) }));
-    assert_eq!(device.state, DeviceState::Refused);
+    assert_eq!((device.state, device.conditions), (DeviceState::Refused, vec![Condition::Refused]));
+    f.decoded(4, "p-1", "parking", &[field("battery_v", 3.5)]);
+    let device = f.device("p-1");
+    assert_eq!(
+        (device.state, device.conditions, device.refused),
+        (DeviceState::Ok, vec![], 1),
+        "what is over is over"
+    );
 }
 
 #[test]
@@ -174,7 +183,9 @@ fn silence_is_not_counted_ahead_of_where_the_fleet_has_come_in_the_journal() {
 fn battery_signal_and_clock_are_of_the_last_reading_that_told_them_and_stay_over_a_restart() {
     let f = setup();
     let csq = Field { name: "csq", unit: "", value: FieldValue::Integer(17), alarm: None };
-    f.decoded(8, "p-1", "parking", &[field("battery_v", 3.5), field("rsrp_dbm", -101.5), csq]);
+    let signal = [field("rsrp_dbm", -101.5), field("rssi_dbm", -80.0), csq];
+    f.decoded(7, "p-1", "parking", &[field("battery_v", 3.75), field("battery_percent", 90.0)]);
+    f.decoded(8, "p-1", "parking", &[&[field("battery_v", 3.5)], &signal[..]].concat());
     f.fleet.clock(&heard(8, "p-1", Some("parking")), at(1));
     f.decoded(9, "p-1", "parking", &[alarm("battery_low", Severity::Warning, true), field("volume_m3", 1.0)]);
     f.decoded(9, "p-2", "parking", &[]);
@@ -183,9 +194,9 @@ fn battery_signal_and_clock_are_of_the_last_reading_that_told_them_and_stay_over
         let device = f.device("p-1");
         let expected = HealthView {
             battery_v: Some(3.5),
-            battery_percent: None,
+            battery_percent: Some(90.0),
             rsrp_dbm: Some(-101.5),
-            rssi_dbm: None,
+            rssi_dbm: Some(-80.0),
             csq: Some(17),
             clock_error_s: Some(-7),
         };
@@ -222,6 +233,8 @@ fn a_clock_is_wrong_that_is_off_by_more_than_the_skew_or_says_so() {
     told(0, false);
     f.decoded(10 * 86_400, "p-1", "parking", &[alarm("clock_wrong", Severity::Warning, true)]);
     told(0, true);
+    f.decoded(11 * 86_400, "p-1", "parking", &[alarm("clock_wrong", Severity::Warning, false)]);
+    told(0, false);
 }
 
 #[test]

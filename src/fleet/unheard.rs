@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::device::{Device, Name, Names};
 use super::view::{self, DeviceView, Listed};
-use super::{ClassMetrics, DeviceState, Fleet, Inner, Liveness, Query, UNKNOWN_CLASS};
+use super::{DeviceState, Fleet, Inner, Liveness, Query, UNKNOWN_CLASS};
 use crate::registry::Registered;
 use crate::rules::Rules;
 
@@ -116,12 +116,6 @@ impl Inner {
             let count = self.unheard.count(class);
             self.class_metrics(class).set_never_heard(count);
         }
-    }
-}
-
-impl ClassMetrics {
-    pub(super) fn set_never_heard(&self, count: usize) {
-        self.states[Liveness::NeverHeard as usize].set(count as f64);
     }
 }
 

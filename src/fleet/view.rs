@@ -306,14 +306,13 @@ fn page_rows<'a>(devices: &Devices, rows: &'a mut [u32], sort: Sort, page: Range
 fn class_summaries(inner: &Inner, open: &Open, look: &Look<'_>) -> Vec<ClassSummary> {
     let devices = &inner.devices;
     let mut classes: BTreeMap<Name, ClassSummary> = BTreeMap::new();
-    let mut of = |class: Name, add: &dyn Fn(&mut ClassSummary)| {
-        add(classes.entry(class).or_insert_with(|| ClassSummary::of(class_text(devices, class))));
-    };
+    let empty = |class: Name| move || ClassSummary::of(class_text(devices, class));
     for (row, device) in (0..).zip(&devices.rows) {
-        of(device.class, &|summary| summary.add(device, device.state(open.contains_key(&row)), look));
+        let summary = classes.entry(device.class).or_insert_with(empty(device.class));
+        summary.add(device, device.state(open.contains_key(&row)), look);
     }
     for (class, count) in inner.unheard.classes() {
-        of(class, &|summary| summary.never_heard = count);
+        classes.entry(class).or_insert_with(empty(class)).never_heard = count;
     }
     let mut summaries: Vec<ClassSummary> = classes.into_values().collect();
     summaries.sort_by(|a, b| a.class.cmp(&b.class));

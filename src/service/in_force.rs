@@ -1,5 +1,7 @@
 //! What a start puts in force, told in one line of the log.
 
+use std::path::PathBuf;
+
 use crate::config::Config;
 use crate::rules::Rules;
 
@@ -14,6 +16,9 @@ pub struct InForce {
     pub devices: String,
     /// Name, kind and target of each; URLs as they may be shown.
     pub sinks: String,
+    /// Where platforms push to, and from how many sources.
+    pub push: String,
+    pub data_directory: PathBuf,
     pub journal_bytes_max: u64,
     pub journal_retention_seconds: u64,
 }
@@ -30,6 +35,11 @@ impl InForce {
                 None => "no registry: every device is taken".to_owned(),
             },
             sinks: sinks.join(", "),
+            push: match config.push.listen {
+                Some(listen) => format!("{listen}, {} sources", config.push.sources.len()),
+                None => "off".to_owned(),
+            },
+            data_directory: std::path::absolute(&config.data_directory).unwrap_or(config.data_directory.clone()),
             journal_bytes_max: config.journal.max_bytes.0,
             journal_retention_seconds: config.journal.retention.0.as_secs(),
         }

@@ -32,6 +32,20 @@ fn each_alert_fires_when_it_should_and_only_then() {
     assert_eq!(fired, alerts().keys().cloned().collect());
 }
 
+/// Else its silence would say nothing.
+#[test]
+fn the_healthy_city_in_which_no_alert_fires_has_every_metric_that_they_ask_for() {
+    let healthy = yaml("deploy/prometheus/tests/citywire.yml")["tests"][0].clone();
+    assert_eq!(healthy["name"], "A healthy city raises no alert.");
+    let series: Vec<&str> =
+        healthy["input_series"].as_array().expect("series").iter().filter_map(|one| one["series"].as_str()).collect();
+    for (alert, expression) in alerts() {
+        for metric in metric_names(&expression) {
+            assert!(series.iter().any(|known| known.starts_with(&format!("{metric}{{"))), "{alert}: {metric}");
+        }
+    }
+}
+
 #[test]
 fn rules_and_dashboards_name_metrics_that_citywire_has() {
     let mut expressions: Vec<String> = alerts().into_values().collect();

@@ -150,6 +150,7 @@ impl City {
             .args(arguments)
             .arg("-c")
             .arg(self.citywire.directory().join("citywire.toml"))
+            .current_dir(self.citywire.directory())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

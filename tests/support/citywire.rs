@@ -54,7 +54,8 @@ impl Citywire {
     pub fn launch(&mut self) {
         assert!(self.child.is_none(), "citywire runs already");
         let log = File::options().create(true).append(true).open(self.log_file()).expect("open the log");
-        let child = Command::new(env!("CARGO_BIN_EXE_citywire"))
+        let child = self
+            .binary()
             .args(["run", "-c"])
             .arg(self.configuration_file())
             .stdin(Stdio::null())
@@ -108,9 +109,14 @@ impl Citywire {
 
     /// Another command of the same binary with the same configuration: `citywire refused list …`.
     pub fn command(&self, arguments: &[&str]) -> Output {
+        self.binary().args(arguments).arg("-c").arg(self.configuration_file()).output().expect("run citywire")
+    }
+
+    /// To be run where no folder `device-profiles` is, which it would read in place of the profiles that it has.
+    fn binary(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_citywire"));
-        command.args(arguments).arg("-c").arg(self.configuration_file());
-        command.output().expect("run citywire")
+        command.current_dir(self.directory.path());
+        command
     }
 
     /// The status and body of a page, or nothing when it does not answer.
