@@ -1,7 +1,5 @@
 //! What expressions mean, what is refused, and that nothing written makes either panic.
 
-use std::time::Instant;
-
 use super::*;
 
 /// `x` is 5, `word` 0xB6, `negative` -3, `half` 0.5, `volume` 123456; `missing` and `lost` were not read.
@@ -509,22 +507,5 @@ fn brackets_that_precedence_makes_needless_change_nothing() {
             continue;
         }
         assert_eq!(parse(&bare), parse(&bracketed).map_err(|error| panic!("{bracketed}: {error}")), "{bare}");
-    }
-}
-
-/// Tells what an evaluation costs: `cargo test --release --lib expression -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement, not a test"]
-fn cost_of_an_evaluation() {
-    const TIMES: u32 = 1_000_000;
-    for text in
-        ["x * 0.1 - 40", "if(word & 4 != 0, default(missing, volume), 0)", "decimal(volume, -3)", "round(x, 2)"]
-    {
-        let expression = parse(text).unwrap();
-        let start = Instant::now();
-        for _ in 0..TIMES {
-            std::hint::black_box(value(std::hint::black_box(&expression)));
-        }
-        println!("{text}: {:.0} ns", start.elapsed().as_secs_f64() * 1e9 / f64::from(TIMES));
     }
 }

@@ -10,6 +10,13 @@ use crate::profile::Field as FieldInfo;
 use crate::profile::class::FieldType;
 use crate::profile::spec::*;
 
+/// What keys stand for, and everything else.
+struct Meanings<K> {
+    cases: Vec<(K, Constant)>,
+    otherwise: Option<Constant>,
+    value_type: FieldType,
+}
+
 impl<'a> Compiler<'a> {
     pub(super) fn enumeration(
         &mut self,
@@ -18,30 +25,11 @@ impl<'a> Compiler<'a> {
         canonical: Option<&FieldInfo>,
         span: Span,
     ) -> Option<(Convert, FieldType)> {
-        let (values, default) = self.enum_table(enumeration, default, span.clone())?;
-        let allowed = canonical.map(|field| field.values.clone());
-        let mut types = Vec::new();
-        let mut cases = Vec::new();
-        for (key, constant) in values {
-            match parse_range(key) {
-                Ok((low, high)) => {
-                    let (constant, value_type) = self.constant(constant, allowed.as_deref(), span.clone());
-                    types.push(value_type);
-                    cases.push((low, high, constant));
-                }
-                Err(error) => {
-                    self.problem(span.clone(), format!("enum: {error}"));
-                }
-            }
-        }
-        let otherwise = default.map(|constant| {
-            let (constant, value_type) = self.constant(constant, allowed.as_deref(), span.clone());
-            types.push(value_type);
-            constant
-        });
-        let cases = self.lookup(cases, span.clone())?;
-        let value_type = self.one_type(types, span)?;
-        Some((Convert::Enumerate(Box::new(Enumerate { cases, otherwise })), value_type))
+        let meanings = self.meanings(enumeration, default, canonical, span.clone(), parse_range)?;
+        let cases = meanings.cases.into_iter().map(|((low, high), constant)| (low, high, constant)).collect();
+        let cases = self.lookup(cases, span)?;
+        let enumerate = Enumerate { cases, otherwise: meanings.otherwise };
+        Some((Convert::Enumerate(Box::new(enumerate)), meanings.value_type))
     }
 
     /// What each word of a text stands for.
@@ -52,6 +40,20 @@ impl<'a> Compiler<'a> {
         canonical: Option<&FieldInfo>,
         span: Span,
     ) -> Option<(Convert, FieldType)> {
+        let Meanings { cases, otherwise, value_type } =
+            self.meanings(enumeration, default, canonical, span, |word| Ok(word.into()))?;
+        Some((Convert::Words(Box::new(Words { cases, otherwise })), value_type))
+    }
+
+    /// The table, each key as `key` reads it.
+    fn meanings<K>(
+        &mut self,
+        enumeration: &'a EnumUse,
+        default: Option<&'a ConstantSpec>,
+        canonical: Option<&FieldInfo>,
+        span: Span,
+        key: impl Fn(&str) -> Result<K, String>,
+    ) -> Option<Meanings<K>> {
         let (values, default) = self.enum_table(enumeration, default, span.clone())?;
         let allowed = canonical.map(|field| field.values.clone());
         let mut types = Vec::new();
@@ -60,11 +62,18 @@ impl<'a> Compiler<'a> {
             types.push(value_type);
             constant
         };
-        let cases =
-            values.iter().map(|(word, value)| (word.as_str().into(), constant(self, value))).collect::<Vec<_>>();
+        let mut cases = Vec::new();
+        for (written, value) in values {
+            match key(written) {
+                Ok(key) => cases.push((key, constant(self, value))),
+                Err(error) => {
+                    self.problem(span.clone(), format!("enum: {error}"));
+                }
+            }
+        }
         let otherwise = default.map(|default| constant(self, default));
         let value_type = self.one_type(types, span)?;
-        Some((Convert::Words(Box::new(Words { cases, otherwise })), value_type))
+        Some(Meanings { cases, otherwise, value_type })
     }
 
     fn enum_table(
