@@ -18,6 +18,7 @@ use serde_json::json;
 use support::browser::Browser;
 use support::site::{Site, rules, site_of};
 use support::{Citywire, TempDir, free_port, publish};
+use town::Town;
 
 const ACCESSIBILITY: &str = include_str!("browser/accessibility.js");
 
@@ -97,6 +98,7 @@ async fn the_search_for_faults_finds_them() {
                     document.querySelector('h2').outerHTML = '<h4>x</h4>';
                     document.querySelector('footer').style.color = '#ccc';
                     document.querySelector('main').insertAdjacentHTML('beforeend', '<p id=content><svg></svg></p>');
+                    document.querySelector('#alarms').style.width = '420px';
                     return 0;";
     browser.run(breaking).await;
     let faults = browser.run(ACCESSIBILITY).await.to_string();
@@ -106,12 +108,14 @@ async fn the_search_for_faults_finds_them() {
         "contrast 1.",
         "the id content",
         "neither hidden nor named",
+        "wide on a screen of 390",
     ] {
         assert!(faults.contains(fault), "{fault} is not among {faults}");
     }
 }
 
-/// A smoke detector's alarm, as its maker's manual has it.
+/// A smoke detector's alarm and its end, as the maker's manual has them.
+const CLEARED: &str = "110018010005503225960902000103030001110400011205000160";
 const ALARM: &str = "110018010005503225960902000103030001010400011205000160";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,7 +134,7 @@ async fn an_alarm_that_is_published_shows_without_reloading() {
         )
         .await;
     let topic = "city/harbour/smoke_detector/S-1/up".to_owned();
-    publish(broker, [(topic, parse_hex(ALARM).expect("hexadecimal digits"))]).await;
+    publish(broker, [(topic.clone(), parse_hex(ALARM).expect("hexadecimal digits"))]).await;
     browser.wait_for("document.querySelector('#alarms tbody')?.textContent.includes('S-1')").await;
     assert_eq!(browser.run("return window.sameDocument;").await, json!(true));
     assert_eq!(
@@ -140,6 +144,49 @@ async fn an_alarm_that_is_published_shows_without_reloading() {
     assert_eq!(browser.run("return document.title;").await, json!("1 alarm · citywire"));
     let focus = browser.run("return document.activeElement === document.querySelector('.tabs a');").await;
     assert_eq!(focus, json!(true), "the reader is not disturbed");
+    assert_eq!(browser.console().await, Vec::<String>::new());
+    publish(broker, [(topic, parse_hex(CLEARED).expect("hexadecimal digits"))]).await;
+    browser.wait_for("!document.querySelector('#alarms tbody')").await;
+    browser.open(&format!("http://127.0.0.1:{}/devices/S-1", citywire.http_port())).await;
+    let earlier = browser.run("return document.querySelector('#earlier tbody').innerText;").await;
+    assert!(earlier.as_str().is_some_and(|rows| rows.contains("smoke_alarm")), "{earlier}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_week_is_drawn_and_a_device_is_found_where_it_stands() {
+    let (town, browser) = (Town::start(24, 3 * 3_600).await, Browser::start().await);
+    browser.be(390, 844, "en", false).await;
+    let page = |path: &str| format!("http://127.0.0.1:{}{path}", town.citywire.http_port());
+    browser.open(&page("/map")).await;
+    let of_a_device = "document.querySelector('svg.map a[href^=\"/devices/\"]')";
+    let place = browser.run(&format!("return {of_a_device}.getAttribute('href');")).await;
+    let place = place.as_str().expect("a device on its own").to_owned();
+    let listed = format!("return Boolean(document.querySelector('.places a[href=\"{place}\"]'));");
+    assert_eq!(browser.run(&listed).await, json!(true), "who does not see the drawing is told as well");
+    browser
+        .run(&format!(
+            "{of_a_device}.dispatchEvent(new MouseEvent('click', {{bubbles: true, cancelable: true}})); return 0;"
+        ))
+        .await;
+    browser.wait_for(&format!("location.pathname === '{place}' && document.readyState === 'complete'")).await;
+
+    let device = format!("/devices/{}", town.device_of("water_meter"));
+    browser.open(&page(&device)).await;
+    let points = "const charts = [...document.querySelectorAll('#past figure')];
+                  const volume = charts.find((chart) => chart.textContent.includes('volume_m3'));
+                  const lines = [...volume.querySelectorAll('polyline')].map((line) => line.getAttribute('points'));
+                  return lines.join(' ').split(' ').filter(Boolean).map((point) => point.split(',').map(Number));";
+    let points: Vec<[f64; 2]> = serde_json::from_value(browser.run(points).await).expect("points");
+    assert!(points.len() > 20, "some dozens of readings: {points:?}");
+    let (first, last) = (points[0], points[points.len() - 1]);
+    assert!(points.is_sorted_by_key(|[x, _]| *x), "in the order of time: {points:?}");
+    assert!(last[0] - first[0] > 300.0, "over the whole week: {points:?}");
+    assert!(points.is_sorted_by(|[_, above], [_, y]| y <= above), "a meter only counts up: {points:?}");
+    assert_eq!(browser.run(ACCESSIBILITY).await, json!([]));
+    let payload = browser
+        .run("const code = document.querySelector('#messages dd code'); return code.getBoundingClientRect().right;")
+        .await;
+    assert!(payload.as_f64().is_some_and(|right| right <= 390.0), "a payload is broken into lines: {payload}");
     assert_eq!(browser.console().await, Vec::<String>::new());
 }
 

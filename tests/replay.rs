@@ -9,6 +9,8 @@ mod city;
 mod corrected;
 #[path = "replay/database.rs"]
 mod database;
+#[path = "replay/page.rs"]
+mod page;
 #[path = "replay/refused.rs"]
 mod refused;
 

@@ -26,7 +26,7 @@ use crate::state::StateError;
 use crate::time::Timestamp;
 
 /// How long sinks are waited for that have not come past the messages; one whose database does not answer is not.
-const SINKS_PATIENCE: Duration = Duration::from_secs(30);
+const SINKS_PATIENCE: Duration = Duration::from_secs(10);
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Goes through the refused messages that the filter wants and the archive has been found to have. What was done is kept,

@@ -40,11 +40,11 @@ pub(super) fn content(
     let words = Words { text: asked.text, classes: &rules.library.classes };
     let body = html! {
         div class="columns" {
-            (about(device, &rules.registry, now, words))
             div class="column" {
                 (alarms::open(device, now, words))
                 @if let Some(told) = told { (alarms::earlier(&told.closed, words)) }
             }
+            (about(device, &rules.registry, now, words))
         }
         (last_reading(device, &rules.library, now, words.text))
         @if let Some(past) = told.and_then(|told| told.past) { (past::over_time(device, past, words, asked)) }
@@ -93,10 +93,14 @@ fn about(device: &DeviceView, registry: &Registry, now: Timestamp, words: Words<
                         }
                     }
                 } }
+                @let stands = registry.find(&device.name).and_then(|registered| registered.coordinates());
+                @if let Some(place) = map::own_position(device).filter(|_| stands.is_none()) {
+                    div { dt { (text.position) } dd { (map::coordinates(place)) } }
+                }
                 @match registry.find(&device.name) {
                     Some(registered) => (registered_facts(registered, text)),
                     None if registry.is_empty() => {},
-                    None => div { dt { (text.position) } dd { (text.unregistered) } },
+                    None => div { dt { (text.registry) } dd { (text.unregistered) } },
                 }
             }
         }
@@ -137,7 +141,7 @@ fn last_reading(device: &DeviceView, library: &Library, now: Timestamp, text: &T
             @if device.reading.is_empty() {
                 p class="empty" { (text.not_decoded_yet) }
             } @else {
-                dl class="cells" { @for field in &device.reading {
+                dl class="cells" { @for field in device.reading.iter().filter(|field| !devices::is_place(field)) {
                     div data-key=(field.name) class=[field.alarm.map(devices::severity_class)] {
                         dt { (parts::name(&field.name)) }
                         dd {

@@ -51,7 +51,7 @@ pub(super) fn content(status: &Status, asked: &Form<'_>, words: Words<'_>) -> Co
             div class="heading" {
                 p #matching data-live class="muted" role="status" {
                     ((text.matching)(&format::count(snapshot.matching as u64), &format::count(total as u64)))
-                    @if !asks_for_unheard { " " (unheard_link(snapshot.never_heard, query, text)) }
+                    @if !asks_for_unheard && snapshot.never_heard > 0 { " · " (unheard_link(snapshot.never_heard, query, text)) }
                 }
                 (form(Tab::Devices, asked, words))
             }
@@ -202,7 +202,7 @@ fn reading(device: &DeviceView, now: Timestamp, text: &Text) -> Markup {
     if device.last_decoded.is_none() {
         return html! { span class="muted" { (text.not_decoded_yet) } };
     }
-    let mut fields: Vec<&FieldView> = device.reading.iter().collect();
+    let mut fields: Vec<&FieldView> = device.reading.iter().filter(|field| !is_place(field)).collect();
     fields.sort_by_key(|field| std::cmp::Reverse(field.alarm));
     let shown = if fields.len() <= FIELDS_SHOWN + 1 { fields.len() } else { FIELDS_SHOWN };
     let (first, rest) = fields.split_at(shown);
@@ -215,6 +215,11 @@ fn reading(device: &DeviceView, now: Timestamp, text: &Text) -> Markup {
             span class="under" { ((text.measured)(&format::age(time, now))) }
         }
     }
+}
+
+/// Where a device stands is on the map, and on its page.
+pub(super) fn is_place(field: &FieldView) -> bool {
+    matches!(field.name.as_str(), "latitude_deg" | "longitude_deg")
 }
 
 /// The reading's own time, where it says something that the time of arrival does not.

@@ -78,10 +78,10 @@ pub(super) fn moment(time: Timestamp) -> String {
     Timestamp::from_seconds(time.as_seconds()).to_string().replace('T', " ").replace('Z', " UTC")
 }
 
-/// `01-02 06:15 UTC`: of this year, where seconds say nothing.
+/// `01-02 06:15`, in UTC: of this year, where seconds say nothing.
 pub(super) fn short_moment(time: Timestamp) -> String {
     let moment = moment(time);
-    moment.get(5..16).map_or(moment.clone(), |short| format!("{short} UTC"))
+    moment.get(5..16).map_or(moment.clone(), str::to_owned)
 }
 
 /// A field's value with its unit.
@@ -214,6 +214,6 @@ mod tests {
     #[test]
     fn a_moment_is_given_to_the_second_in_utc() {
         let time = Timestamp::from_nanos(1_704_176_134_987_654_321);
-        assert_eq!((&*moment(time), &*short_moment(time)), ("2024-01-02 06:15:34 UTC", "01-02 06:15 UTC"));
+        assert_eq!((&*moment(time), &*short_moment(time)), ("2024-01-02 06:15:34 UTC", "01-02 06:15"));
     }
 }

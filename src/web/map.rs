@@ -78,7 +78,7 @@ impl Places {
 }
 
 /// Where the device itself says that it is.
-fn own_position(device: &DeviceView) -> Option<Coordinates> {
+pub(super) fn own_position(device: &DeviceView) -> Option<Coordinates> {
     let number = |name: &str| {
         let field = device.reading.iter().find(|field| field.name == name)?;
         if let Value::Float(value) = field.value { Some(value) } else { None }
@@ -206,7 +206,11 @@ fn place(cluster: &Cluster, query: &DevicesQuery, text: &Text) -> Markup {
 fn legend(text: &Text) -> Markup {
     html! {
         ul class="marks legend" aria-label=(text.legend) {
-            @for look in Look::ALL { li { (parts::marked(look.mark(), look.word(text))) } }
+            @for looks in Look::ALL.chunk_by(|a, b| a.mark() == b.mark()) {
+                @let words: Vec<&str> = looks.iter().map(|look| look.word(text)).collect();
+                li { (parts::marked(looks[0].mark(), &words.join(", "))) }
+            }
+            li { (text.legend_number) }
         }
     }
 }

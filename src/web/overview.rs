@@ -28,7 +28,7 @@ pub(super) fn content(status: &Status, words: Words<'_>) -> Content {
     let body = html! {
         (attention(&concerns(status, text), text))
         (glance::cards(status, text))
-        div class="columns" {
+        div class="columns first" {
             (alarms(status, words))
             div class="column" {
                 (sinks::section(status, text))
@@ -142,7 +142,7 @@ fn alarm_row(alarm: &Alarm, status: &Status, words: Words<'_>) -> Markup {
                 (parts::device_link(&alarm.device))
                 span class="under" { (words.class_markup(&alarm.class)) }
             }
-            td class="number" { (parts::age(alarm.since, status.now)) span class="under" { (format::short_moment(alarm.since)) } }
+            td class="number" { (parts::age(alarm.since, status.now)) span class="under" { (format::short_moment(alarm.since)) " UTC" } }
         }
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn section(status: &Status, text: &Text) -> Markup {
                             th scope="col" { (text.state) }
                             th scope="col" class="number" { (text.waiting) }
                             th scope="col" class="number rate" { (text.rate) }
-                            th scope="col" class="number" { (text.last_success) }
+                            th scope="col" class="number success" { (text.last_success) }
                             th scope="col" class="number error" { (text.last_error) }
                         } }
                         tbody {
@@ -70,7 +70,7 @@ fn sink_row(sink: &SinkStatus, rate: Option<f64>, status: &Status, text: &Text) 
                 }
             }
             td class="number rate" { (format::rate(rate)) }
-            td class="number" { (parts::age_or_never(sink.last_success, status.now, text)) }
+            td class="number success" { (parts::age_or_never(sink.last_success, status.now, text)) }
             td class="number error" {
                 (parts::age_or_never(sink.last_error.as_ref().map(|error| error.time), status.now, text))
             }

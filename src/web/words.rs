@@ -38,8 +38,13 @@ impl<'a> Words<'a> {
             None => (kind, ""),
         };
         html! {
-            (parts::name(called))
-            @if !below.is_empty() { span class="under" { (parts::name(below)) } }
+            (breakable(called))
+            @if !below.is_empty() { span class="under" { (breakable(below)) } }
         }
     }
+}
+
+/// A name that may be broken behind its underscores, where there is little room.
+fn breakable(name: &str) -> Markup {
+    html! { bdi { @for part in parts::seen(name).split_inclusive('_') { (part) @if part.ends_with('_') { wbr; } } } }
 }

@@ -39,6 +39,7 @@ async fn pictures_of_every_page_of_a_town() {
     let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/screenshots");
     std::fs::create_dir_all(&directory).expect("make the directory");
     for picture in pictures(&town) {
+        town.say(12).await;
         let Picture { name, path, width, language, dark } = picture;
         browser.be(width, 900, language, dark).await;
         browser.open(&format!("http://127.0.0.1:{}{path}", town.citywire.http_port())).await;
@@ -54,8 +55,8 @@ async fn pictures_of_every_page_of_a_town() {
 
 fn pictures(town: &Town) -> Vec<Picture> {
     let page = |name, path: &str| Picture { name, path: path.to_owned(), width: DESK, language: "en", dark: false };
-    let device = town.device_in_alarm();
-    let device = format!("/devices/{device}");
+    let device = format!("/devices/{}", town.device_in_alarm("water_meter"));
+    let elevator = format!("/devices/{}", town.device_in_alarm("elevator"));
     vec![
         page("overview", "/"),
         Picture { dark: true, ..page("overview-dark", "/") },
@@ -65,10 +66,12 @@ fn pictures(town: &Town) -> Vec<Picture> {
         page("devices", "/devices"),
         Picture { width: PHONE, ..page("devices-phone", "/devices") },
         page("device", &device),
+        Picture { language: "zh-CN", dark: true, ..page("device-chinese-dark", &elevator) },
         Picture { width: PHONE, ..page("device-phone", &device) },
         page("map", "/map"),
         Picture { width: PHONE, dark: true, ..page("map-phone-dark", "/map") },
         page("refused", "/refused"),
+        page("replay", "/refused/replay?stage=registry&reason=quarantined"),
         page("journal", "/journal"),
         page("profiles", "/profiles"),
         page("profile", "/profiles/cjt188"),

@@ -35,18 +35,8 @@ const PILOTS: [(&str, f64, f64); 4] = [
 ];
 const DISTRICTS: [&str; 3] = ["old town", "riverside", "station"];
 
-const CLASSES: [&str; 10] = [
-    "door",
-    "elevator",
-    "environment",
-    "gas_meter",
-    "manhole",
-    "parking",
-    "smoke_detector",
-    "streetlight",
-    "waste_bin",
-    "water_meter",
-];
+const CLASSES: [&str; 8] =
+    ["door", "elevator", "environment", "level", "parking", "smoke_detector", "streetlight", "water_meter"];
 /// Classes whose messages say of each alarm whether it is on.
 const CLEARING: [&str; 2] = ["elevator", "smoke_detector"];
 
@@ -55,8 +45,8 @@ pub struct Town {
     /// The port of its broker.
     pub broker: u16,
     city: City,
-    /// Devices that say nothing more.
-    quiet: BTreeSet<String>,
+    /// Devices that are well, and go on.
+    well: BTreeSet<String>,
 }
 
 /// Messages with the times at which they come.
@@ -73,31 +63,40 @@ impl Town {
         let mut history = week(&mut city, &mut alarms, now, devices as i64 * WEEK_SECONDS / interval_seconds);
         let names: BTreeSet<String> = history.iter().map(|(_, uplink)| device(uplink).to_owned()).collect();
         let mut quiet = fall_silent(&mut history, &names, now);
-        let trouble = trouble(&mut city, &mut alarms, &quiet, now);
+        let trouble = trouble(&mut city, &mut alarms, names.len() / 8, &quiet, now);
         let troubled: BTreeMap<&str, Timestamp> =
             trouble.iter().map(|(time, uplink)| (device(uplink), *time)).collect();
         history.retain(|(time, uplink)| troubled.get(device(uplink)).is_none_or(|last| time < last));
         quiet.extend(trouble.iter().map(|(_, uplink)| device(uplink).to_owned()));
-        history.extend(last_round(&mut city, &names, &quiet, now));
+        let well: BTreeSet<String> = names.difference(&quiet).cloned().collect();
+        history.extend(last_round(&mut city, &well, now));
         history.extend(trouble);
         history.sort_by_key(|(time, _)| *time);
         let broker = free_port();
         let citywire = heard(&history, &registry(&history), broker, now).await;
-        Town { citywire, broker, city, quiet }
+        Town { citywire, broker, city, well }
     }
 
-    /// A smoke detector that has an alarm.
-    pub fn device_in_alarm(&self) -> String {
-        let (_, alarms) = self.citywire.get("/api/v1/alarms?class=smoke_detector").expect("an answer");
+    /// A device of this class that goes on.
+    pub fn device_of(&self, class: &str) -> String {
+        let (_, devices) = self.citywire.get(&format!("/api/v1/devices?class={class}")).expect("an answer");
+        let devices: Value = serde_json::from_str(&devices).expect("JSON");
+        let names = devices["devices"].as_array().into_iter().flatten().filter_map(|device| device["name"].as_str());
+        names.map(str::to_owned).find(|name| self.well.contains(name)).unwrap_or_else(|| panic!("none in {devices}"))
+    }
+
+    /// A device of this class that has an alarm.
+    pub fn device_in_alarm(&self, class: &str) -> String {
+        let (_, alarms) = self.citywire.get(&format!("/api/v1/alarms?class={class}")).expect("an answer");
         let alarms: Value = serde_json::from_str(&alarms).expect("JSON");
         alarms["alarms"][0]["device"].as_str().unwrap_or_else(|| panic!("an alarm in {alarms}")).to_owned()
     }
 
     /// Devices that are well say this many messages now.
     pub async fn say(&mut self, messages: usize) {
-        let Town { city, quiet, .. } = self;
+        let Town { city, well, .. } = self;
         let next = std::iter::repeat_with(|| city.next(Timestamp::now()).expect("a message"));
-        let wanted = next.filter(|uplink| !quiet.contains(device(uplink))).take(messages);
+        let wanted = next.take(CANDIDATES).filter(|uplink| well.contains(device(uplink))).take(messages);
         let wanted: Vec<_> = wanted.map(|uplink| (uplink.topic, uplink.payload)).collect();
         publish(self.broker, wanted).await;
     }
@@ -162,7 +161,7 @@ fn fall_silent(history: &mut History, names: &BTreeSet<String>, now: Timestamp) 
 }
 
 /// What some devices said last: alarms, what cannot be decoded, with a clock that stands in last week.
-fn trouble(city: &mut City, alarms: &mut Alarms, but: &BTreeSet<String>, now: Timestamp) -> History {
+fn trouble(city: &mut City, alarms: &mut Alarms, most: usize, but: &BTreeSet<String>, now: Timestamp) -> History {
     let mut troubled = but.clone();
     let mut trouble = History::new();
     let mut classes: BTreeMap<String, u32> = BTreeMap::new();
@@ -173,23 +172,23 @@ fn trouble(city: &mut City, alarms: &mut Alarms, but: &BTreeSet<String>, now: Ti
             continue;
         }
         let of_class: &mut u32 = classes.entry(level(&uplink, 2).to_owned()).or_default();
-        if *of_class < ALARMS_OF_CLASS_MAX && troubled.insert(device(&uplink).to_owned()) {
+        if *of_class < ALARMS_OF_CLASS_MAX && trouble.len() < most && troubled.insert(device(&uplink).to_owned()) {
             *of_class += 1;
             trouble.push((time, uplink));
         }
     }
-    assert!(classes.contains_key("smoke_detector"), "{classes:?}");
+
     let mut others = |count: usize, time: Timestamp, clock: Timestamp| -> History {
-        let next = std::iter::repeat_with(|| city.next(clock).expect("a message"));
+        let next = std::iter::repeat_with(|| city.next(clock).expect("a message")).take(CANDIDATES);
         next.filter(|uplink| troubled.insert(device(uplink).to_owned()))
             .take(count)
             .map(|uplink| (time, uplink))
             .collect()
     };
-    let mut misread = others(3, before(now, 900), now);
+    let mut misread = others(3.min(most), before(now, 900), now);
     misread.iter_mut().for_each(|(_, uplink)| uplink.payload.truncate(3));
     trouble.extend(misread);
-    trouble.extend(others(3, before(now, 300), before(now, 6 * 86_400)));
+    trouble.extend(others(3.min(most), before(now, 300), before(now, 6 * 86_400)));
     let unknown =
         |number: usize| Uplink { topic: format!("city/xinpu/noise_meter/N-{number}/up"), payload: vec![1, 0, 44] };
     trouble.extend((0..4).map(|number| (before(now, 7_000 - 1_000 * number as i64), unknown(number))));
@@ -197,13 +196,13 @@ fn trouble(city: &mut City, alarms: &mut Alarms, but: &BTreeSet<String>, now: Ti
 }
 
 /// Each device that is well has said something just now.
-fn last_round(city: &mut City, names: &BTreeSet<String>, quiet: &BTreeSet<String>, now: Timestamp) -> History {
-    let mut missing: BTreeSet<&String> = names.difference(quiet).collect();
+fn last_round(city: &mut City, well: &BTreeSet<String>, now: Timestamp) -> History {
+    let mut missing = well.clone();
     let mut round = History::new();
     while !missing.is_empty() {
         let time = before(now, ROUND_SECONDS - round.len() as i64 % ROUND_SECONDS);
         let uplink = city.next(time).expect("a message");
-        if missing.remove(&device(&uplink).to_owned()) {
+        if missing.remove(device(&uplink)) {
             round.push((time, uplink));
         }
     }

@@ -174,8 +174,8 @@ fn in_order<'a>(series: &'a BTreeMap<String, Series>, class: &str, words: Words<
         words.classes.get(class).into_iter().flat_map(|class| class.in_order()).map(|(name, _)| name).collect();
     let common: Vec<&str> = words.classes.common.in_order().map(|(name, _)| name).collect();
     let place = |name: &str| of_class.iter().chain(&common).position(|known| *known == name).unwrap_or(usize::MAX);
-    let mut series: Vec<&Series> =
-        series.values().filter(|series| !["latitude_deg", "longitude_deg"].contains(&series.name.as_str())).collect();
+    let is_place = |series: &Series| matches!(series.name.as_str(), "latitude_deg" | "longitude_deg");
+    let mut series: Vec<&Series> = series.values().filter(|series| !is_place(series)).collect();
     series.sort_by_key(|series| place(&series.name));
     series
 }

@@ -203,7 +203,7 @@ fn form(token: &str, trial: &Trial, filter: &Filter, text: &Text) -> Markup {
             @for (name, value) in fields {
                 @if let Some(value) = value { input type="hidden" name=(name) value=(value); }
             }
-            button class="main" type="submit" { ((text.replay_confirm)(&format::count(trial.messages))) }
+            button class=[(trial.usable > 0).then_some("main")] type="submit" { ((text.replay_confirm)(&format::count(trial.messages))) }
         }
     }
 }
