@@ -28,6 +28,9 @@ pub struct Place {
 /// The widest excerpt of a line, in characters.
 const EXCERPT_CHARS_MAX: usize = 118;
 
+/// So much of a line, before and behind the mistake, is looked at for secrets that must not be shown.
+const NEAR_BYTES: usize = 64 << 10;
+
 impl Place {
     pub(super) fn of(source: &str, span: Range<usize>) -> Place {
         let start = floor_char_boundary(source, span.start);
@@ -36,8 +39,12 @@ impl Place {
         // The span may begin at the line's end or, after a carriage return, behind it.
         let start_in_line = floor_char_boundary(line, start - line_start);
         let end_in_line = floor_char_boundary(line, span.end.saturating_sub(line_start)).max(start_in_line);
-        let before = line[..start_in_line].chars().count();
-        let marked = line[start_in_line..end_in_line].chars().count();
+        let column = line[..start_in_line].chars().count() + 1;
+        // The whole of a file may be one line.
+        let near = floor_char_boundary(line, start_in_line.saturating_sub(NEAR_BYTES));
+        let far = floor_char_boundary(line, start_in_line.saturating_add(NEAR_BYTES)).max(start_in_line);
+        let (line, before) = (&line[near..far], line[near..start_in_line].chars().count());
+        let marked = line[start_in_line - near..end_in_line.min(far) - near].chars().count();
         let line = mask_secrets(line);
         let cut = before.saturating_sub(EXCERPT_CHARS_MAX / 2);
         let cut = if line.chars().count() > EXCERPT_CHARS_MAX { cut } else { 0 };
@@ -52,7 +59,7 @@ impl Place {
         }
         Place {
             line: source[..line_start].matches('\n').count() + 1,
-            column: before + 1,
+            column,
             excerpt,
             indent: columns(&shown[..mark_start]) + usize::from(cut > 0),
             width: columns(&shown[mark_start..mark_end.max(mark_start)]).max(1),
@@ -157,6 +164,19 @@ fn mask_value(line: &mut [char], start: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_file_that_is_one_line_the_part_around_the_mistake_is_shown() {
+        let source = format!("{}token = 'abc', wrong, {}", "token=x, ".repeat(200_000), "水=y, ".repeat(200_000));
+        let start = source.find("wrong").expect("the mistake");
+        let place = Place::of(&source, start..start + 5);
+        assert_eq!((place.line, place.column, place.width), (1, start + 1, 5));
+        let expected = "token=*, token = '***', wrong, 水=y, 水=y, ";
+        assert!(place.excerpt.contains(expected), "{}", place.excerpt);
+        assert!(place.excerpt.chars().count() <= EXCERPT_CHARS_MAX + 2);
+        let end = Place::of(&source, source.len()..source.len());
+        assert!(end.excerpt.ends_with("水=y, ") && end.width == 1, "{}", end.excerpt);
+    }
 
     #[test]
     fn secrets_are_masked_in_excerpts() {

@@ -17,6 +17,9 @@ use crate::time::parse_zone;
 /// How many tags a point may get from the registry.
 const TAG_COLUMNS_MAX: usize = 16;
 
+/// A first line with more columns is of another file; each would be compared with all others.
+const COLUMNS_COMPARED_MAX: usize = 256;
+
 /// How many characters a tag's value may have.
 const TAG_CHARS_MAX: usize = 256;
 
@@ -171,6 +174,11 @@ impl<'s, 'p> Loader<'s, 'p> {
 
     /// Says whether the columns make sense, so that rows can be read.
     fn read_header(&mut self, line: &Line<'_>) -> bool {
+        if line.cells.len() > COLUMNS_COMPARED_MAX {
+            let message = format!("the first line has {} columns: this is no registry", line.cells.len());
+            self.report(line.span.start..line.span.start, message, Some(HEADER_HELP.into()));
+            return false;
+        }
         for (index, name) in line.cells.iter().enumerate() {
             if line.cells.iter().take(index).any(|earlier| earlier == name) {
                 self.report_cell(line, index, format!("there are two columns `{name}`"), None);

@@ -311,6 +311,10 @@ fn a_file_of_nothing_but_mistakes_is_refused_at_once() {
     let text = format!("device,aliases\n{}", "W-1,x\n".repeat(20_000));
     let problems = parse(text).unwrap_err();
     assert_eq!((problems.len(), problems[50].message.starts_with("39948 further")), (51, true));
+    // As is another file that is all one line.
+    let problems = parse("a,".repeat(500_000)).unwrap_err();
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].message, "the first line has 500001 columns: this is no registry");
 }
 
 #[test]
