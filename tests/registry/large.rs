@@ -39,10 +39,12 @@ async fn seconds_and_bytes_of_a_large_registry() {
     assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
     println!("citywire check: {}", seconds(start));
 
+    println!("none of them heard yet:");
+    get(&pilot, &["/api/v1/devices?state=never_heard&limit=100", "/devices?liveness=never_heard&q=999", "/map", "/"]);
     let start = Instant::now();
     hear_each(&pilot, count).await;
     told("each heard once", start, &pilot);
-    for path in [
+    let paths = [
         "/metrics",
         "/api/v1/devices?limit=100",
         "/api/v1/devices?q=999&limit=100",
@@ -50,12 +52,8 @@ async fn seconds_and_bytes_of_a_large_registry() {
         "/devices?q=999",
         "/map",
         "/",
-    ] {
-        let start = Instant::now();
-        let (status, body) = pilot.citywire.get(path).expect("an answer");
-        assert_eq!(status, 200, "{path}: {body}");
-        println!("GET {path}: {}, {} of text", seconds(start), memory(body.len() as u64));
-    }
+    ];
+    get(&pilot, &paths);
     for arguments in [&["devices", "list", "--json"][..], &["devices", "missing", "--json"], &["devices", "export"]] {
         let start = Instant::now();
         let output = pilot.citywire.command(arguments);
@@ -76,6 +74,15 @@ async fn seconds_and_bytes_of_a_large_registry() {
     let start = Instant::now();
     pilot.citywire.resume();
     told("started again, with each known", start, &pilot);
+}
+
+fn get(pilot: &Pilot, paths: &[&str]) {
+    for path in paths {
+        let start = Instant::now();
+        let (status, body) = pilot.citywire.get(path).expect("an answer");
+        assert_eq!(status, 200, "{path}: {body}");
+        println!("GET {path}: {}, {} of text", seconds(start), memory(body.len() as u64));
+    }
 }
 
 /// A list as long as a city's, of devices that are named as NB-IoT modems are.
@@ -114,7 +121,8 @@ async fn hear_each(pilot: &Pilot, count: u32) {
     }
     assert_eq!(acknowledged, u64::from(count));
     let deadline = Instant::now() + PATIENCE;
-    while pilot.metric("citywire_fleet_device_states") < f64::from(count) {
+    let counted = || pilot.citywire.metrics().sum("citywire_fleet_device_states", &["state=\"online\""]);
+    while counted() < f64::from(count) {
         assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain for all devices to be counted");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
