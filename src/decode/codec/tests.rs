@@ -156,6 +156,12 @@ fn a_script_without_memory_is_not_taken_for_one_that_throws_null() {
     f("function decodeUplink() { var list = []; try { for (;;) list.push({}) } catch (e) { throw e } }", memory);
     let loading = Codec::load("codec.js", "for (var list = null; ; ) list = { list: list }", None).unwrap_err();
     assert_eq!(loading.to_string(), memory);
+    // Larger steps, that come to the end of four times as much memory as well, and later.
+    for values in [8, 12, 16, 20] {
+        let step = format!("{{ list: list, more: [{}] }}", "1, ".repeat(values));
+        let codec = load(&format!("function decodeUplink() {{ for (var list = null; ; ) list = {step} }}"));
+        assert_eq!(given(&codec, &[]), memory, "{step}");
+    }
     // Not even when it is near its end.
     f(
         "function decodeUplink() { for (var list = null, n = 0; n < 40000; n++) list = { list: list }; throw null }",
