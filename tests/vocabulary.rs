@@ -42,6 +42,20 @@ fn every_class_has_a_title_of_its_own_and_fields() {
 }
 
 #[test]
+fn classes_and_alarms_have_a_name_in_chinese() {
+    let is_chinese = |name: Option<&str>| {
+        name.is_some_and(|name| name.chars().any(|character| ('\u{4e00}'..='\u{9fff}').contains(&character)))
+    };
+    let classes = classes();
+    for (name, class) in each_class(&classes) {
+        assert!(is_chinese(class.title_zh.as_deref()), "{name}");
+    }
+    for (class, name, field) in each_field(&classes).filter(|(.., field)| field.alarm.is_some()) {
+        assert!(is_chinese(field.name_zh.as_deref()), "{class}.{name}");
+    }
+}
+
+#[test]
 fn no_class_says_again_what_every_class_has() {
     let classes = classes();
     for (class, name, _) in each_field(&classes).filter(|(class, ..)| *class != "common") {

@@ -142,7 +142,7 @@ fn alarm_row(alarm: &Alarm, status: &Status, words: Words<'_>) -> Markup {
                 (parts::device_link(&alarm.device))
                 span class="under" { (words.class_markup(&alarm.class)) }
             }
-            td class="number" { (parts::age(alarm.since, status.now)) span class="under" { (format::short_moment(alarm.since)) " UTC" } }
+            td class="number" { (parts::age(alarm.since, status.now)) span class="under" { (format::short_moment(alarm.since)) span class="zone" { " UTC" } } }
         }
     }
 }
