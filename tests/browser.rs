@@ -22,13 +22,14 @@ use town::Town;
 
 const ACCESSIBILITY: &str = include_str!("browser/accessibility.js");
 
-const PATHS: [&str; 9] = [
+const PATHS: [&str; 10] = [
     "/",
     "/devices",
     "/devices/s-1",
     "/devices/nobody",
     "/map",
     "/refused?stage=decode&reason=checksum",
+    "/refused/replay?stage=decode&reason=checksum",
     "/journal",
     "/profiles",
     "/profiles/cjt188",
@@ -187,6 +188,29 @@ async fn a_week_is_drawn_and_a_device_is_found_where_it_stands() {
         .run("const code = document.querySelector('#messages dd code'); return code.getBoundingClientRect().right;")
         .await;
     assert!(payload.as_f64().is_some_and(|right| right <= 390.0), "a payload is broken into lines: {payload}");
+    assert_eq!(browser.console().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_messages_are_used_after_two_clicks_and_their_progress_shows_by_itself() {
+    let (site, browser) = (city().await, Browser::start().await);
+    browser.be(390, 844, "en", false).await;
+    browser.open(&format!("http://{}/refused?stage=decode&reason=checksum", site.address)).await;
+    browser.run("document.querySelector('#replay a.button').click(); return 0;").await;
+    browser.wait_for("document.querySelector('form.confirm button')").await;
+    assert_eq!(browser.run(ACCESSIBILITY).await, json!([]));
+    site.change(|parts| assert!(parts.replay.is_none(), "nothing has begun before the second click"));
+    browser.run("document.querySelector('form.confirm button').click(); return 0;").await;
+    browser.wait_for("location.pathname === '/refused' && document.body.innerText.includes('Under way: 0%')").await;
+    browser.run("window.sameDocument = true; return 0;").await;
+    site.change(|parts| {
+        let replay = parts.replay.as_mut().expect("the browser's own form is taken");
+        assert_eq!(replay.reason.as_deref(), Some("checksum"));
+        replay.percent = 60;
+    });
+    browser.wait_for("document.body.innerText.includes('Under way: 60%')").await;
+    assert_eq!(browser.run(ACCESSIBILITY).await, json!([]));
+    assert_eq!(browser.run("return window.sameDocument;").await, json!(true));
     assert_eq!(browser.console().await, Vec::<String>::new());
 }
 
