@@ -44,6 +44,7 @@ pub mod consumer;
 mod event;
 pub mod keeper;
 mod log;
+mod names;
 mod past;
 mod storage;
 mod table;

@@ -5,6 +5,7 @@
 //! at the end, and reads what it put off while nothing new comes, in small portions. The table is such that the order
 //! does not matter.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -16,6 +17,7 @@ use crate::journal::Entry;
 use crate::pipeline::{Fault, Pipeline, Receiver};
 use crate::point::{FieldValue, Point};
 use crate::profile::Profile;
+use crate::rules::Rules;
 use crate::sink::Entries;
 
 /// Entries behind the journal's end that are put off rather than read first: some ten milliseconds of work.
@@ -25,7 +27,7 @@ const BEHIND_MAX: u64 = 10_000;
 const READ_BYTES_MAX: usize = 1 << 20;
 const BACKLOG_READ_BYTES_MAX: usize = 64 << 10;
 
-/// How often a journal that cannot be read is tried again.
+/// How often a journal that cannot be read is tried again, and rules are looked at while nothing comes.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Follows the journal until `shutdown` turns true (or its sender is gone). `open` makes a reader of the entries after
@@ -41,6 +43,7 @@ pub async fn run<E: Entries>(
     let mut live = open(alarms.position());
     let mut durable = live.durable();
     let mut backlog = Backlog::new();
+    let mut adopted: Option<Arc<Rules>> = None;
     let mut batch = Vec::new();
     loop {
         if !alarms.has_room() {
@@ -58,6 +61,10 @@ pub async fn run<E: Entries>(
             live = open(end);
         }
         pipeline.keep_up();
+        if adopted.as_ref().is_none_or(|adopted| !Arc::ptr_eq(adopted, pipeline.rules())) {
+            alarms.adopt_names(&pipeline.rules().registry);
+            adopted = Some(Arc::clone(pipeline.rules()));
+        }
         batch.clear();
         let mut read = live.read(&mut batch, READ_BYTES_MAX).map(drop);
         let has_news = !batch.is_empty();
@@ -82,6 +89,8 @@ pub async fn run<E: Entries>(
             tokio::select! {
                 changed = durable.changed() => if changed.is_err() { return },
                 ended = shutdown.changed() => if ended.is_err() { return },
+                // For other rules.
+                () = tokio::time::sleep(TICK) => {}
             }
         }
     }

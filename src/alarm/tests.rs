@@ -8,6 +8,7 @@ use super::*;
 use crate::journal::Entry;
 use crate::pipeline::Pipeline;
 use crate::pipeline::tests::{POISON, rules};
+use crate::registry::Registry;
 use crate::sink::{BoxError, Entries};
 use crate::test_directory::TestDirectory;
 
@@ -335,6 +336,37 @@ impl Entries for JournalReader {
     fn durable(&self) -> watch::Receiver<u64> {
         self.journal.durable.clone()
     }
+}
+
+#[test]
+fn an_alarm_goes_on_under_the_name_that_the_registry_gives_its_device() {
+    let registry = "device,aliases\nsmoke-1,s-1 s-2\nsmoke-3,s-3\n";
+    let registry = Registry::parse(std::path::Path::new("devices.csv"), registry.as_bytes(), None).unwrap();
+    let f = setup();
+    f.says(1, "s-1", "smoke", true, at(1));
+    f.says(2, "s-1", "smoke", true, at(2));
+    f.says(3, "s-3", "smoke", true, at(3));
+    f.says(4, "smoke-3", "smoke", false, at(4));
+    f.says(5, "other", "smoke", true, at(5));
+    f.says(6, "s-2", "tamper", false, at(6));
+    let mut events = f.alarms.subscribe();
+    f.alarms.adopt_names(&registry);
+    let expected = &one("smoke-1", "smoke", at(1)) | &one("other", "smoke", at(5));
+    assert_eq!(f.open(), expected, "smoke-3 has told that all is well");
+    let mut told: Vec<(String, Change)> = std::iter::from_fn(|| events.try_recv().ok())
+        .map(|event| (event.alarm.device.to_string(), event.change))
+        .collect();
+    told.sort_by(|a, b| a.0.cmp(&b.0));
+    let expected = [("s-1", Change::Closed), ("s-3", Change::Closed), ("smoke-1", Change::Opened)];
+    assert_eq!(told, expected.map(|(device, change)| (device.to_owned(), change)));
+
+    f.alarms.adopt_names(&registry);
+    assert!(events.try_recv().is_err(), "that is told once");
+    f.alarms.save().unwrap();
+    let f = f.restarted();
+    assert!(f.is_open("smoke-1") && !f.is_open("s-1"));
+    f.says(7, "smoke-1", "smoke", false, at(7));
+    assert!(!f.is_open("smoke-1"), "the all-clear comes under the name");
 }
 
 /// A smoke detector's alarm, as an example of its profile has it.
