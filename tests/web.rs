@@ -7,24 +7,22 @@ mod support;
 mod access;
 #[path = "web/devices.rs"]
 mod devices;
+#[path = "web/programs.rs"]
+mod programs;
 #[path = "web/replay.rs"]
 mod replay;
 
 use std::collections::BTreeSet;
-use std::io::Write;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use citywire::fleet::{Field, Severity};
-use citywire::history::History;
 use citywire::point::FieldValue;
 use citywire::problem::Problem;
 use citywire::refused::{Filter, open_read_only};
 use citywire::time::Timestamp;
 use citywire::web::{Activity, Failure, RulesRefusal};
-use support::site::{Site, parts, rules, site, site_in, site_of};
-use support::{TempDir, wait_until};
+use support::site::{Site, site, site_in};
+use support::wait_until;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn number(name: &'static str, value: f64, unit: &'static str) -> Field<'static> {
@@ -386,145 +384,6 @@ async fn an_address_without_a_page_is_told_and_leads_back() {
     let answer = site().await.get("/no/such/page").await;
     assert_eq!(answer.status, 404);
     assert!(answer.body.contains("There is no such page") && answer.body.contains("href=\"/\""), "{}", answer.body);
-}
-
-#[tokio::test]
-async fn readiness_follows_broker_and_journal_and_health_does_not() {
-    let site = site().await;
-    assert_eq!(site.get("/readyz").await.status, 200);
-    site.change(|parts| parts.broker.connected = false);
-    let answer = site.get("/readyz").await;
-    let expected = "broker: not connected to mqtt://broker.city.example:1883 yet\n";
-    assert_eq!((answer.status, answer.body.as_str()), (503, expected));
-    site.change(|parts| parts.journal.blocked = Some("the disk is full: make room".into()));
-    let answer = site.get("/readyz").await;
-    assert_eq!((answer.status, answer.body), (503, format!("{expected}journal: the disk is full: make room\n")));
-    assert_eq!(site.get("/healthz").await.status, 200);
-    site.change(|parts| *parts = self::parts());
-    assert_eq!(site.get("/readyz").await.status, 200);
-}
-
-#[tokio::test]
-async fn promtool_finds_nothing_to_complain_of_in_the_metrics() {
-    let site = site().await;
-    site.hear(1, "s-1", "smoke_detector", &[alarm("smoke_alarm", Severity::Critical)]);
-    site.refuse(2, "for the metrics");
-    let answer = site.get("/metrics").await;
-    assert_eq!(answer.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
-    assert!(answer.body.contains("citywire_fleet_devices{class=\"smoke_detector\"}"), "{}", answer.body);
-    let mut promtool = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("promtool starts; it is in Debian's package prometheus: run `make setup`");
-    promtool.stdin.take().unwrap().write_all(answer.body.as_bytes()).unwrap();
-    let output = promtool.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(output.status.success() && said.trim().is_empty(), "{said}");
-}
-
-#[tokio::test]
-async fn the_same_is_told_as_json() {
-    let site = site().await;
-    site.hear(1, "p-1", "parking", &[number("battery_v", 3.625, "V")]);
-    site.hear(2, "s-1", "smoke_detector", &[alarm("smoke_alarm", Severity::Critical)]);
-    let status = site.get("/api/v1/status").await.json();
-    assert_eq!(status["broker"]["connected"], true);
-    assert_eq!(status["journal"]["last_sequence"], 1_234_567);
-    assert_eq!(status["sinks"][0]["activity"], "idle");
-    assert_eq!(status["sinks"][0]["written"], 1_234_567);
-    assert_eq!(status["not_ready"], serde_json::json!([]));
-    assert_eq!(status["fleet"]["devices"], 2);
-    assert_eq!(status["alarms"]["listed"][0]["kind"], "smoke_alarm");
-    let devices = site.get("/api/v1/devices?class=parking").await.json();
-    assert_eq!((&devices["total"], &devices["matching"]), (&2.into(), &1.into()));
-    let reading = serde_json::json!([{"name": "battery_v", "value": 3.625, "unit": "V", "alarm": null}]);
-    assert_eq!((&devices["devices"][0]["name"], &devices["devices"][0]["reading"]), (&"p-1".into(), &reading));
-}
-
-#[tokio::test]
-async fn devices_of_the_registry_that_were_never_heard_are_on_overview_list_and_map() {
-    let directory = TempDir::new();
-    let rows = "device,profile,latitude,longitude\nw-1,cjt188,31.2,121.4\nw-2,cjt188,,\np-1,,31.3,121.5\nx-1,,,\n";
-    let file = directory.file("devices.csv", rows);
-    let rules = rules(&format!("[registry]\nfile = {file:?}\n"));
-    let site = site_of(directory, History::nowhere(), rules).await;
-    let page = site.get("/devices").await.body;
-    for shown in ["No device has been heard yet.", "4 registered devices were never heard"] {
-        assert!(page.contains(shown), "{shown} is missing in\n{page}");
-    }
-    site.hear(1, "p-1", "parking", &[]);
-    let page = site.get("/").await.body;
-    for shown in [
-        "<a href=\"/devices?liveness=never_heard\">3 registered devices were never heard</a>",
-        "<a href=\"/devices?class=water_meter&amp;liveness=never_heard\">2</a>",
-        "<a href=\"/devices?class=unknown&amp;liveness=never_heard\">1</a>",
-    ] {
-        assert!(page.contains(shown), "{shown} is missing in\n{page}");
-    }
-    assert_eq!(site.get("/devices").await.devices(), ["p-1"]);
-    let page = site.get("/devices?liveness=never_heard").await;
-    assert_eq!(page.devices(), ["w-1", "w-2", "x-1"]);
-    for shown in ["3 of 3", "<span>Never heard</span>", "<span class=\"muted\">never</span>"] {
-        assert!(page.body.contains(shown), "{shown} is missing in\n{}", page.body);
-    }
-    assert_eq!(site.get("/devices?state=never_heard&class=water_meter&q=W-2").await.devices(), ["w-2"]);
-    assert_eq!(site.get("/devices?state=never_heard&condition=refused").await.devices(), [""; 0]);
-    for (asked, told, places) in [
-        ("", "2 of 4 devices have a known place", ["w-1", "p-1"].as_slice()),
-        ("?class=water_meter", "1 of 2 devices have a known place", &["w-1"]),
-        ("?liveness=never_heard", "1 of 3 devices have a known place", &["w-1"]),
-        ("?liveness=online", "1 of 1 devices have a known place", &["p-1"]),
-        ("?condition=battery_low", "0 of 0 devices have a known place", &[]),
-    ] {
-        let map = site.get(&format!("/map{asked}")).await.body;
-        assert!(map.contains(told), "{asked}: {told} is missing in\n{map}");
-        for name in ["w-1", "p-1"] {
-            let is_there = map.contains(&format!("<a href=\"/devices/{name}\">"));
-            assert_eq!(is_there, places.contains(&name), "{asked}: {name}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn devices_are_searched_filtered_and_cut_into_pages() {
-    let site = site().await;
-    for sequence in 1..=250 {
-        let class = if sequence % 2 == 0 { "parking" } else { "smoke_detector" };
-        site.hear(sequence, &format!("device-{sequence:03}"), class, &[]);
-    }
-    site.hear(251, "other", "parking", &[alarm("tamper", Severity::Warning)]);
-    let first = site.get("/devices").await;
-    assert_eq!((first.devices().len(), first.devices()[0]), (100, "device-001"));
-    assert!(first.body.contains("Page 1 of 3") && first.body.contains("href=\"/devices?page=2\""));
-    let last = site.get("/devices?page=3").await;
-    assert_eq!((last.devices().len(), *last.devices().last().unwrap()), (51, "other"));
-    assert!(!last.body.contains("rel=\"next\""));
-    assert_eq!(site.get("/devices?class=parking&page=2").await.devices().len(), 26);
-    assert_eq!(site.get("/devices?q=DEVICE-25").await.devices(), ["device-250"]);
-    assert_eq!(site.get("/devices?state=alarm").await.devices(), ["other"]);
-    assert_eq!(site.get("/devices?sort=newest").await.devices()[0], "other");
-    let none = site.get("/devices?q=nothing").await;
-    assert!(none.body.contains("No device matches.") && none.body.contains("0 of 251"), "{}", none.body);
-}
-
-#[tokio::test]
-async fn rates_are_counted_while_nobody_looks() {
-    let site = site().await;
-    let rising = async {
-        loop {
-            site.change(|parts| parts.journal.last_sequence += 10);
-            let status = site.get("/api/v1/status").await.json();
-            if status["rates"]["messages"].as_f64().is_some_and(|rate| rate > 0.0) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(support::PATIENCE, rising).await.expect("a rate above 0: two samples are a second apart");
-    assert!(site.get("/").await.body.contains("Receiving messages"));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Devices as the registry and the vocabulary know them: by pilot and district, and by what they are called.
+//! Lists of devices: searched, cut into pages, by pilot and district, those never heard, and what they are called.
 
 use citywire::fleet::Severity;
 use citywire::history::History;
@@ -89,4 +89,70 @@ async fn classes_and_alarms_are_called_as_the_reader_does() {
         let device = site.get(&format!("/devices/s-1?lang={language}")).await.body;
         assert!(device.contains(shown[0]) && device.contains("<bdi>smoke_detector</bdi>"), "{device}");
     }
+}
+
+#[tokio::test]
+async fn devices_of_the_registry_that_were_never_heard_are_on_overview_list_and_map() {
+    let directory = TempDir::new();
+    let rows = "device,profile,latitude,longitude\nw-1,cjt188,31.2,121.4\nw-2,cjt188,,\np-1,,31.3,121.5\nx-1,,,\n";
+    let file = directory.file("devices.csv", rows);
+    let rules = rules(&format!("[registry]\nfile = {file:?}\n"));
+    let site = site_of(directory, History::nowhere(), rules).await;
+    let page = site.get("/devices").await.body;
+    for shown in ["No device has been heard yet.", "4 registered devices were never heard"] {
+        assert!(page.contains(shown), "{shown} is missing in\n{page}");
+    }
+    site.hear(1, "p-1", "parking", &[]);
+    let page = site.get("/").await.body;
+    for shown in [
+        "<a href=\"/devices?liveness=never_heard\">3 registered devices were never heard</a>",
+        "<a href=\"/devices?class=water_meter&amp;liveness=never_heard\">2</a>",
+        "<a href=\"/devices?class=unknown&amp;liveness=never_heard\">1</a>",
+    ] {
+        assert!(page.contains(shown), "{shown} is missing in\n{page}");
+    }
+    assert_eq!(site.get("/devices").await.devices(), ["p-1"]);
+    let page = site.get("/devices?liveness=never_heard").await;
+    assert_eq!(page.devices(), ["w-1", "w-2", "x-1"]);
+    for shown in ["3 of 3", "<span>Never heard</span>", "<span class=\"muted\">never</span>"] {
+        assert!(page.body.contains(shown), "{shown} is missing in\n{}", page.body);
+    }
+    assert_eq!(site.get("/devices?state=never_heard&class=water_meter&q=W-2").await.devices(), ["w-2"]);
+    assert_eq!(site.get("/devices?state=never_heard&condition=refused").await.devices(), [""; 0]);
+    for (asked, told, places) in [
+        ("", "2 of 4 devices have a known place", ["w-1", "p-1"].as_slice()),
+        ("?class=water_meter", "1 of 2 devices have a known place", &["w-1"]),
+        ("?liveness=never_heard", "1 of 3 devices have a known place", &["w-1"]),
+        ("?liveness=online", "1 of 1 devices have a known place", &["p-1"]),
+        ("?condition=battery_low", "0 of 0 devices have a known place", &[]),
+    ] {
+        let map = site.get(&format!("/map{asked}")).await.body;
+        assert!(map.contains(told), "{asked}: {told} is missing in\n{map}");
+        for name in ["w-1", "p-1"] {
+            let is_there = map.contains(&format!("<a href=\"/devices/{name}\">"));
+            assert_eq!(is_there, places.contains(&name), "{asked}: {name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn devices_are_searched_filtered_and_cut_into_pages() {
+    let site = site().await;
+    for sequence in 1..=250 {
+        let class = if sequence % 2 == 0 { "parking" } else { "smoke_detector" };
+        site.hear(sequence, &format!("device-{sequence:03}"), class, &[]);
+    }
+    site.hear(251, "other", "parking", &[alarm("tamper", Severity::Warning)]);
+    let first = site.get("/devices").await;
+    assert_eq!((first.devices().len(), first.devices()[0]), (100, "device-001"));
+    assert!(first.body.contains("Page 1 of 3") && first.body.contains("href=\"/devices?page=2\""));
+    let last = site.get("/devices?page=3").await;
+    assert_eq!((last.devices().len(), *last.devices().last().unwrap()), (51, "other"));
+    assert!(!last.body.contains("rel=\"next\""));
+    assert_eq!(site.get("/devices?class=parking&page=2").await.devices().len(), 26);
+    assert_eq!(site.get("/devices?q=DEVICE-25").await.devices(), ["device-250"]);
+    assert_eq!(site.get("/devices?state=alarm").await.devices(), ["other"]);
+    assert_eq!(site.get("/devices?sort=newest").await.devices()[0], "other");
+    let none = site.get("/devices?q=nothing").await;
+    assert!(none.body.contains("No device matches.") && none.body.contains("0 of 251"), "{}", none.body);
 }
