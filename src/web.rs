@@ -187,9 +187,9 @@ async fn device(State(context): State<Arc<Context>>, Path(name): Path<String>, a
     let found = context.sources.fleet.device(&name);
     // What costs the database something is read when somebody opens the page, and not again every two seconds.
     let past = match &found {
-        Some(found) if !asked.is_refresh => {
-            Some(device::past(&context.sources.history, found, device::Range::of(&asked)).await)
-        }
+        Some(found) if !asked.is_refresh => Some(
+            device::past(&context.sources.history, found, device::Range::of(&asked), &rules.library.classes).await,
+        ),
         _ => None,
     };
     let make = move |page: &Page<'_>| match &found {

@@ -174,7 +174,7 @@ async fn a_week_is_drawn_and_a_device_is_found_where_it_stands() {
     let device = format!("/devices/{}", town.device_of("water_meter"));
     browser.open(&page(&device)).await;
     let points = "const charts = [...document.querySelectorAll('#past figure')];
-                  const volume = charts.find((chart) => chart.textContent.includes('volume_m3'));
+                  const volume = charts.find((chart) => chart.querySelector('figcaption').textContent === 'volume_m3 m³');
                   const lines = [...volume.querySelectorAll('polyline')].map((line) => line.getAttribute('points'));
                   return lines.join(' ').split(' ').filter(Boolean).map((point) => point.split(',').map(Number));";
     let points: Vec<[f64; 2]> = serde_json::from_value(browser.run(points).await).expect("points");

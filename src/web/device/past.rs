@@ -14,6 +14,7 @@ use super::super::text::Text;
 use super::super::words::Words;
 use crate::fleet::DeviceView;
 use crate::history::{self, Aggregate, History, HistoryError, Order, Query, ROWS_MAX, Row, Steps};
+use crate::profile::class::Classes;
 use crate::time::Timestamp;
 
 /// Fields that are drawn; a device with more is seen whole in a dashboard.
@@ -75,17 +76,23 @@ pub(in crate::web) struct Past {
 }
 
 /// Reads what is drawn: the readings themselves or, where there are too many, their means in steps.
-pub(in crate::web) async fn past(history: &Arc<History>, device: &DeviceView, range: Range) -> Past {
+pub(in crate::web) async fn past(
+    history: &Arc<History>,
+    device: &DeviceView,
+    range: Range,
+    classes: &Classes,
+) -> Past {
     let until = Timestamp::now();
     let from = Timestamp::from_seconds(until.as_seconds() - range.length().as_secs().cast_signed());
     let step = range.length() / STEPS;
     let gap = (Duration::from_secs_f64(device.report_interval_s.clamp(60.0, 1e9)) * 5 / 2).max(step * 3);
-    Past { range, from, until, gap, series: series(history, device, from, until, step).await }
+    Past { range, from, until, gap, series: series(history, device, classes, from, until, step).await }
 }
 
 async fn series(
     history: &Arc<History>,
     device: &DeviceView,
+    classes: &Classes,
     from: Timestamp,
     until: Timestamp,
     step: Duration,
@@ -93,7 +100,7 @@ async fn series(
     let until = Timestamp::from_nanos(until.as_nanos().saturating_add(1));
     let newest = history.rows(Query::of_device(&device.class, &device.name, from, until)).await?;
     let mut series = BTreeMap::new();
-    newest.rows.iter().rev().for_each(|row| add(&mut series, row, device));
+    newest.rows.iter().rev().for_each(|row| add(&mut series, row, device, classes));
     if newest.next.is_none() {
         return Ok(series);
     }
@@ -110,13 +117,13 @@ async fn series(
             limit: ROWS_MAX,
             ..Query::of_device(&device.class, &device.name, from, until)
         };
-        history.rows(query).await?.rows.iter().for_each(|row| add(&mut in_steps, row, device));
+        history.rows(query).await?.rows.iter().for_each(|row| add(&mut in_steps, row, device, classes));
     }
     Ok(in_steps)
 }
 
 /// Texts are not drawn.
-fn add(series: &mut BTreeMap<String, Series>, row: &Row, device: &DeviceView) {
+fn add(series: &mut BTreeMap<String, Series>, row: &Row, device: &DeviceView, classes: &Classes) {
     for (field, value) in &row.values {
         let (value, is_flag) = match value {
             history::Value::Float(value) => (*value, false),
@@ -127,7 +134,10 @@ fn add(series: &mut BTreeMap<String, Series>, row: &Row, device: &DeviceView) {
         if !value.is_finite() {
             continue;
         }
-        let unit = || device.reading.iter().find(|known| known.name == *field).map(|known| known.unit.clone());
+        // The last reading need not have the field.
+        let canonical = || classes.field(&device.class, field).and_then(|field| field.unit.clone());
+        let read = || device.reading.iter().find(|known| known.name == *field).map(|known| known.unit.clone());
+        let unit = || read().or_else(canonical);
         let series = series.entry(field.clone()).or_insert_with(|| Series {
             name: field.clone(),
             unit: unit().unwrap_or_default(),
