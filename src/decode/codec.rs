@@ -123,7 +123,7 @@ pub enum CodecError {
     #[error("{0} needs more than {MEMORY_BYTES_MAX} bytes of memory")]
     Memory(String),
     /// It threw `null`, after so many ticks. The engine throws the same when memory is so short that not even an error
-    /// finds room; [`settled`] tells the two apart.
+    /// finds room; `settled` tells the two apart.
     #[error("{0}: throws null")]
     Null(String, u32),
     #[error("{0} gives {1} bytes of JSON; that is more than {OUTPUT_BYTES_MAX}")]
