@@ -68,7 +68,7 @@ async fn an_alarm_does_not_wait_for_a_slow_sink_nor_for_the_list_of_devices() {
     let metrics = citywire.metrics();
     assert_eq!((metrics.sum(OPEN.0, OPEN.1), metrics.sum("citywire_alarm_opened_total", OPEN.1)), (1.0, 1.0));
     let page = citywire.get("/").expect("the page").1;
-    assert!(page.contains("<bdi>smoke_alarm</bdi>") && page.contains("<title>1 alarm"), "{page}");
+    assert!(page.contains("data-key=\"S-1 smoke_alarm\"") && page.contains("<title>1 alarm"), "{page}");
 
     state.execute_batch("ROLLBACK").expect("the lock is given back");
     wait_until("it is kept, and so is the position", || position(&state, "alarm") == waiting + 1).await;

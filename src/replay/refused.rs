@@ -25,8 +25,9 @@ use crate::rules::Rules;
 use crate::state::StateError;
 use crate::time::Timestamp;
 
-/// How long sinks are waited for that have not come past the messages; one whose database does not answer is not.
-const SINKS_PATIENCE: Duration = Duration::from_secs(10);
+/// How long sinks are waited for that have not come past the messages; one whose database does not answer is not, and
+/// nothing has been changed by then.
+pub(super) const SINKS_PATIENCE: Duration = Duration::from_secs(10);
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Goes through the refused messages that the filter wants and the archive has been found to have. What was done is kept,

@@ -193,7 +193,7 @@ fn passes(
     replay.pass(Source::journal(&journal, replay.progress.position)?, watch)?;
     // Batches of the service may have been on their way, decoded before it took the rules of today.
     let names: Vec<String> = replay.targets.iter().map(|target| target.name.clone()).collect();
-    let ends = wait_for_batches(config, &journal, &names, decoded_before, watch)?;
+    let ends = wait_for_batches(config, &journal, &names, decoded_before, BATCH_PATIENCE, watch)?;
     let mut position = replay.progress.position;
     // Each consumer that has gone on wants what is behind its own former end.
     let mut go_on = |end: &mut u64, now: u64| {
@@ -301,9 +301,10 @@ fn wait_for_batches(
     journal: &Path,
     names: &[String],
     last: u64,
+    patience: Duration,
     watch: &mut Watch<'_>,
 ) -> Result<Ends, ReplayError> {
-    let deadline = Instant::now() + BATCH_PATIENCE;
+    let deadline = Instant::now() + patience;
     loop {
         let ends = Ends::read(journal)?;
         let is_done = names.iter().map(String::as_str).chain([FLEET_CURSOR]).all(|name| ends.of(name) >= last);
@@ -320,7 +321,7 @@ fn behind(config: &Config, journal: &Path, last: u64, watch: &mut Watch<'_>) -> 
     let last = last.min(Reader::open(journal, 0)?.last_sequence());
     let sinks = config.sinks.iter().filter(|sink| sink.takes_readings());
     let names: Vec<String> = sinks.map(|sink| sink.name().to_owned()).collect();
-    let ends = wait_for_batches(config, journal, &names, last, watch)?;
+    let ends = wait_for_batches(config, journal, &names, last, super::refused::SINKS_PATIENCE, watch)?;
     Ok(names.into_iter().find(|name| ends.of(name) < last).filter(|_| is_running(config)))
 }
 

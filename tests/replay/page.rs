@@ -82,4 +82,9 @@ async fn nothing_is_let_go_while_a_sink_may_hold_it_as_refused() {
     let words = outcome["failed"].as_str().unwrap_or_else(|| panic!("{outcome}"));
     assert!(words.starts_with("sink \"gone\" has not taken all of these messages"), "{words}");
     assert_eq!(refused(&city.citywire), before);
+
+    let command = city.citywire.command(&["refused", "replay", "--stage", "decode"]);
+    let words = String::from_utf8_lossy(&command.stderr);
+    assert!(!command.status.success() && words.contains("sink \"gone\" has not taken all"), "{words}");
+    assert_eq!(refused(&city.citywire), before);
 }
