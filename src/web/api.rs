@@ -71,7 +71,7 @@ pub(super) fn router() -> Router<Arc<Context>> {
         .route("/api/", get(nowhere))
         .route("/api/{*rest}", get(nowhere));
     for endpoint in endpoints() {
-        let path = format!("{PREFIX}{}", endpoint.path);
+        let path = format!("{PREFIX}{}", endpoint.about.path);
         let endpoint = Arc::new(endpoint);
         let answer = move |State(context): State<Arc<Context>>, path: Path, uri: Uri, headers: HeaderMap| {
             let endpoint = Arc::clone(&endpoint);

@@ -31,7 +31,7 @@ fn document(endpoints: &[Endpoint]) -> Value {
     let problem = generator.subschema_for::<Problem>();
     let mut paths: Map<String, Value> = endpoints
         .iter()
-        .map(|endpoint| (endpoint.path.to_owned(), json!({ "get": operation(endpoint, &mut generator) })))
+        .map(|endpoint| (endpoint.about.path.to_owned(), json!({ "get": operation(endpoint, &mut generator) })))
         .collect();
     paths.insert(PATH.to_owned(), json!({ "get": own() }));
     json!({
@@ -66,26 +66,26 @@ fn operation(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Value {
     let problem = json!({ "$ref": "#/components/responses/Problem" });
     let mut responses = Map::new();
     let mut answer = json!({ "description": "The answer.", "content": content });
-    if endpoint.parameters.iter().any(|parameter| parameter.name == "limit") {
+    if endpoint.about.parameters.iter().any(|parameter| parameter.name == "limit") {
         answer["headers"] = json!({
             "Link": { "description": "Where the rest is (RFC 8288).", "schema": { "type": "string" } },
         });
     }
     responses.insert("200".into(), answer);
     responses.insert("400".into(), problem.clone());
-    if endpoint.not_found.is_some() {
+    if endpoint.about.not_found.is_some() {
         responses.insert("404".into(), problem.clone());
     }
     responses.insert("default".into(), problem);
-    let description = match endpoint.not_found {
-        Some(not_found) => format!("{} 404: {not_found}", endpoint.description),
-        None => endpoint.description.to_owned(),
+    let description = match endpoint.about.not_found {
+        Some(not_found) => format!("{} 404: {not_found}", endpoint.about.description),
+        None => endpoint.about.description.to_owned(),
     };
     json!({
-        "operationId": endpoint.id,
-        "summary": endpoint.summary,
+        "operationId": endpoint.about.id,
+        "summary": endpoint.about.summary,
         "description": description,
-        "parameters": endpoint.parameters.iter().map(|parameter| parameter.document()).collect::<Vec<_>>(),
+        "parameters": endpoint.about.parameters.iter().map(|parameter| parameter.document()).collect::<Vec<_>>(),
         "responses": responses,
     })
 }
@@ -135,19 +135,19 @@ mod tests {
         let endpoints = super::super::endpoints();
         let document = document(&endpoints);
         for endpoint in &endpoints {
-            let operation = &document["paths"][endpoint.path]["get"];
+            let operation = &document["paths"][endpoint.about.path]["get"];
             let names: Vec<&str> =
                 operation["parameters"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
             assert_eq!(
                 names,
-                endpoint.parameters.iter().map(|one| one.name).collect::<Vec<_>>(),
+                endpoint.about.parameters.iter().map(|one| one.name).collect::<Vec<_>>(),
                 "{}",
-                endpoint.path
+                endpoint.about.path
             );
-            let in_path = endpoint.path.matches('{').count();
+            let in_path = endpoint.about.path.matches('{').count();
             let of_path =
                 operation["parameters"].as_array().unwrap().iter().filter(|one| one["in"] == "path").count();
-            assert_eq!(in_path, of_path, "{}", endpoint.path);
+            assert_eq!(in_path, of_path, "{}", endpoint.about.path);
         }
         assert_eq!(document["paths"].as_object().unwrap().len(), endpoints.len() + 1);
     }

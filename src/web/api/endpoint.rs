@@ -16,15 +16,7 @@ pub(in crate::web) const PREFIX: &str = "/api/v1";
 
 /// One path that is answered.
 pub(super) struct Endpoint {
-    /// Behind the prefix: `/devices/{device}`.
-    pub path: &'static str,
-    /// Its `operationId`.
-    pub id: &'static str,
-    pub summary: &'static str,
-    pub description: &'static str,
-    pub parameters: Vec<Parameter>,
-    /// What it tells when there is no such thing, if it may be asked for one.
-    pub not_found: Option<&'static str>,
+    pub about: About,
     /// The answer's schema, and whether it can be had as CSV.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
     pub has_table: bool,
@@ -66,11 +58,14 @@ pub(super) trait Reply: Serialize + JsonSchema + Send + 'static {
 
 /// What is said of an endpoint; the rest follows from the function that answers it.
 pub(super) struct About {
+    /// Behind the prefix: `/devices/{device}`.
     pub path: &'static str,
+    /// Its `operationId`.
     pub id: &'static str,
     pub summary: &'static str,
     pub description: &'static str,
     pub parameters: Vec<Parameter>,
+    /// What it tells when there is no such thing, if it may be asked for one.
     pub not_found: Option<&'static str>,
 }
 
@@ -98,12 +93,10 @@ impl Endpoint {
         Endpoint::new::<R>(about, Box::new(answerer))
     }
 
-    fn new<R: Reply>(about: About, answer: Answerer) -> Endpoint {
-        let About { path, id, summary, description, mut parameters, not_found } = about;
-        parameters.extend(R::HAS_TABLE.then_some(super::FORMAT));
+    fn new<R: Reply>(mut about: About, answer: Answerer) -> Endpoint {
+        about.parameters.extend(R::HAS_TABLE.then_some(super::FORMAT));
         let schema = |generator: &mut SchemaGenerator| generator.subschema_for::<R>();
-        let has_table = R::HAS_TABLE;
-        Endpoint { path, id, summary, description, parameters, not_found, schema, has_table, answer }
+        Endpoint { about, schema, has_table: R::HAS_TABLE, answer }
     }
 
     /// The answer to a request, if its parameters are right.
@@ -113,7 +106,7 @@ impl Endpoint {
         path: &[(String, String)],
         query: &[(String, String)],
     ) -> Result<(Given, Answered), Problem> {
-        let given = Given::of(&self.parameters, path, query)?;
+        let given = Given::of(&self.about.parameters, path, query)?;
         let answered = (self.answer)(context, given.clone()).await?;
         Ok((given, answered))
     }
