@@ -136,6 +136,13 @@ section! {
     check rules::config
 }
 
+impl Config {
+    /// The sinks that take readings.
+    pub fn reading_sinks(&self) -> impl Iterator<Item = &Sink> {
+        self.sinks.iter().filter(|sink| sink.takes_readings())
+    }
+}
+
 section! {
     /// The MQTT broker to subscribe at. Without `url`, citywire runs one of its own (`[broker.embedded]`).
     pub struct Broker {

@@ -255,7 +255,7 @@ fn open_journal(config: &Config) -> Result<Journal, ServiceError> {
         segments = recovery.segments,
         "The journal is open."
     );
-    let readings = config.sinks.iter().filter(|sink| sink.takes_readings()).map(config::Sink::name);
+    let readings = config.reading_sinks().map(config::Sink::name);
     let names: Vec<&str> = readings.chain([FLEET_CURSOR, ALARM_CURSOR]).collect();
     for removed in journal.retain_cursors(&names)? {
         tracing::warn!(sink = removed, "This sink is no longer configured: its place in the journal is given up.");

@@ -26,7 +26,7 @@ pub struct Inside {
     pub(super) config: Config,
     pub(super) journal: Journal,
     pub(super) directory: PathBuf,
-    /// Of [`Inside::sinks`], in their order.
+    /// Of [`Config::reading_sinks`], in their order.
     pub(super) cursors: Vec<Cursor>,
     pub(super) rules: watch::Receiver<Arc<Rules>>,
     pub(super) refused: Arc<Refused>,
@@ -43,9 +43,8 @@ impl Inside {
         refused: &Arc<Refused>,
         fleet: &Arc<Fleet>,
     ) -> Result<Inside, JournalError> {
-        let sinks = config.sinks.iter().filter(|sink| sink.takes_readings());
         Ok(Inside {
-            cursors: sinks.map(|sink| journal.cursor(sink.name())).collect::<Result<_, _>>()?,
+            cursors: config.reading_sinks().map(|sink| journal.cursor(sink.name())).collect::<Result<_, _>>()?,
             directory: journal::Options::new(&config.data_directory, &config.journal).directory,
             config: config.clone(),
             journal: journal.clone(),
@@ -53,11 +52,6 @@ impl Inside {
             refused: Arc::clone(refused),
             fleet: Arc::clone(fleet),
         })
-    }
-
-    /// The sinks that take readings.
-    pub(super) fn sinks(&self) -> impl Iterator<Item = &config::Sink> {
-        self.config.sinks.iter().filter(|sink| sink.takes_readings())
     }
 
     /// A replay of entries behind `start` by the rules in force. Its targets and ends are the caller's to set.

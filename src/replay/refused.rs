@@ -192,7 +192,7 @@ fn replay(service: &Inside, filter: &Filter, watch: &mut Watch<'_>) -> Result<To
 fn wait_for_sinks(service: &Inside, last: u64, watch: &mut Watch<'_>) -> Result<(), ReplayError> {
     let deadline = Instant::now() + SINKS_PATIENCE;
     loop {
-        let mut sinks = service.sinks().zip(&service.cursors);
+        let mut sinks = service.config.reading_sinks().zip(&service.cursors);
         let behind = sinks.find(|(_, cursor)| cursor.position().sequence < last);
         if behind.is_none() && service.fleet.position() >= last {
             return Ok(());

@@ -184,7 +184,7 @@ impl Release {
         watch: &mut Watch<'_>,
     ) -> Result<Option<ReplayError>, ReplayError> {
         let mut failed = None;
-        for (number, (sink, cursor)) in self.service.sinks().zip(&self.service.cursors).enumerate() {
+        for (number, (sink, cursor)) in self.service.config.reading_sinks().zip(&self.service.cursors).enumerate() {
             if round.done.contains(&number) || cursor.position().sequence < round.last {
                 continue;
             }

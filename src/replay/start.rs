@@ -319,8 +319,7 @@ fn wait_for_batches(
 /// was decoded by former rules.
 fn behind(config: &Config, journal: &Path, last: u64, watch: &mut Watch<'_>) -> Result<Option<String>, ReplayError> {
     let last = last.min(Reader::open(journal, 0)?.last_sequence());
-    let sinks = config.sinks.iter().filter(|sink| sink.takes_readings());
-    let names: Vec<String> = sinks.map(|sink| sink.name().to_owned()).collect();
+    let names: Vec<String> = config.reading_sinks().map(|sink| sink.name().to_owned()).collect();
     let ends = wait_for_batches(config, journal, &names, last, super::refused::SINKS_PATIENCE, watch)?;
     Ok(names.into_iter().find(|name| ends.of(name) < last).filter(|_| is_running(config)))
 }
